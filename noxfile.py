@@ -1,0 +1,112 @@
+"""The project's checks: `nox` runs the default ones, `nox --list` names them all."""
+
+from pathlib import Path
+from typing import Final
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"  # A missing interpreter is skipped, or an error where CI is set.
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs"]
+
+PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
+INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
+CHECKOUT: Final = ("-e", ".[cli,fast,simulator]")
+
+IS_INSTALLED: Final = """
+import pathlib, sysconfig, hpp_async
+home = pathlib.Path(hpp_async.__file__).parent
+assert home.parent == pathlib.Path(sysconfig.get_path("purelib")), f"{home} is not the installed package"
+assert (home / "py.typed").exists(), "the wheel has no py.typed"
+"""
+
+
+def _group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group."""
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def _floors() -> list[str]:
+    """Return the run-time requirements, those of the extras included, each at exactly its floor."""
+    project = PYPROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [requirement.replace(">=", "==", 1) for group in groups for requirement in group]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check rules and formatting."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of every Python file, with both checkers."""
+    session.install(*CHECKOUT, *_group("typing"), *_group("bench"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=INTERPRETERS)
+def tests(session: nox.Session) -> None:
+    """Run the suite on one interpreter, measuring branch coverage."""
+    session.install(*CHECKOUT, *_group("tests"))
+    session.env["COVERAGE_FILE"] = f".coverage.{session.python}"
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        session.notify("coverage")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Require that the interpreters together covered every line and branch."""
+    if not any(Path().glob(".coverage.*")):
+        session.skip("no tests were run")
+    session.install("coverage[toml]")
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(python=INTERPRETERS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the suite on the oldest interpreter with the oldest dependencies that pyproject.toml admits."""
+    session.install(*CHECKOUT, *_floors(), *_group("tests"))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """Build the sdist and from it the wheel, and run the suite against the wheel: without orjson, for once."""
+    dist = Path(session.create_tmp())
+    session.install(*_group("package"))
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    [wheel] = dist.glob("*.whl")
+    session.install(f"{wheel}[cli,simulator]", *_group("tests"))
+    session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
+    session.run("python", "-Im", "pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every block of the documents."""
+    session.install(*CHECKOUT, *_group("tests"))
+    session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Meet every fault of the fault server over real sockets; not yet among the default sessions."""
+    session.install(*CHECKOUT, *_group("faults"))
+    session.run("python", "-m", "pytest", "tests/faults", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; `nox -s bench -- --quick` only sees that they run."""
+    session.install(*CHECKOUT, *_group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
