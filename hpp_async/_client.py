@@ -1,0 +1,330 @@
+"""The client: owns or borrows httpx, and everything public starts here."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from datetime import timedelta
+from http.cookiejar import CookieJar
+from types import TracebackType
+from typing import Final, Self, TypedDict, TypeVar, Unpack
+
+import httpx
+
+from hpp_async._budget import Budget, ReadBudget
+from hpp_async._clock import Clock, LoopClock
+from hpp_async._endpoint import Auth, Credentials, Endpoint, Target
+from hpp_async._events import Observer, Observers
+from hpp_async._exceptions import ConfigurationError, ResponseError
+from hpp_async._outcome import Outcome, outcome_of
+from hpp_async._poller import Poller
+from hpp_async._reader import Reader
+from hpp_async._reads import Reads
+from hpp_async._retry import with_retries
+from hpp_async._schedule import PollSchedule, Schedule, seconds
+from hpp_async._session import OUTCOME, Session, SessionStatus
+from hpp_async._transitions import Position
+from hpp_async._wait import OutcomeWait
+
+VERSION: Final = "0.1.0"
+
+_KEEPALIVE: Final = 120.0
+"""Seconds an idle connection is kept: httpx's own 5 s would mean a new one for nearly every read."""
+
+_USER_AGENT: Final = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
+
+_SHARE: Final = 0.25
+"""Of the merchant's quota: captures and refunds share it (rate limit page)."""
+
+_COMPLETED_MEANWHILE: Final = 400
+"""The answer to a DELETE of a session that was completed (disable page)."""
+
+Seconds = float | timedelta
+T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """What `HPPClient.from_env` passes on; see `HPPClient`."""
+
+    http_client: httpx.AsyncClient | None
+    schedule: Schedule
+    budget: ReadBudget | None
+    timeout: Seconds
+    attempts: int
+    outage_tolerance: Seconds
+    user_agent: str | None
+    observers: Iterable[Observer]
+    clock: Clock | None
+
+
+class _NoCookies(CookieJar):
+    """No read sends a cookie, and looking for them in the answers costs httpx a twentieth of a read."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Take none."""
+
+
+class HPPClient:
+    """
+    Reads Hosted Payment Page sessions and waits for their outcome, on asyncio, uvloop and trio.
+
+    Use it as ``async with``, or call `aclose` at the end. It can be made anywhere, and is used in one event loop.
+
+    Args:
+        auth: ``(username, password)``, or an API key.
+        endpoint: an `Endpoint`, its name, or a base URL; plain http for loopback hosts only.
+        http_client: an `httpx.AsyncClient` to borrow: it is never closed, and of its configuration only the transport,
+            the event hooks and the pool apply. Without it the client builds and owns one.
+        schedule: how long to wait between reads; see `PollSchedule`.
+        budget: what the reads may use of the merchant's quota, over all waits of this client. Without it a quarter of
+            what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
+        timeout: seconds for one attempt of a read, as a whole.
+        attempts: how often one read is tried, in all, while it fails transiently.
+        outage_tolerance: seconds without a readable answer that a wait puts up with.
+        user_agent: names the integrator to the provider; goes before the library's own.
+        observers: callables that are told what happens; see the event classes.
+        clock: another clock, for tests.
+
+    Raises:
+        ConfigurationError: an argument was refused; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: Auth,
+        endpoint: Endpoint | str,
+        http_client: httpx.AsyncClient | None = None,
+        schedule: Schedule = PollSchedule(),
+        budget: ReadBudget | None = None,
+        timeout: Seconds = 10.0,
+        attempts: int = 3,
+        outage_tolerance: Seconds = 600.0,
+        user_agent: str | None = None,
+        observers: Iterable[Observer] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self._target = Target.of(endpoint)
+        credentials = Credentials.of(auth, self._target)
+        self._schedule = _checked_schedule(schedule)
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise ConfigurationError(f"attempts={attempts!r}: give a whole number of at least 1")
+        if http_client is not None and not isinstance(http_client, httpx.AsyncClient):
+            raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
+        self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
+        self._clock = LoopClock() if clock is None else clock
+        self._draw: Callable[[], float] = random.random
+        self._observers = Observers(observers)
+        if budget is None:
+            member = self._target.member or Endpoint.EU_PLAYGROUND
+            budget = ReadBudget(member.quota * _SHARE)
+        elif not isinstance(budget, ReadBudget):
+            raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
+        limit = seconds(timeout, "timeout", at_least=0.001)
+        agent = _user_agent(user_agent)
+
+        self._owned: httpx.AsyncClient | None = None
+        if http_client is None:
+            limits = httpx.Limits(
+                max_connections=budget.in_flight,
+                max_keepalive_connections=budget.in_flight,
+                keepalive_expiry=_KEEPALIVE,
+            )
+            http_client = self._owned = httpx.AsyncClient(limits=limits, cookies=_NoCookies(), follow_redirects=False)
+        self._attempts = attempts
+        self._reads = Reads(self._read, budget=Budget(budget), clock=self._clock, observers=self._observers)
+        self._reader = Reader(
+            http_client,
+            target=self._target,
+            credentials=credentials,
+            clock=self._clock,
+            timeout=limit,
+            user_agent=agent,
+            heard=self._reads.heard,
+            throttled=self._reads.throttled,
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
+        """
+        Return a client configured by the environment.
+
+        It reads ``HPP_USERNAME`` and ``HPP_PASSWORD``, or ``HPP_API_KEY``, and ``HPP_ENDPOINT`` (a member's name, such
+        as ``EU_PLAYGROUND``, or a URL). *options* are those of `HPPClient`.
+
+        Raises:
+            ConfigurationError: a variable is missing, or refused; the message names it.
+        """
+        environ = os.environ if environ is None else environ
+        username, password, key, endpoint = (
+            environ.get(name) for name in ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOINT")
+        )
+        if key is not None and (username is not None or password is not None):
+            raise ConfigurationError("HPP_API_KEY is set, and so is HPP_USERNAME or HPP_PASSWORD: unset one of the two")
+        auth: Auth
+        if key is not None:
+            auth = key
+        elif username is not None and password is not None:
+            auth = (username, password)
+        else:
+            raise ConfigurationError("set HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY")
+        if endpoint is None:
+            raise ConfigurationError(f"set HPP_ENDPOINT to one of {', '.join(Endpoint.__members__)}, or to a base URL")
+        return cls(auth=auth, endpoint=endpoint, **options)
+
+    async def read_session(self, session: str) -> Session:
+        """
+        Read the session once and return what the provider says now.
+
+        *session* is an id or a ``session_url`` of this client's endpoint. Transient failures are tried again, up to
+        ``attempts`` in all. Cancelling it abandons the answer, not the request.
+
+        Raises:
+            ConfigurationError: *session* is refused, before anything is sent.
+            TransportError, UnexpectedPayloadError, RateLimitedError, ServerError: after the last attempt.
+            AuthenticationError, SessionNotFoundError, ResponseError: at once.
+            ClientClosedError: the client was closed, before or meanwhile.
+        """
+        return await self._reads.read(self._target.session_id(session))
+
+    def wait_for_outcome(
+        self,
+        session: str,
+        *,
+        stop_on: Collection[SessionStatus | str] = OUTCOME,
+        timeout: Seconds | None = None,
+        schedule: Schedule | None = None,
+        since: Session | str | None = None,
+    ) -> OutcomeWait:
+        """
+        Wait until the session has an outcome: ``await`` it, or iterate its transitions.
+
+        Nothing is sent before the first step. What the wait raises is said at `OutcomeWait`.
+
+        Args:
+            session: an id, or a ``session_url`` of this client's endpoint.
+            stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
+                still turn into COMPLETED (tracking page); `FINAL` waits through them. Final statuses always stop it.
+            timeout: seconds from the first step; one last read, then `WaitTimeoutError`. It says nothing about payment.
+                To give up for good, disable the session: ``await client.disable_session(session)`` returns ``None``, or
+                the outcome that came first after all.
+            schedule: instead of the client's.
+            since: a reading, or a resume token: transitions up to it are not yielded again, and the session counts as
+                seen.
+
+        Raises:
+            ConfigurationError: an argument is refused.
+        """
+        session_id = self._target.session_id(session)
+        poller = Poller(
+            session_id=session_id,
+            schedule=self._schedule if schedule is None else _checked_schedule(schedule),
+            stop_on=_statuses(stop_on),
+            timeout=None if timeout is None else seconds(timeout, "timeout"),
+            outage_tolerance=self._outage_tolerance,
+            since=None if since is None else Position.of(since, session_id=session_id),
+        )
+        return OutcomeWait(poller, reads=self._reads, clock=self._clock, draw=self._draw, observers=self._observers)
+
+    async def disable_session(self, session: str) -> Outcome | None:
+        """
+        Disable the session, so that nobody can pay it any more; return ``None``, or the outcome it had already.
+
+        The documented way to give up on a session (disable page); otherwise it stays payable for up to 47 hours. The
+        provider refuses where it was completed meanwhile: then it is read again, and that outcome is handed back. Waits
+        on the session are woken. Cancelling it abandons the answer, not the request.
+
+        Raises:
+            ConfigurationError: *session* is refused, before anything is sent.
+            ResponseError: the provider refuses, and the session has no outcome; `SessionNotFoundError` for a 404.
+            TransportError, RateLimitedError, ServerError: after the last attempt. It may be disabled all the same.
+            ClientClosedError: the client was closed, before or meanwhile.
+        """
+        session_id = self._target.session_id(session)
+        reading = await self._reads.run(session_id, self._disable)
+        return None if reading is None else outcome_of(reading, ())
+
+    async def _disable(self, session_id: str) -> Session | None:
+        try:
+            await self._retried(lambda: self._reader.disable(session_id))
+        except ResponseError as error:
+            if error.status_code != _COMPLETED_MEANWHILE:
+                raise
+            await self._reads.pause(0.0)
+            reading = await self._read(session_id)
+            if not reading.status.is_final:
+                # A replica that is behind, or a 400 for another reason: not disabled, and not the outcome.
+                raise
+            return reading
+        finally:
+            # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
+            self._reads.notify(session_id)
+        return None
+
+    def _read(self, session_id: str) -> Awaitable[Session]:
+        return self._retried(lambda: self._reader.read(session_id))
+
+    def _retried(self, request: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return with_retries(request, attempts=self._attempts, sleep=self._reads.pause, draw=self._draw)
+
+    def notify(self, session: str) -> bool:
+        """
+        Wake every wait on the session now, and return whether there is any.
+
+        For status callbacks: they are unsigned, so one is a hint, and the truth is the read that follows.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        return self._reads.notify(self._target.session_id(session))
+
+    async def aclose(self) -> None:
+        """
+        Close the client: every wait ends with `ClientClosedError`, and an owned httpx client is closed.
+
+        Calling it again is harmless, and finishes a call that was cancelled.
+        """
+        await self._reads.aclose()
+        if self._owned is not None:
+            await self._owned.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<HPPClient {self._target.base_url}{', closed' if self._reads.is_closed else ''}>"
+
+
+def _checked_schedule(schedule: Schedule) -> Schedule:
+    if not callable(getattr(schedule, "delay", None)):
+        raise ConfigurationError(
+            f"schedule={schedule!r} has no delay(session, *, age, draw): give a PollSchedule, such as "
+            "PollSchedule.every(5.0), or an object with that method"
+        )
+    return schedule
+
+
+def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[SessionStatus]:
+    if isinstance(stop_on, str) or not all(isinstance(status, str) for status in stop_on):
+        raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
+    statuses = frozenset(SessionStatus(status) for status in stop_on)
+    return OUTCOME if statuses == OUTCOME else statuses  # thousands of waits share one set
+
+
+def _user_agent(integrator: str | None) -> str:
+    own = f"hpp-async/{VERSION}"
+    if integrator is None:
+        return own
+    if not isinstance(integrator, str) or not _USER_AGENT.fullmatch(integrator):
+        raise ConfigurationError("user_agent: give your product's name and version in plain ASCII, such as 'shop/1.0'")
+    return f"{integrator} {own}"

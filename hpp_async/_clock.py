@@ -1,0 +1,121 @@
+"""The loop's clock, and the provider's."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final, Protocol
+
+import anyio
+import attrs
+
+
+class Clock(Protocol):
+    """
+    What the library needs to know of time; `HPPClient` takes another one for tests.
+
+    ``now`` is in seconds from anywhere and never goes back.
+    """
+
+    def now(self) -> float:
+        """Return the loop's time, in seconds."""
+        ...
+
+    def today(self) -> datetime:
+        """Return this machine's idea of the date and time, aware."""
+        ...
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or when `now` has reached *until*."""
+        ...
+
+
+class LoopClock:
+    """The real thing, on asyncio, uvloop and trio."""
+
+    def now(self) -> float:
+        """Return the running loop's time, in seconds."""
+        import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
+
+        try:
+            return asyncio.get_running_loop().time()  # anyio's answer too, without its search for the backend
+        except RuntimeError:
+            return anyio.current_time()
+
+    def today(self) -> datetime:
+        """Return the system's date and time, in UTC."""
+        return datetime.now(UTC)
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or when the loop's time has reached *until*."""
+        if until == float("inf"):
+            await event.wait()
+            return
+        with anyio.move_on_after(until - self.now()):
+            await event.wait()
+
+
+_VOTES: Final = 101
+"""How many of the last answers know what time it is at the provider."""
+
+_QUORUM: Final = 15
+"""Answers that must be known before they can overrule another one's ``Date``."""
+
+_AGREEMENT: Final = 5.0
+"""Seconds by which clocks that are right may differ."""
+
+
+@attrs.define
+class ProviderClock:
+    """
+    What time it is at the provider.
+
+    Every answer has its own ``Date``, and that is what counts for it, unless it contradicts most of the last answers: a
+    provider is many machines, and some with a wrong clock must neither make a session expire nor keep it from expiring.
+    An answer without a ``Date`` is dated by the others.
+    """
+
+    _marks: deque[tuple[float, datetime, float]] = attrs.field(init=False, factory=lambda: deque(maxlen=_VOTES))
+    """Of the last answers: the provider's seconds minus the loop's, the ``Date``, and the loop's seconds."""
+    _believed: tuple[float, datetime, float] | None = attrs.field(init=False, default=None)
+    _calendar: float | None = attrs.field(init=False, default=None)
+
+    def read(self, header: str | None, *, now: float, today: datetime) -> datetime:
+        """Return the provider's time of an answer with this ``Date`` *header*, received at *now* (loop seconds)."""
+        calendar = today.timestamp() - now
+        if self._calendar is not None and abs(calendar - self._calendar) > _AGREEMENT:
+            # This machine slept, or its calendar was set: loop seconds from before may not compare with those of now.
+            self._marks.clear()
+        self._calendar = calendar
+        date = None if header is None else parse_date(header)
+        if date is None:
+            return today if self._believed is None else self._reckon(self._believed, now)
+
+        mark = (date.timestamp() - now, date, now)
+        self._marks.append(mark)
+        if self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
+            self._believed = mark
+            return date
+        # The middle one: of an even number the earlier, by which a session expires later.
+        self._believed = sorted(self._marks)[(len(self._marks) - 1) // 2]
+        if len(self._marks) < _QUORUM or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
+            return date
+        return self._reckon(self._believed, now)
+
+    def _reckon(self, mark: tuple[float, datetime, float], now: float) -> datetime:
+        try:
+            return mark[1] + timedelta(seconds=now - mark[2])
+        except OverflowError:  # a Date of the year 9999
+            return mark[1]
+
+
+@lru_cache(maxsize=8)  # the same second is read many times over, and parsing it costs more than decoding a session
+def parse_date(header: str) -> datetime | None:
+    """Return an HTTP date as an aware time in UTC; ``None`` where it is none."""
+    try:
+        date = parsedate_to_datetime(header)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
