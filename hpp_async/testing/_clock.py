@@ -1,0 +1,102 @@
+"""A clock that jumps to the next thing anybody waits for."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+from hpp_async._reads import spawn
+
+_START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+_SETTLED: Final = 25
+"""
+Turns of the event loop in which nobody looked at the clock, after which everybody is taken to be waiting.
+
+Longer than any chain of awaits between two looks at the clock in this library and its scripted transport.
+"""
+
+
+class VirtualClock:
+    """
+    Time for tests: it stands still while anything runs, and jumps to the next wake-up once all are waiting.
+
+    Hand it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of those who wait through it, so nothing
+    in such a test may wait for a real socket or thread. One clock belongs to one event loop.
+
+    Args:
+        start: the provider's time at the beginning, aware.
+        skew: how far this machine's own calendar is ahead of the provider's.
+    """
+
+    def __init__(self, start: datetime = _START, *, skew: timedelta = timedelta(0)) -> None:
+        self._start = start
+        self._skew = skew
+        self._now = 0.0
+        self._looks = 0
+        self._sleepers: list[tuple[float, int, anyio.Event]] = []
+        self._left: set[int] = set()
+        self._order = itertools.count()
+        self._is_ticking = False
+
+    def now(self) -> float:
+        """Return the seconds since the beginning."""
+        self._looks += 1
+        return self._now
+
+    def today(self) -> datetime:
+        """Return this machine's idea of the date and time: the provider's, and the skew."""
+        return self.provider_time() + self._skew
+
+    def provider_time(self) -> datetime:
+        """Return the true date and time."""
+        return self._start + timedelta(seconds=self.now())
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or when the clock has reached *until*."""
+        if until == float("inf"):
+            await event.wait()
+            return
+        number = next(self._order)
+        heapq.heappush(self._sleepers, (until, number, event))
+        self._looks += 1
+        if not self._is_ticking:
+            self._is_ticking = True
+            spawn(self._tick, "hpp_async.testing clock")
+        try:
+            await event.wait()
+        finally:
+            self._left.add(number)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return *seconds* later."""
+        await self.wait(anyio.Event(), self.now() + seconds)
+
+    async def _tick(self) -> None:
+        try:
+            while self._drop_left():
+                await self._settle()
+                if self._drop_left():
+                    self._now = max(self._now, self._sleepers[0][0])
+                    for until, _, event in self._sleepers:
+                        if until <= self._now:
+                            event.set()
+                await anyio.lowlevel.checkpoint()
+        finally:
+            self._is_ticking = False
+
+    def _drop_left(self) -> bool:
+        while self._sleepers and self._sleepers[0][1] in self._left:
+            self._left.discard(heapq.heappop(self._sleepers)[1])
+        return bool(self._sleepers)
+
+    async def _settle(self) -> None:
+        quiet, looks = 0, self._looks
+        while quiet < _SETTLED:
+            await anyio.lowlevel.checkpoint()
+            quiet = quiet + 1 if self._looks == looks else 0
+            looks = self._looks
