@@ -1,0 +1,198 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated
+
+import anyio
+import typer
+import typer.main
+from rich.console import Console
+
+from hpp_async import (
+    FINAL,
+    OUTCOME,
+    HPPClient,
+    Observer,
+    PollSchedule,
+    __version__,
+)
+from hpp_async.cli._exits import exit_code
+from hpp_async.cli._follow import follow
+from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, READ, SIMULATE, WAIT
+from hpp_async.cli._process import exiting, needing_simulator, resumable
+from hpp_async.cli._terminal import TerminalView
+from hpp_async.cli._views import JSONView, PlainView, View, print_reading
+from hpp_async.cli._words import say
+from hpp_async.testing import Consumer
+
+app = typer.Typer(
+    help=ABOUT,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show locals, and those hold credentials
+)
+
+SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session id, or a session_url.")]
+EndpointOption = Annotated[str | None, typer.Option(metavar="NAME|URL", help="Instead of HPP_ENDPOINT.")]
+JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ShowTokenOption = Annotated[bool, typer.Option("--show-token", help="Print the authorization token too, a secret.")]
+FinalOption = Annotated[bool, typer.Option("--final", help="Wait on through FAILED and ERROR: they can be retried.")]
+ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
+SpeedOption = Annotated[
+    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as people are.")
+]
+VerboseOption = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs more.")
+]
+
+
+def run(args: Sequence[str] | None) -> None:
+    """Run the command that *args* name, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no word of the provider's may end a wait
+    typer.main.get_command(app).main(args=args, prog_name="hpp-async")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"hpp-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(help=READ)
+def read(
+    session: SessionArgument,
+    *,
+    endpoint: EndpointOption = None,
+    as_json: JSONOption = False,
+    show_token: ShowTokenOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Read a session once."""
+    with exiting(verbose):
+        client = _client(endpoint)
+
+        async def read_session() -> None:
+            async with client:
+                reading = await client.read_session(session)
+            print_reading(reading, show_token=show_token, as_json=as_json)
+
+        asyncio.run(read_session())
+
+
+@app.command(help=WAIT)
+def wait(
+    session: SessionArgument,
+    *,
+    endpoint: EndpointOption = None,
+    final: FinalOption = False,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after so long.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TOKEN", help="Go on where another wait was.")] = None,
+    every: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Read at this pace, not the usual one.")
+    ] = None,
+    as_json: JSONOption = False,
+    show_token: ShowTokenOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Wait until a session has an outcome."""
+    with exiting(verbose):
+        view = _view(as_json=as_json, show_token=show_token)
+        client = _client(endpoint, every, view.told)
+        stop_on = FINAL if final else OUTCOME
+        waiting = client.wait_for_outcome(session, stop_on=stop_on, timeout=timeout, since=since)
+        options = {"--endpoint": endpoint, "--final": final, "--timeout": timeout, "--every": every}
+        options |= {"--json": as_json, "--show-token": show_token}
+        with resumable(waiting, lambda token: _command(session, options | {"--since": token})):
+            outcome = asyncio.run(follow(client, waiting, view))
+        raise typer.Exit(exit_code(outcome))
+
+
+@app.command(help=DEMO)
+def demo(
+    *,
+    consumer: ConsumerOption = Consumer.PAY,
+    speed: SpeedOption = 1.0,
+    final: FinalOption = False,
+    as_json: JSONOption = False,
+    show_token: ShowTokenOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Watch a wait."""
+    with exiting(verbose):
+        with needing_simulator():
+            from hpp_async.cli._demo import demonstrate  # noqa: PLC0415 - an extra
+        view = _view(as_json=as_json, show_token=show_token)
+        outcome = demonstrate(consumer, speed, stop_on=FINAL if final else OUTCOME, view=view)
+        raise typer.Exit(exit_code(outcome))
+
+
+@app.command(help=SIMULATE)
+def simulate(
+    *,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8888,
+    consumer: ConsumerOption = Consumer.PAY,
+    speed: SpeedOption = 1.0,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Run a simulated provider."""
+    with exiting(verbose):
+        with needing_simulator():
+            from hpp_async.cli._demo import AUTH, simulated  # noqa: PLC0415 - an extra
+            from hpp_async.simulator import serve  # noqa: PLC0415 - an extra
+        with suppress(KeyboardInterrupt), serve(simulated(consumer, speed), host=host, port=port) as url:
+            username, password = AUTH
+            example = EXAMPLE.format(
+                url=url, consumer=consumer, story=consumer.story, username=username, password=password
+            )
+            print(example, flush=True)
+            anyio.run(anyio.sleep_forever)
+        say("the simulated provider is gone, and its sessions with it")
+
+
+# -- what they share --------------------------------------------------------------------------------------------------
+
+
+def _client(endpoint: str | None, every: float | None = None, *observers: Observer) -> HPPClient:
+    environ = dict(os.environ) if endpoint is None else {**os.environ, "HPP_ENDPOINT": endpoint}
+    schedule = PollSchedule() if every is None else PollSchedule.every(every)
+    return HPPClient.from_env(environ, schedule=schedule, observers=observers)
+
+
+def _view(*, as_json: bool, show_token: bool) -> View:
+    if as_json:
+        return JSONView(show_token=show_token)
+    console = Console(highlight=False)
+    if sys.stdout.isatty() and not console.is_dumb_terminal:
+        return TerminalView(console, show_token=show_token)
+    return PlainView(show_token=show_token)
+
+
+def _command(session: str, options: Mapping[str, object]) -> str:
+    words = ["hpp-async", "wait", session]
+    for option, value in options.items():
+        if value is True:
+            words += [option]
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,51 @@
+"""A demonstration: a provider on loopback, a scripted consumer, and a wait over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx
+
+from hpp_async import HPPClient, Outcome, PollSchedule, SessionStatus
+from hpp_async.cli._follow import follow
+from hpp_async.cli._views import View
+from hpp_async.cli._words import say
+from hpp_async.simulator import serve
+from hpp_async.testing import Consumer, Provider
+
+AUTH: Final = ("PK00000_simulated", "not-a-secret")
+
+
+def simulated(consumer: Consumer, speed: float) -> Provider:
+    """Return a provider that keeps today's time."""
+    return Provider(now=lambda: datetime.now(UTC), auth=AUTH, consumer=consumer, speed=speed)
+
+
+def demonstrate(consumer: Consumer, speed: float, *, stop_on: AbstractSet[SessionStatus], view: View) -> Outcome:
+    """
+    Wait in *view* for a session that *consumer* visits.
+
+    Raises:
+        HPPError: the wait's.
+    """
+    with serve(simulated(consumer, speed)) as url:
+        say(f"a simulated provider is at {url}; a scripted consumer {consumer.story}")
+        return asyncio.run(_wait(url, stop_on=stop_on, every=min(1.5, max(0.1, 1.5 / speed)), view=view))
+
+
+async def _wait(url: str, *, stop_on: AbstractSet[SessionStatus], every: float, view: View) -> Outcome:
+    # Loopback is never behind a proxy, whatever the environment says.
+    async with httpx.AsyncClient(trust_env=False) as http:
+        body = {"payment_session_url": f"{url}/payments/v1/sessions/demo"}
+        created = await http.post(f"{url}/hpp/v1/sessions", json=body, auth=AUTH)
+        client = HPPClient(
+            auth=AUTH,
+            endpoint=url,
+            http_client=http,
+            schedule=PollSchedule.every(every),
+            observers=(view.told,),
+        )
+        return await follow(client, client.wait_for_outcome(created.json()["session_url"], stop_on=stop_on), view)

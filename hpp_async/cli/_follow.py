@@ -1,0 +1,32 @@
+"""One wait, shown while it goes on."""
+
+from __future__ import annotations
+
+from hpp_async import HPPClient, HPPError, Outcome, OutcomeWait, Transition
+from hpp_async.cli._views import View
+
+_TICK = 1.0
+"""Seconds between two drawings of a live line."""
+
+
+async def follow(client: HPPClient, wait: OutcomeWait, view: View) -> Outcome:
+    """
+    Show *wait* in *view* to its end, close *client*, and return the outcome.
+
+    Raises:
+        HPPError: the wait's.
+    """
+    async with client:
+        try:
+            with view.live(wait):
+                view.waiting(wait)
+                async for update in wait.updates(heartbeat=_TICK):
+                    if isinstance(update, Transition):
+                        view.changed(update, wait)
+                    view.waiting(wait)
+            outcome = await wait
+        except HPPError as error:
+            view.failed(error, wait)
+            raise
+        view.ended(outcome, wait)
+        return outcome

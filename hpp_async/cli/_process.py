@@ -1,0 +1,75 @@
+"""What surrounds every command: its log, its end, and the extras it stands on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import typer
+
+from hpp_async import HPPError, OutageError, OutcomeWait, WaitTimeoutError
+from hpp_async.cli._exits import UNEXPECTED, exit_code
+from hpp_async.cli._words import say
+
+
+@contextmanager
+def exiting(verbosity: int) -> Generator[None]:
+    """Log as wished, and turn what is raised inside into a sentence and an exit code."""
+    try:
+        with _logging(verbosity):
+            yield
+    except (HPPError, KeyboardInterrupt) as ending:
+        say(str(ending) or "interrupted")
+        raise typer.Exit(exit_code(ending)) from None
+    except BrokenPipeError as ending:
+        # What is still buffered goes nowhere, quietly, when Python flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(exit_code(ending)) from None
+
+
+@contextmanager
+def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Generator[None]:
+    """Say how to go on when *wait* is interrupted or gives up: with *command*, which is asked with the resume token."""
+    try:
+        yield
+    except (KeyboardInterrupt, OutageError, WaitTimeoutError) as ending:
+        what = str(ending) or "interrupted; the session itself goes on"
+        say(f"{what}. To go on:\n  {command(wait.token)}")
+        raise typer.Exit(exit_code(ending)) from None
+
+
+@contextmanager
+def needing_simulator() -> Generator[None]:
+    """Turn a missing extra into a sentence."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        say('the simulated provider needs two more packages: pip install "hpp-async[cli,simulator]"')
+        raise typer.Exit(UNEXPECTED) from None
+
+
+class _Remarks(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+@contextmanager
+def _logging(verbosity: int) -> Generator[None]:
+    level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    loggers = [logging.getLogger(name) for name in ("hpp_async", "uvicorn.access")]
+    handler = _Remarks()
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(was)

@@ -1,0 +1,101 @@
+"""How a wait is shown on a terminal: its history, and a line that lives."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from math import ceil
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from hpp_async import Expired, Outcome, OutcomeWait, Session, SessionStatus, Transition
+from hpp_async.cli._views import View
+from hpp_async.cli._words import advice, duration, facts, local_time, reason
+
+_STYLES: Final = {
+    SessionStatus.WAITING: "bold blue",
+    SessionStatus.COMPLETED: "bold green",
+    SessionStatus.FAILED: "bold yellow",
+    SessionStatus.ERROR: "bold yellow",
+    SessionStatus.CANCELLED: "bold red",
+    SessionStatus.DISABLED: "bold red",
+}
+
+
+class TerminalView(View):
+    """
+    A line per transition, and below them one that says how things stand.
+
+    *now* is any steady clock in seconds.
+    """
+
+    def __init__(self, console: Console, *, show_token: bool, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(show_token=show_token)
+        self._console = console
+        self._now = now
+        self._session: Session | None = None
+        self._noted_at = 0.0
+        # Drawn when there is something to draw, not by a thread: so a drawing shows one moment.
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty())
+
+    def live(self, wait: OutcomeWait) -> AbstractContextManager[object]:
+        """Print which session it is; return what keeps the line on the screen."""
+        self._console.print(Text("session ", style="dim").append(wait.session_id, style="not dim"))
+        return self._live
+
+    def changed(self, transition: Transition, wait: OutcomeWait) -> None:
+        """Print when, and what."""
+        line = Text(f"{local_time(transition.session.updated_at)}  ", style="dim")
+        self._console.print(line.append(_status(transition.status)))
+
+    def waiting(self, wait: OutcomeWait) -> None:
+        """Draw the line anew."""
+        if wait.latest is not self._session:
+            self._session, self._noted_at = wait.latest, self._now()
+        parts = [*self._standing(), *self._looks(wait), *self._expiry()]
+        line = Text(" · ", style="dim").join(parts)
+        line.no_wrap, line.overflow = True, "ellipsis"
+        self._live.update(line, refresh=True)
+
+    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+        """Print the outcome, what its reading says, and what comes next."""
+        name = Text("EXPIRED", style="bold red") if isinstance(outcome, Expired) else _status(outcome.status)
+        reads = "1 read" if wait.reads == 1 else f"{wait.reads} reads"
+        self._console.print(Text("\n").append(name).append(f" after {reads}", style="dim"))
+        for label, text in facts(outcome.session, show_token=self.show_token).items():
+            self._console.print(Text(f"  {label:<20}", style="dim").append(text, style="not dim"), soft_wrap=True)
+        self._console.print(Text(advice(outcome)))
+
+    # -- parts of the line --------------------------------------------------------------------------------------------
+
+    def _standing(self) -> Iterator[Text]:
+        if self._session is None:
+            yield Text("not read yet")
+            return
+        status = _status(self._session.status)
+        age = self._session.age
+        yield status if age is None else status.append(f" for {duration(age + self._elapsed())}", style="not bold")
+
+    def _looks(self, wait: OutcomeWait) -> Iterator[Text]:
+        if self.failure is not None:
+            yield Text(f"no reading ({reason(self.failure)})", style="yellow")
+        next_read_in = wait.next_read_in
+        yield Text("looking" if next_read_in is None else f"next look in {duration(ceil(next_read_in))}")
+
+    def _expiry(self) -> Iterator[Text]:
+        expires_in = None if self._session is None else self._session.expires_in
+        if expires_in is not None:
+            left = expires_in - self._elapsed()
+            yield Text(f"expires in {duration(left)}" if left > 0 else "past its expiry")
+
+    def _elapsed(self) -> float:
+        return self._now() - self._noted_at
+
+
+def _status(status: SessionStatus) -> Text:
+    return Text(status, style=_STYLES.get(status, "bold cyan"))

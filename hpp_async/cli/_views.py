@@ -1,0 +1,97 @@
+"""How a wait is shown as lines, plain ones or JSON: data on stdout, remarks on stderr."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+
+from hpp_async import Event, HPPError, Outcome, OutcomeWait, ReadFailed, ReadFinished, Session, Transition
+from hpp_async.cli import _records as records
+from hpp_async.cli._words import advice, facts, reason, say
+
+
+class View(ABC):
+    """
+    Shows one wait, as `follow` tells it what happens.
+
+    Attributes:
+        show_token: whether an authorization token may be seen.
+        failure: the last read, if it failed.
+    """
+
+    def __init__(self, *, show_token: bool) -> None:
+        self.show_token = show_token
+        self.failure: ReadFailed | None = None
+        self._is_failure_said = False
+
+    def told(self, event: Event) -> None:
+        """Take note of what the client observed."""
+        if isinstance(event, ReadFailed | ReadFinished):
+            self.failure = event if isinstance(event, ReadFailed) else None
+
+    def live(self, wait: OutcomeWait) -> AbstractContextManager[object]:
+        """Return what surrounds the wait itself."""
+        return nullcontext()
+
+    @abstractmethod
+    def changed(self, transition: Transition, wait: OutcomeWait) -> None:
+        """Show a transition."""
+
+    def waiting(self, wait: OutcomeWait) -> None:
+        """Show that the wait goes on; comes about once a second."""
+        if self.failure is not None and not self._is_failure_said:
+            say(f"session {wait.session_id} could not be read ({reason(self.failure)}); the wait goes on")
+        elif self.failure is None and self._is_failure_said:
+            say(f"session {wait.session_id} can be read again")
+        self._is_failure_said = self.failure is not None
+
+    @abstractmethod
+    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+        """Show the outcome."""
+
+    def failed(self, error: HPPError, wait: OutcomeWait) -> None:  # noqa: B027 - for most the sentence is enough
+        """Show that there is none, where the sentence that is said of every error is not enough."""
+
+
+class PlainView(View):
+    """A line per transition, and what there is to know of the outcome."""
+
+    def changed(self, transition: Transition, wait: OutcomeWait) -> None:
+        """Print when, and what."""
+        print(records.iso(transition.session.updated_at) or "-", transition.status, flush=True)
+
+    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+        """Print the outcome's name, and what its reading says."""
+        print_lines({"outcome": type(outcome).__name__, **facts(outcome.session, show_token=self.show_token)})
+        say(advice(outcome))
+
+
+class JSONView(View):
+    """One JSON object per line."""
+
+    def changed(self, transition: Transition, wait: OutcomeWait) -> None:
+        """Print the transition."""
+        print(records.line(records.of_transition(transition, wait)), flush=True)
+
+    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+        """Print the outcome."""
+        print(records.line(records.of_outcome(outcome, wait, show_token=self.show_token)), flush=True)
+        if outcome.needs_attention:
+            say(advice(outcome))
+
+    def failed(self, error: HPPError, wait: OutcomeWait) -> None:
+        """Print the error."""
+        print(records.line(records.of_error(error, wait)), flush=True)
+
+
+def print_reading(session: Session, *, show_token: bool, as_json: bool) -> None:
+    """Print one reading."""
+    if as_json:
+        print(records.line(records.of_reading(session, show_token=show_token)), flush=True)
+    else:
+        print_lines({"status": session.status, **facts(session, show_token=show_token)})
+
+
+def print_lines(lines: dict[str, str]) -> None:
+    """Print names and values, a line each."""
+    print("\n".join(f"{name}: {text}" for name, text in lines.items()), flush=True)

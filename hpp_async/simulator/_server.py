@@ -1,0 +1,71 @@
+"""A server on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+
+from hpp_async._exceptions import ConfigurationError
+from hpp_async.simulator._app import application
+from hpp_async.testing import Provider
+
+
+@contextmanager
+def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+    """
+    Serve *provider* at *host*, a loopback address; yield the base URL, which the provider is told too.
+
+    *port* 0 takes any free one. Connections are accepted from the first moment. Answers are made in a thread of their
+    own, so this can be used around code on any event loop, or on none; on leaving, that thread has ended.
+
+    Raises:
+        ConfigurationError: *host* is not of this machine alone, or *port* cannot be had.
+    """
+    with _listener(host, port) as listener:
+        address, port = listener.getsockname()[:2]
+        url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        # The answers have the provider's own Date, and nothing else of ours.
+        config = uvicorn.Config(
+            application(provider),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            date_header=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        # Not asyncio's signal handling, which uvicorn would take over in the main thread.
+        thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve(sockets=[listener])), name="hpp_async simulator", daemon=True
+        )
+        thread.start()
+        try:
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"port={port!r}: give one from 0 to 65535; 0 takes any free one")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if not ipaddress.ip_address(address[0]).is_loopback:
+            raise ConfigurationError(
+                f"host={host!r} can be reached from other machines: give 127.0.0.1, ::1 or localhost"
+            )
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        reason, _, _ = str(error.strerror).partition(" (")
+        raise ConfigurationError(
+            f"cannot listen on host={host!r}, port={port} ({reason}): give another port, or 0 for any free one"
+        ) from error
