@@ -1,0 +1,785 @@
+"""The command line: what it prints, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Final, TextIO
+
+import attrs
+import httpx
+import pytest
+from rich.console import Console
+
+from hpp_async import (
+    AuthenticationError,
+    Cancelled,
+    Completed,
+    ConfigurationError,
+    Disabled,
+    Errored,
+    Expired,
+    Failed,
+    HPPError,
+    OutageError,
+    Outcome,
+    PollSchedule,
+    Session,
+    SessionNotFoundError,
+    SessionStatus,
+    SessionVanishedError,
+    TransportError,
+    WaitTimeoutError,
+    __version__,
+)
+from hpp_async.cli import main
+from hpp_async.cli._exits import EXITS, exit_code
+from hpp_async.cli._follow import follow
+from hpp_async.cli._terminal import TerminalView
+from hpp_async.cli._views import PlainView
+from hpp_async.cli._words import advice, duration
+from hpp_async.simulator import serve
+from hpp_async.testing import Provider, ScriptedProvider, Step, VirtualClock
+
+AUTH: Final = ("PK00000_test", "not-a-secret")
+START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+SESSION: Final = "39a1c773"
+TRANSITION: Final = [
+    "type",
+    "session_id",
+    "previous",
+    "status",
+    "updated_at",
+    "expires_at",
+    "sequence",
+    "is_last",
+    "token",
+]
+OUTCOME: Final = [
+    "type",
+    "outcome",
+    "is_final",
+    "needs_attention",
+    "confirmed",
+    "session_id",
+    "status",
+    "updated_at",
+    "expires_at",
+    "order_id",
+    "klarna_reference",
+    "has_authorization_token",
+    "correlation_id",
+    "reads",
+    "token",
+]
+ERROR: Final = ["type", "error", "message", "session_id", "status", "correlation_id", "reads", "token"]
+
+
+def run(*args: str) -> int:
+    """Run the command line in this process; return the exit code."""
+    with pytest.raises(SystemExit) as ending:
+        main(args)
+    code = ending.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def counting() -> Callable[[], datetime]:
+    """Return a calendar on which every look, and so every read, is a second after the one before."""
+    seconds = count()
+    return lambda: START + timedelta(seconds=next(seconds))
+
+
+@pytest.fixture(scope="module")
+def served() -> Generator[Provider]:
+    """One simulated provider for the module: its time is the number of reads, so it passes as the tests ask."""
+    provider = Provider(now=counting(), auth=AUTH, quota=None)
+    with serve(provider):
+        yield provider
+
+
+@pytest.fixture
+def simulated(served: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    """The simulated provider, named by the environment."""
+    for name, value in (("USERNAME", AUTH[0]), ("PASSWORD", AUTH[1]), ("ENDPOINT", served.base_url)):
+        monkeypatch.setenv(f"HPP_{name}", value)
+    monkeypatch.delenv("HPP_API_KEY", raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("COLUMNS", "100")
+    return served
+
+
+@contextmanager
+def piped() -> Generator[TextIO]:
+    """Let stdout be a pipe; yield its other end."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as writer, redirect_stdout(writer):
+        yield reader
+
+
+def press_ctrl_c() -> None:
+    """Do to the main thread what the terminal does."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@contextmanager
+def in_background(work: Callable[[], object]) -> Generator[None]:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+
+
+# -- read -------------------------------------------------------------------------------------------------------------
+
+
+def test_read_prints_what_the_provider_says(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(0, "COMPLETED")], place_order_mode="PLACE_ORDER")
+
+    assert run("read", session_id) == 0
+
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert list(lines) == [
+        "status",
+        "session_id",
+        "order_id",
+        "klarna_reference",
+        "updated_at",
+        "expires_at",
+        "correlation_id",
+    ]
+    assert lines["status"] == "COMPLETED"
+    assert lines["session_id"] == session_id
+
+
+def test_read_prints_json(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create(session_id=SESSION)
+
+    assert run("read", session_id, "--json") == 0
+
+    reading = json.loads(capsys.readouterr().out)
+    assert reading["type"] == "reading"
+    assert reading["status"] == "WAITING"
+    assert reading["has_authorization_token"] is False
+    assert "authorization_token" not in reading
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_the_authorization_token_is_shown_to_those_who_ask(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
+) -> None:
+    session_id = simulated.create([Step(0, "COMPLETED", {"authorization_token": "a-secret"})])
+
+    assert run("read", session_id, *form) == run("wait", session_id, *form) == 0
+    hidden = capsys.readouterr()
+    assert run("read", session_id, "--show-token", *form) == run("wait", session_id, "--show-token", *form) == 0
+    shown = capsys.readouterr()
+
+    assert "a-secret" not in hidden.out + hidden.err + shown.err
+    assert shown.out.count("a-secret") == 2
+
+
+def test_personal_data_is_never_printed(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"customer": {"given_name": "Testperson", "national_identification_number": "410321-9202"}}
+    session_id = simulated.create([Step(0, "COMPLETED", fields)])
+
+    for command in (["read", "--json"], ["read"], ["wait", "--json"], ["wait", "-vv"]):
+        assert run(*command, session_id) == 0
+
+    printed = capsys.readouterr()
+    assert "Testperson" not in printed.out + printed.err
+    assert "410321" not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("command", ["read", "wait"])
+def test_an_unknown_session_is_code_11(simulated: Provider, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert run(command, "nobody") == 11
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("hpp-async: session nobody: 404 NOT_FOUND: expired, or unknown")
+
+
+def test_refused_credentials_are_code_12(
+    simulated: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HPP_PASSWORD", "wrong")
+
+    assert run("read", simulated.create()) == 12
+    assert "wrong" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["read", "not an id"],
+        ["wait", SESSION, "--every", "0.01"],
+        ["wait", SESSION, "--timeout", "-1"],
+        ["wait", SESSION, "--since", "yesterday"],
+        ["wait", SESSION, "--endpoint", "http://example.com"],
+        ["wait"],
+        ["wait", SESSION, "--password", "secret"],
+        ["simulate", "--host", "0.0.0.0"],
+        ["simulate", "--consumer", "somebody"],
+        ["demo", "--speed", "0"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_is_code_2(simulated: Provider, capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+    assert run(*args) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err
+
+
+def test_the_endpoint_can_be_given(
+    simulated: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HPP_ENDPOINT", "http://127.0.0.1:1")
+
+    assert run("read", simulated.create(), "--endpoint", simulated.base_url) == 0
+
+
+# -- wait -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "next_step"),
+    [
+        ("COMPLETED", 0, "place the order"),
+        ("FAILED", 3, "still open"),
+        ("CANCELLED", 4, "Nothing can follow"),
+        ("ERROR", 5, "still open"),
+        ("DISABLED", 6, "Nothing can follow"),
+    ],
+)
+def test_wait_exits_by_outcome(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], status: str, code: int, next_step: str
+) -> None:
+    assert run("wait", simulated.create([(0, status)])) == code
+    assert next_step in capsys.readouterr().err
+
+
+def test_plain_lines_say_when_and_what(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(2, "IN_PROGRESS"), (4, "COMPLETED")])
+
+    assert run("wait", session_id, "--every", "0.1") == 0
+
+    first, second, third, outcome, *facts = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[1] for line in (first, second, third)] == ["WAITING", "IN_PROGRESS", "COMPLETED"]
+    assert re.fullmatch(r"2026-01-15T\d\d:\d\d:\d\d\.000Z WAITING", first)
+    assert outcome == "outcome: Completed"
+    assert "authorization_token: received (--show-token shows it)" in facts
+
+
+def test_json_lines_have_stable_keys(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(2, "COMPLETED")])
+
+    assert run("wait", session_id, "--every", "0.1", "--json") == 0
+
+    printed = capsys.readouterr()
+    first, last, outcome = (json.loads(line) for line in printed.out.splitlines())
+    assert list(first) == list(last) == TRANSITION
+    assert list(outcome) == OUTCOME
+    assert [first["previous"], first["status"], first["sequence"], first["is_last"]] == [None, "WAITING", 1, False]
+    assert [last["previous"], last["status"], last["sequence"], last["is_last"]] == ["WAITING", "COMPLETED", 2, True]
+    assert outcome["outcome"] == "Completed"
+    assert outcome["token"] == last["token"]
+    assert printed.err == ""
+
+
+def test_final_waits_through_a_decline(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(0, "FAILED"), (2, "COMPLETED")])
+
+    assert run("wait", session_id, "--final", "--every", "0.1", "--json") == 0
+    assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [
+        "FAILED",
+        "COMPLETED",
+        "COMPLETED",
+    ]
+
+
+def test_a_timeout_is_code_8_and_says_how_to_go_on(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create()
+
+    assert run("wait", session_id, "--timeout", "0", "--json", "--final") == 8
+
+    printed = capsys.readouterr()
+    transition, error = (json.loads(line) for line in printed.out.splitlines())
+    assert list(error) == ERROR
+    assert [error["error"], error["status"], error["reads"]] == ["WaitTimeoutError", "WAITING", 1]
+    assert error["token"] == transition["token"]
+    assert printed.err.endswith(
+        f"To go on:\n  hpp-async wait {session_id} --final --timeout 0.0 --json --since {transition['token']}\n"
+    )
+
+
+def test_since_goes_on_where_another_wait_was(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(4, "COMPLETED")])
+    assert run("wait", session_id, "--timeout", "0", "--json") == 8
+    token = json.loads(capsys.readouterr().out.splitlines()[0])["token"]
+
+    assert run("wait", session_id, "--every", "0.1", "--json", "--since", token) == 0
+
+    transition, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert [transition["previous"], transition["status"], transition["sequence"]] == ["WAITING", "COMPLETED", 2]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_needs_attention_is_said(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
+) -> None:
+    session_id = simulated.create([Step(0, "COMPLETED", {"authorization_token": None})])
+
+    assert run("wait", session_id, *form) == 0
+    assert "neither a token nor an order" in capsys.readouterr().err
+
+
+def test_what_comes_from_outside_cannot_move_the_cursor(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session_id = simulated.create([Step(0, "COMPLETED", {"order_id": "\x1b[2J\x07x"})])
+
+    assert run("wait", session_id) == run("wait", session_id, "--json") == 0
+
+    printed = capsys.readouterr().out
+    assert "order_id: \N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}x\n" in printed
+    assert "\x1b" not in printed
+
+
+def test_words_that_the_output_cannot_encode_do_not_end_the_wait(simulated: Provider) -> None:
+    session_id = simulated.create([(0, "MÜDE"), (2, "COMPLETED")])
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+
+    with redirect_stdout(output):
+        assert run("wait", session_id, "--every", "0.1") == 0
+
+    output.seek(0)
+    assert "M\\xdcDE" in output.readline()
+
+
+def test_verbosity_logs_to_stderr(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    session_id = simulated.create([(0, "CANCELLED")])
+    remarks = []
+    for flags in ((), ("-v",), ("-vv",)):
+        with redirect_stdout(io.StringIO()):
+            assert run("wait", session_id, *flags) == 4
+        said = capsys.readouterr().err.splitlines()
+        # The simulated provider is in this process, and logs its requests.
+        remarks.append([line for line in said if "GET /hpp/v1/" not in line])
+
+    quiet, informed, curious = remarks
+    assert [len(quiet), len(informed), len(curious)] == [1, 3, 4]
+    assert f"hpp-async: session {session_id}: first seen -> CANCELLED" in informed
+
+
+# -- wait, interrupted ------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_leaves_a_sentence_with_the_resume_token(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session_id = simulated.create()
+    lines: list[str] = []
+
+    with piped() as output:
+
+        def press_at_the_first_line() -> None:
+            lines.append(output.readline())
+            press_ctrl_c()
+
+        with in_background(press_at_the_first_line):
+            assert run("wait", session_id, "--json", "--show-token") == 130
+
+    token = json.loads(lines[0])["token"]
+    assert capsys.readouterr().err == (
+        "hpp-async: interrupted; the session itself goes on. To go on:\n"
+        f"  hpp-async wait {session_id} --json --show-token --since {token}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("wait", f"interrupted; the session itself goes on. To go on:\n  hpp-async wait {SESSION}\n"),
+        ("read", "interrupted\n"),
+    ],
+)
+def test_ctrl_c_before_the_first_reading(
+    simulated: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    said: str,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HPP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+        def press_when_asked() -> None:
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(1)
+                press_ctrl_c()
+
+        with in_background(press_when_asked):
+            assert run(command, SESSION) == 130
+
+    assert capsys.readouterr().err == f"hpp-async: {said}"
+
+
+def test_a_reader_who_leaves_is_code_141(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    with os.fdopen(writing, "w") as output, redirect_stdout(output):
+        assert run("wait", simulated.create()) == 141
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_of_its_own_survives_head_and_ctrl_c_without_a_traceback(simulated: Provider) -> None:
+    session_id = simulated.create([(2, "COMPLETED")])
+    waiting = [sys.executable, "-c", "from hpp_async.cli import main; main()", "wait", "--json", "--every", "0.1"]
+
+    with subprocess.Popen([*waiting, session_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        left.stdout.close()
+        _, left_with = left.communicate(timeout=60)
+    with subprocess.Popen(
+        [*waiting, simulated.create()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as interrupted:
+        assert interrupted.stdout is not None
+        interrupted.stdout.readline()
+        interrupted.send_signal(signal.SIGINT)
+        _, interrupted_with = interrupted.communicate(timeout=60)
+
+    assert (left.returncode, left_with) == (141, b"")
+    assert interrupted.returncode == 130
+    assert interrupted_with.startswith(b"hpp-async: interrupted; ")
+    assert b"Traceback" not in interrupted_with
+
+
+# -- demo and simulate ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("consumer", "code"), [("pay", 0), ("decline-and-retry", 0), ("back", 0), ("cancel", 4)])
+def test_the_demo_ends_as_its_consumer_does(capsys: pytest.CaptureFixture[str], consumer: str, code: int) -> None:
+    assert run("demo", "--consumer", consumer, "--speed", "1000", "--final", "--json") == code
+
+    printed = capsys.readouterr()
+    *_, outcome = (json.loads(line) for line in printed.out.splitlines())
+    assert list(outcome) == OUTCOME
+    assert "a simulated provider is at http://127.0.0.1:" in printed.err
+
+
+def test_the_demo_can_be_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    with piped() as output:
+
+        def press_at_the_first_line() -> None:
+            output.readline()
+            press_ctrl_c()
+
+        with in_background(press_at_the_first_line):
+            assert run("demo", "--speed", "0.01") == 130
+
+    assert capsys.readouterr().err.endswith("hpp-async: interrupted\n")
+
+
+def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    codes: list[int] = []
+
+    with piped() as output:
+
+        def use_it() -> None:
+            lines = "".join(iter(output.readline, '  hpp-async wait "$session"\n'))
+            url, username, password = re.findall(r"HPP_\w+=(\S+)", lines)
+            request = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
+            with httpx.Client(auth=(username, password), trust_env=False) as shop:
+                codes.append(shop.post(f"{url}/hpp/v1/sessions", json=request).status_code)
+            press_ctrl_c()
+
+        with in_background(use_it):
+            assert run("simulate", "--port", "0", "-v") == 0
+
+    said = capsys.readouterr().err
+    assert codes == [201]
+    assert '"POST /hpp/v1/sessions HTTP/1.1" 201' in said
+    assert said.endswith("hpp-async: the simulated provider is gone, and its sessions with it\n")
+
+
+# -- on a terminal ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def terminal() -> Generator[list[bytes]]:
+    """Let stdout be a terminal; yield what it is sent, whole only afterwards."""
+    screen, tty = os.openpty()
+    sent: list[bytes] = []
+
+    def watch() -> None:
+        try:
+            while chunk := os.read(screen, 4096):
+                sent.append(chunk)
+        except OSError:  # Linux says that the other end is closed in this way
+            pass
+
+    with in_background(watch), os.fdopen(tty, "w", encoding="utf-8") as output, redirect_stdout(output):
+        yield sent
+    os.close(screen)
+
+
+def text(sent: list[bytes]) -> str:
+    """Return what was sent, without colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(sent).decode())
+
+
+def test_a_terminal_gets_a_live_line(simulated: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    session_id = simulated.create([(2, "COMPLETED")])
+
+    with terminal() as sent:
+        assert run("wait", session_id, "--every", "0.1") == 0
+
+    screen = text(sent)
+    assert f"session {session_id}" in screen
+    assert re.search(r"WAITING for \d s · next look in 1 s · expires in 46 h 59 min", screen)
+    assert re.search(r"COMPLETED after \d reads", screen)
+    assert "Next: place the order" in screen
+
+
+def test_a_dumb_terminal_gets_plain_lines(simulated: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+
+    with terminal() as sent:
+        assert run("wait", simulated.create([(0, "CANCELLED")])) == 4
+
+    assert b"outcome: Cancelled" in b"".join(sent)
+    assert b"\x1b" not in b"".join(sent)
+
+
+# -- follow, in virtual time ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_live_line_counts_and_admits_failures(
+    provider: ScriptedProvider, clock: VirtualClock, anyio_backend_name: str
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    view = TerminalView(console, show_token=False, now=clock.now)
+    session = provider.add([(3, "IN_PROGRESS"), (60, "CANCELLED")], lifetime=timedelta(minutes=2))
+    provider.answer_next(503)
+    client = provider.client(observers=[view.told], attempts=1, schedule=PollSchedule.every(10))
+
+    await follow(client, client.wait_for_outcome(session), view)
+
+    assert isinstance(console.file, io.StringIO)
+    screen = console.file.getvalue()
+    assert re.search(r"not read yet · no reading \(ServerError, correlation id [\w-]+\) · next look in [12] s", screen)
+    assert re.search(r"IN_PROGRESS for 1\d s · next look in \d+ s · expires in 1 min \d+ s", screen)
+    assert "CANCELLED after" in screen
+
+
+@pytest.mark.anyio
+async def test_the_live_line_of_a_session_past_its_expiry(
+    provider: ScriptedProvider, clock: VirtualClock, anyio_backend_name: str
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    view = TerminalView(console, show_token=False, now=clock.now)
+    client = provider.client(observers=[view.told])
+
+    await follow(client, client.wait_for_outcome(provider.add([], lifetime=timedelta(seconds=30))), view)
+
+    assert isinstance(console.file, io.StringIO)
+    assert "· past its expiry" in console.file.getvalue()
+    assert "EXPIRED after" in console.file.getvalue()
+
+
+@pytest.mark.anyio
+async def test_the_live_line_leaves_out_what_the_provider_left_out(
+    provider: ScriptedProvider, clock: VirtualClock, anyio_backend_name: str
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    view = TerminalView(console, show_token=False, now=clock.now)
+    provider.answer_next(httpx.Response(200, json={"status": "WAITING"}))
+    client = provider.client(observers=[view.told])
+
+    await follow(client, client.wait_for_outcome(provider.add([(5, "DISABLED")])), view)
+
+    assert isinstance(console.file, io.StringIO)
+    assert re.search(r"-  WAITING\n", console.file.getvalue())
+    assert re.search(r"WAITING · next look in 9 s\W", console.file.getvalue())
+
+
+@pytest.mark.anyio
+async def test_lines_for_pipes_say_once_that_reads_fail(
+    provider: ScriptedProvider, capsys: pytest.CaptureFixture[str], anyio_backend_name: str
+) -> None:
+    view = PlainView(show_token=False)
+    session_url = provider.add([(40, "CANCELLED")])
+    provider.answer_next(503, httpx.ConnectError("no"), httpx.ConnectError("no"))
+    client = provider.client(observers=[view.told], attempts=1)
+
+    await follow(client, client.wait_for_outcome(session_url), view)
+
+    session = f"session {session_url.rpartition('/')[2]}"
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"hpp-async: {session} could not be read \(ServerError, .*\); the wait goes on", first)
+    assert second == f"hpp-async: {session} can be read again"
+
+
+@pytest.mark.anyio
+async def test_the_next_read_is_known_between_reads(provider: ScriptedProvider, anyio_backend_name: str) -> None:
+    async with provider.client(schedule=PollSchedule.every(7)) as client:
+        wait = client.wait_for_outcome(provider.add([(60, "CANCELLED")]))
+        known = [wait.next_read_in]
+        await anext(wait)
+        known.append(wait.next_read_in)
+        await wait
+        known.append(wait.next_read_in)
+
+    assert known == [None, 7.0, None]
+
+
+# -- words and codes --------------------------------------------------------------------------------------------------
+
+
+def outcome_of(kind: type[Outcome], **fields: Any) -> Outcome:
+    return kind(session=Session(status=SessionStatus.WAITING, **fields))
+
+
+EXPIRED: Final = Expired(session=Session(status=SessionStatus.WAITING), confirmed=True)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (outcome_of(Completed), 0),
+        (RuntimeError(), 1),
+        (ConfigurationError(), 2),
+        (outcome_of(Failed), 3),
+        (outcome_of(Cancelled), 4),
+        (outcome_of(Errored), 5),
+        (outcome_of(Disabled), 6),
+        (EXPIRED, 7),
+        (WaitTimeoutError("", session_id=SESSION), 8),
+        (SessionVanishedError("", session_id=SESSION), 9),
+        (OutageError("", session_id=SESSION), 10),
+        (SessionNotFoundError("", session_id=SESSION, status_code=404), 11),
+        (AuthenticationError("", session_id=SESSION, status_code=401), 12),
+        (TransportError("", session_id=SESSION), 13),
+        (HPPError(), 13),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, int) else str(value),
+)
+def test_every_ending_has_its_code(ending: object, code: int) -> None:
+    assert exit_code(ending) == code
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (outcome_of(Completed, authorization_token="a-secret"), "place the order with the authorization token"),
+        (outcome_of(Completed, order_id="an-order"), "the order is placed"),
+        (outcome_of(Completed), "ask the provider"),
+        (EXPIRED, "can no longer be paid"),
+        (attrs.evolve(EXPIRED, confirmed=False), "look for its order"),
+        (attrs.evolve(EXPIRED, session=Session(status=SessionStatus("SETTLED"))), "ask the provider"),
+        (outcome_of(Outcome), "still open"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Outcome) else value,
+)
+def test_every_outcome_has_a_next_step(outcome: Outcome, said: str) -> None:
+    assert said in advice(outcome)
+    assert "a-secret" not in advice(outcome)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-3, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (172_000, "47 h 46 min")],
+)
+def test_durations_have_two_units(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+# -- help and extras --------------------------------------------------------------------------------------------------
+
+
+def test_help_tells_the_exit_codes_and_the_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run("wait", "--help") == 0
+
+    words = " ".join(capsys.readouterr().out.split())
+    assert all(f"{row.code} {row.meaning}" in words for row in EXITS)
+    assert ", ".join(TRANSITION[1:]) in words
+    assert ", ".join(ERROR[1:]) in words
+    assert all(key in words for key in OUTCOME)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"hpp-async {__version__}\n"
+
+
+@attrs.frozen
+class Missing:
+    """Finds that a package is not installed."""
+
+    package: str
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def uninstall(package: str, importers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let *package* not be found by the modules whose names begin with one of *importers*."""
+    for name in [name for name in sys.modules if name.startswith((package, *importers))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    uninstall(missing, ("hpp_async.cli._",), monkeypatch)
+
+    with pytest.raises(SystemExit, match=r'^hpp-async: .* pip install "hpp-async\[cli\]"$'):
+        main(["--version"])
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate"])
+@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
+def test_without_the_simulators_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, missing: str
+) -> None:
+    uninstall(missing, ("hpp_async.cli._demo", "hpp_async.simulator"), monkeypatch)
+
+    assert run(command) == 1
+    assert capsys.readouterr().err.endswith('pip install "hpp-async[cli,simulator]"\n')
+
+
+def test_other_missing_modules_are_not_taken_for_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    uninstall("hpp_async.cli._demo", (), monkeypatch)
+    with pytest.raises(ModuleNotFoundError):
+        main(["demo"])
+
+    uninstall("hpp_async.cli._app", (), monkeypatch)
+    with pytest.raises(ModuleNotFoundError):
+        main(["demo"])

@@ -1,0 +1,135 @@
+"""What the documents show is true: every fenced block is run, or is one of the known set-up commands."""
+
+import ast
+import asyncio
+import doctest
+import inspect
+import os
+import re
+import subprocess
+import sysconfig
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import attrs
+import httpx
+import pytest
+import respx
+
+from hpp_async import Endpoint
+from hpp_async.testing import Provider
+
+ROOT: Final = Path(__file__).parents[1]
+DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+
+# Known, and not run here: the `package` session does what the first one says, and CI runs the second one as it stands.
+SET_UP: Final = {
+    "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
+    "pip install hpp-async\n",
+    "python3 -m venv .venv && .venv/bin/pip install -q 'nox[uv]' && .venv/bin/nox\n",
+}
+
+FENCE: Final = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
+BLOCK: Final = re.compile(r"(<!-- fresh -->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@contextmanager
+def namespace() -> Generator[dict[str, object]]:
+    """Provide the names that the Python blocks of one story start with, and the world they run in."""
+    provider = Provider(now=lambda: datetime.now(UTC), auth=("PK12345_abc", "secret"))
+    session_id = provider.create([(0, "COMPLETED")])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = provider.answer(request.method, request.url.path, dict(request.headers))
+        return httpx.Response(found.status_code, headers=dict(found.headers), content=found.body)
+
+    names: dict[str, object] = {
+        "__name__": "__main__",
+        "session_url": f"{Endpoint.EU_PLAYGROUND}/hpp/v1/sessions/{session_id}",
+    }
+    names |= dict.fromkeys(("book", "save", "ask_a_person", "keep_open", "release"), print)  # what the shop does
+    with respx.mock(base_url=Endpoint.EU_PLAYGROUND) as router, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HPP_USERNAME", "PK12345_abc")
+        environment.setenv("HPP_PASSWORD", "secret")
+        environment.setenv("HPP_ENDPOINT", "EU_PLAYGROUND")
+        router.get(path__startswith="/hpp/").mock(side_effect=answer)
+        yield names
+
+
+@attrs.frozen(kw_only=True)
+class Block:
+    """One fenced block. Python blocks up to the next fresh one tell one story, in one namespace."""
+
+    document: Path
+    line: int
+    story: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+
+def _blocks(document: Path) -> list[Block]:
+    text = document.read_text("utf-8")
+    found = list(BLOCK.finditer(text))
+    return [
+        Block(
+            document=document,
+            line=text.count("\n", 0, block.start(3)) + 1,
+            story=sum(1 for earlier in found[: index + 1] if earlier[1]),
+            language=block[2],
+            text=block[3],
+        )
+        for index, block in enumerate(found)
+    ]
+
+
+BLOCKS: Final = [block for document in DOCUMENTS for block in _blocks(document)]
+PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
+CONSOLE: Final = [block for block in BLOCKS if block.language == "console"]
+STORIES: Final = [list(story) for _, story in groupby(PYTHON, key=lambda block: (block.document, block.story))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_block_is_run_or_known(document: Path) -> None:
+    blocks = [block for block in BLOCKS if block.document == document]
+    unknown = [block for block in blocks if block not in PYTHON + CONSOLE and block.text not in SET_UP]
+
+    assert len(FENCE.findall(document.read_text("utf-8"))) == 2 * len(blocks), "a fence of a kind that is not read"
+    assert [str(block) for block in unknown] == []
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: str(story[0]))
+def test_python_blocks_run(story: list[Block]) -> None:
+    with namespace() as names, asyncio.Runner() as runner:
+        for block in story:
+            lines_before = "\n" * (block.line - 1)  # so that a traceback points into the document
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            code = compile(lines_before + block.text, block.document, "exec", flags, dont_inherit=True)
+            coroutine = eval(code, names)
+            if inspect.iscoroutine(coroutine):
+                runner.run(coroutine)
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=str)
+def test_console_blocks_print_what_they_show(block: Block) -> None:
+    environment = os.environ | {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])}
+
+    assert block.text.startswith("$ ")
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
+        run = subprocess.run(
+            command, shell=True, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False
+        )
+
+        assert run.returncode == 0, run.stderr
+        if shown:
+            assert doctest.OutputChecker().check_output(shown, run.stdout, doctest.ELLIPSIS), run.stdout
+
+
+def test_readme_can_be_read_in_minutes() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700

@@ -1,0 +1,130 @@
+"""What a reviewer broke once: histories that hung the client, or ended a wait too early."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import httpx
+import pytest
+from servers import run
+
+from hpp_async import (
+    AuthenticationError,
+    ClientClosedError,
+    Completed,
+    Disabled,
+    Event,
+    PollSchedule,
+    ReadBudget,
+    ResponseError,
+    SessionVanishedError,
+    WaitEnded,
+)
+from hpp_async.testing import ScriptedProvider
+
+
+@pytest.mark.anyio
+async def test_retries_never_wait_behind_a_disable_that_waits_for_their_place(provider: ScriptedProvider) -> None:
+    provider.latency = 1.0
+    client = provider.client(budget=ReadBudget(50, in_flight=2))
+    sessions = [provider.add() for _ in range(3)]
+    provider.answer_next(503, 503)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for session in sessions[:2]:
+                tasks.start_soon(client.read_session, session)
+            await provider.clock.sleep(0.5)
+            tasks.start_soon(client.disable_session, sessions[2])
+
+    assert provider.model.status(sessions[2].rpartition("/")[2]) == "DISABLED"
+
+
+@pytest.mark.anyio
+async def test_a_refused_disable_with_an_open_session_is_no_outcome(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "FAILED")])
+    provider.answer_next(httpx.Response(400))
+    with pytest.raises(ResponseError, match="400"):
+        await provider.client().disable_session(session)
+
+
+@pytest.mark.asyncio
+async def test_a_read_whose_task_never_ran_lands_all_the_same(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    wait = client.wait_for_outcome(provider.add())
+    before = asyncio.all_tasks()
+    step = asyncio.create_task(run(wait))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before - {step}:
+        task.cancel()
+    with pytest.raises(ClientClosedError):
+        await step
+    with anyio.fail_after(10):
+        await client.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_read_from_before_the_timeout_is_not_the_last_look(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    client = provider.client(schedule=PollSchedule.every(8))
+    wait = client.wait_for_outcome(session, timeout=10)
+    await anext(wait)
+    slow = httpx.Response(200, json={"status": "IN_PROGRESS"})
+    provider.latency = 5.0
+    provider.answer_next(slow)
+    provider.model.change(wait.session_id, "COMPLETED")
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status_code", "error"), [(401, AuthenticationError), (404, SessionVanishedError), (400, ResponseError)]
+)
+async def test_a_hook_that_raises_for_statuses_hides_none(
+    provider: ScriptedProvider, status_code: int, error: type[Exception]
+) -> None:
+    async def raise_for_status(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    session = provider.add()
+    http_client = httpx.AsyncClient(transport=provider, event_hooks={"response": [raise_for_status]})
+    client = provider.client(http_client=http_client, outage_tolerance=0)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(*[status_code] * 3)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - which one, the table says
+        await wait
+
+    assert isinstance(caught.value, error) or isinstance(caught.value.__cause__, error)
+
+
+@pytest.mark.anyio
+async def test_a_failure_while_nobody_took_a_step_is_no_outage(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    provider.latency = 1.0
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(session)
+    provider.answer_next(503, 503)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(0.5)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert (await anext(wait)).status == "IN_PROGRESS"
+
+
+@pytest.mark.anyio
+async def test_a_wait_that_its_client_closed_has_ended(provider: ScriptedProvider) -> None:
+    events: list[Event] = []
+    client = provider.client(observers=[events.append])
+    wait = client.wait_for_outcome(provider.add([(0, "DISABLED")]))
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        await wait
+
+    assert [event.ending for event in events if isinstance(event, WaitEnded)] == ["ClientClosedError"]
+    assert not isinstance(wait.outcome, Disabled)
+    assert client.notify(wait.session_id) is False

@@ -1,0 +1,452 @@
+"""One wait, in virtual time, on every event loop: what is awaited, what is iterated, and every ending."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+
+from hpp_async import (
+    FINAL,
+    AuthenticationError,
+    Cancelled,
+    ClientClosedError,
+    Completed,
+    ConfigurationError,
+    Disabled,
+    Errored,
+    Expired,
+    Failed,
+    Heartbeat,
+    HPPError,
+    OutageError,
+    Outcome,
+    PollSchedule,
+    Session,
+    SessionNotFoundError,
+    SessionStatus,
+    SessionVanishedError,
+    Transition,
+    TransportError,
+    WaitTimeoutError,
+)
+from hpp_async.testing import ScriptedProvider, VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+PAYS = [(30, "IN_PROGRESS"), (95, "COMPLETED")]
+RETRIES = [(10, "IN_PROGRESS"), (40, "FAILED"), (60, "IN_PROGRESS"), (90, "COMPLETED")]
+HOUR = 3600.0
+
+
+async def test_awaiting_returns_the_outcome(provider: ScriptedProvider) -> None:
+    session = provider.add(PAYS, place_order_mode="CAPTURE_ORDER")
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert isinstance(outcome, Completed)
+    assert outcome.order_id is not None
+    assert [transition.status for transition in outcome.transitions] == ["WAITING", "IN_PROGRESS", "COMPLETED"]
+
+
+async def test_iterating_yields_each_transition_and_ends_after_the_last(provider: ScriptedProvider) -> None:
+    session = provider.add(PAYS)
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        seen = [(transition.previous, transition.status, transition.is_last) async for transition in wait]
+
+        assert seen == [
+            (None, "WAITING", False),
+            ("WAITING", "IN_PROGRESS", False),
+            ("IN_PROGRESS", "COMPLETED", True),
+        ]
+        assert isinstance(wait.outcome, Completed)
+        assert await wait is wait.outcome
+        assert wait.transitions == wait.outcome.transitions
+
+
+async def test_an_outcome_is_seen_no_later_than_promised(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add(PAYS)
+    async with provider.client() as client:
+        await client.wait_for_outcome(session)
+
+    assert 95 <= clock.now() <= 95 + 2 + 0.01 * 65 + 1  # a Date counts whole seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "is_final"),
+    [
+        ("COMPLETED", Completed, True),
+        ("FAILED", Failed, False),
+        ("CANCELLED", Cancelled, True),
+        ("ERROR", Errored, False),
+        ("DISABLED", Disabled, True),
+    ],
+)
+async def test_each_status_in_outcome_has_its_class(
+    provider: ScriptedProvider, status: str, kind: type[Outcome], is_final: bool
+) -> None:
+    session = provider.add([(5, status)])
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert type(outcome) is kind
+    assert outcome.is_final is is_final
+
+
+async def test_final_waits_through_failed_to_completed(provider: ScriptedProvider) -> None:
+    session = provider.add(RETRIES)
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session, stop_on=FINAL)
+
+    assert [transition.status for transition in outcome.transitions] == [
+        "WAITING",
+        "IN_PROGRESS",
+        "FAILED",
+        "IN_PROGRESS",
+        "COMPLETED",
+    ]
+
+
+async def test_a_final_status_stops_whatever_stop_on_says(provider: ScriptedProvider) -> None:
+    session = provider.add([(5, "CANCELLED")])
+    async with provider.client() as client:
+        assert isinstance(await client.wait_for_outcome(session, stop_on={"FAILED"}), Cancelled)
+
+
+async def test_a_status_of_the_callers_own_gives_a_plain_outcome(provider: ScriptedProvider) -> None:
+    session = provider.add([(5, "BACK")])
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session, stop_on={SessionStatus.BACK})
+
+    assert type(outcome) is Outcome
+    assert (outcome.status, outcome.is_final) == ("BACK", False)
+
+
+async def test_an_unknown_status_is_a_transition_and_no_end(provider: ScriptedProvider) -> None:
+    session = provider.add([(5, "AWAITING_SOMETHING_NEW"), (20, "COMPLETED")])
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert [transition.status for transition in outcome.transitions] == [
+        "WAITING",
+        "AWAITING_SOMETHING_NEW",
+        "COMPLETED",
+    ]
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(hours=2), timedelta(hours=-2)])
+async def test_expiry_is_judged_on_the_providers_clock(skew: timedelta) -> None:
+    clock = VirtualClock(skew=skew)
+    provider = ScriptedProvider(clock)
+    session = provider.add([(5, "IN_PROGRESS")], lifetime=timedelta(hours=1))
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert isinstance(outcome, Expired)
+    assert outcome.confirmed
+    assert HOUR <= clock.now() <= HOUR + 8
+
+
+async def test_expiry_moves_with_the_session(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add([(5, "IN_PROGRESS")], lifetime=timedelta(minutes=10))
+    [session_id] = provider.model.sessions
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        async for transition in wait:
+            if transition.status == "IN_PROGRESS":
+                provider.model.move_expiry(session_id, clock.provider_time() + timedelta(hours=2))
+
+    assert isinstance(wait.outcome, Expired)
+    assert 2 * HOUR <= clock.now() <= 2 * HOUR + 25
+
+
+async def test_a_session_that_is_gone_after_its_expiry_is_expired_unconfirmed(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    provider.model.readable_for = timedelta(0)
+    session = provider.add([], lifetime=timedelta(hours=1))
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert isinstance(outcome, Expired)
+    assert not outcome.confirmed
+    assert clock.now() >= HOUR
+
+
+async def test_a_session_that_was_never_seen_is_not_found_at_once(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        with pytest.raises(SessionNotFoundError) as caught:
+            await client.wait_for_outcome("no-such-session")
+
+    assert len(provider.requests) == 1
+    assert caught.value.correlation_id is not None
+
+
+async def test_a_session_that_vanishes_is_looked_at_twice_more(provider: ScriptedProvider) -> None:
+    session = provider.add()
+    [session_id] = provider.model.sessions
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        first = await anext(wait)
+        provider.model.forget(session_id)
+        with pytest.raises(SessionVanishedError) as caught:
+            await wait
+
+    assert len(provider.requests) == 4
+    assert caught.value.latest == first.session
+    assert caught.value.token == first.token
+    assert isinstance(caught.value.last_error, SessionNotFoundError)
+
+
+async def test_a_404_that_speaks_of_completion_ends_the_wait_at_once(provider: ScriptedProvider) -> None:
+    session = provider.add()
+    provider.answer_next(httpx.Response(404, json={"error_code": "SESSION_COMPLETED"}))
+    async with provider.client() as client:
+        with pytest.raises(SessionVanishedError, match="probably paid"):
+            await client.wait_for_outcome(session)
+
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("status_code", [401, 403])
+async def test_refused_credentials_end_the_wait_at_once(provider: ScriptedProvider, status_code: int) -> None:
+    session = provider.add()
+    provider.answer_next(status_code)
+    async with provider.client() as client:
+        with pytest.raises(AuthenticationError):
+            await client.wait_for_outcome(session)
+
+    assert len(provider.requests) == 1
+
+
+async def test_a_timeout_takes_one_last_read(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add()
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session, timeout=60)
+        with pytest.raises(WaitTimeoutError) as caught:
+            await wait
+
+    assert clock.now() == 60
+    assert isinstance(caught.value, TimeoutError)
+    assert (caught.value.reads, caught.value.latest) == (wait.reads, wait.latest)
+
+
+async def test_an_outcome_in_the_last_read_beats_the_timeout(provider: ScriptedProvider) -> None:
+    session = provider.add([(59.99, "COMPLETED")])
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session, timeout=timedelta(minutes=1), schedule=PollSchedule.every(50))
+
+    assert isinstance(outcome, Completed)
+
+
+async def test_a_timeout_of_zero_looks_once(provider: ScriptedProvider) -> None:
+    session = provider.add()
+    async with provider.client() as client:
+        with pytest.raises(WaitTimeoutError):
+            await client.wait_for_outcome(session, timeout=0)
+
+    assert len(provider.requests) == 1
+
+
+async def test_a_lasting_outage_is_an_error_with_its_cause(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add()
+    async with provider.client(outage_tolerance=timedelta(minutes=5)) as client:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        provider.answer_next(*[httpx.ConnectError("refused")] * 1000)
+        with pytest.raises(OutageError) as caught:
+            await wait
+
+    assert isinstance(caught.value.__cause__, TransportError)
+    assert 300 <= clock.now() <= 330
+
+
+async def test_an_outage_that_ends_is_forgotten(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add(PAYS)
+    provider.answer_next(*[503] * 20)
+    async with provider.client() as client:
+        assert isinstance(await client.wait_for_outcome(session), Completed)
+
+
+async def test_answers_that_nobody_expects_do_not_end_a_wait(provider: ScriptedProvider) -> None:
+    session = provider.add(PAYS)
+    provider.answer_next(
+        httpx.Response(302, headers={"Location": "https://elsewhere.example"}),
+        httpx.Response(400),
+        httpx.Response(200, text="<html>maintenance</html>"),
+        httpx.Response(204),
+    )
+    async with provider.client() as client:
+        assert isinstance(await client.wait_for_outcome(session), Completed)
+
+
+async def test_closing_the_client_ends_its_waits(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    wait = client.wait_for_outcome(provider.add())
+    await anext(wait)
+    await client.aclose()
+
+    with pytest.raises(ClientClosedError):
+        await wait
+    with pytest.raises(ClientClosedError):
+        await client.read_session(wait.session_id)
+
+
+async def test_since_a_token_goes_on_after_it(provider: ScriptedProvider) -> None:
+    session = provider.add(RETRIES)
+    async with provider.client() as client:
+        first = client.wait_for_outcome(session, stop_on=FINAL)
+        tokens = [transition.token async for transition in first]
+        resumed = client.wait_for_outcome(session, since=tokens[2])
+        seen = [(transition.previous, transition.status, transition.sequence) async for transition in resumed]
+
+    assert seen == [("FAILED", "COMPLETED", 4)]
+
+
+async def test_since_never_suppresses_an_outcome(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "FAILED")])
+    async with provider.client() as client:
+        reading = await client.read_session(session)
+        wait = client.wait_for_outcome(session, since=reading)
+        seen = [transition async for transition in wait]
+
+    assert seen == []
+    assert isinstance(wait.outcome, Failed)
+
+
+async def test_since_counts_as_seen(provider: ScriptedProvider) -> None:
+    session = provider.add(lifetime=timedelta(hours=1))
+    [session_id] = provider.model.sessions
+    async with provider.client() as client:
+        token = (await anext(client.wait_for_outcome(session))).token
+        provider.model.forget(session_id)
+        with pytest.raises(SessionVanishedError):
+            await client.wait_for_outcome(session, since=token)
+        await provider.clock.sleep(HOUR)
+        outcome = await client.wait_for_outcome(session, since=token)
+
+    assert isinstance(outcome, Expired)
+    assert (outcome.confirmed, outcome.status, outcome.transitions) == (False, "WAITING", ())
+
+
+async def test_since_of_another_session_is_refused(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        token = (await anext(client.wait_for_outcome(provider.add()))).token
+        with pytest.raises(ConfigurationError, match="since is of session"):
+            client.wait_for_outcome(provider.add(), since=token)
+
+
+async def test_updates_have_a_heartbeat_whenever_nothing_changes(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    session = provider.add([(25, "IN_PROGRESS"), (80, "COMPLETED")])  # wherever the jitter puts the reads
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        seen = [(round(clock.now()), update) async for update in wait.updates(heartbeat=20)]
+
+    kinds = ["beat" if isinstance(update, Heartbeat) else str(update.status) for _, update in seen]
+    assert kinds == ["WAITING", "beat", "IN_PROGRESS", "beat", "beat", "COMPLETED"]
+    assert [at for at, _ in seen][:2] == [0, 20]
+
+
+async def test_a_heartbeat_comes_while_a_read_hangs(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "COMPLETED")])
+    provider.latency = 50.0
+    async with provider.client() as client:
+        updates = [update async for update in client.wait_for_outcome(session).updates(heartbeat=timedelta(seconds=20))]
+
+    assert [type(update) for update in updates] == [Heartbeat, Heartbeat, Transition]
+
+
+async def test_break_needs_no_cleanup_and_the_wait_goes_on(provider: ScriptedProvider) -> None:
+    session = provider.add(RETRIES)
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session, stop_on=FINAL)
+        async for transition in wait:
+            if transition.status == "FAILED":
+                break
+        rest = [transition.status async for transition in wait]
+
+    assert rest == ["IN_PROGRESS", "COMPLETED"]
+
+
+async def test_the_token_of_a_wait_is_after_what_was_yielded(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(provider.add(PAYS))
+        before = wait.token
+        first = await anext(wait)
+
+    assert before is None
+    assert wait.token == first.token
+
+
+async def test_an_ended_wait_ends_the_same_way_again(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        wait = client.wait_for_outcome("nowhere")
+        for _ in range(2):
+            with pytest.raises(SessionNotFoundError):
+                await wait
+
+    assert len(provider.requests) == 1
+
+
+async def test_a_wait_that_is_dropped_warns(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        wait = client.wait_for_outcome("dropped")
+        with pytest.warns(RuntimeWarning, match="session dropped was never awaited"):
+            del wait
+
+
+async def test_a_wait_shows_where_it_is(provider: ScriptedProvider) -> None:
+    provider.add(session_id="shown")
+    async with provider.client() as client:
+        wait = client.wait_for_outcome("shown")
+        before = repr(wait)
+        await anext(wait)
+
+    assert before == "<OutcomeWait session shown: not read yet, 0 reads>"
+    assert repr(wait) == "<OutcomeWait session shown: WAITING, 1 reads>"
+
+
+async def test_48_hours_cost_what_the_schedule_says(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add(lifetime=timedelta(hours=48))
+    async with provider.client() as client:
+        outcome = await client.wait_for_outcome(session)
+
+    assert isinstance(outcome, Expired)
+    assert 800 <= len(provider.requests) <= 900
+    assert clock.now() == pytest.approx(48 * HOUR, abs=8)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"stop_on": "FAILED"},
+        {"stop_on": {1}},
+        {"timeout": -1},
+        {"timeout": float("nan")},
+        {"timeout": "60"},
+        {"schedule": 5.0},
+        {"since": "not a token"},
+        {"since": 7},
+        {"since": Session(status=SessionStatus.WAITING, updated_at=datetime(2026, 1, 1))},  # noqa: DTZ001 - naive on purpose
+    ],
+)
+async def test_bad_arguments_are_refused_before_anything_is_sent(
+    provider: ScriptedProvider, arguments: dict[str, object]
+) -> None:
+    async with provider.client() as client:
+        with pytest.raises(ConfigurationError, match=next(iter(arguments))):
+            client.wait_for_outcome("session", **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+async def test_a_schedule_that_returns_nonsense_is_named(provider: ScriptedProvider) -> None:
+    class Broken:
+        def delay(self, session: object, *, age: float, draw: float) -> float:
+            return float("nan")
+
+    async with provider.client() as client:
+        with pytest.raises(HPPError, match=r"Broken\.delay\(\) returned nan"):
+            await client.wait_for_outcome(provider.add(), schedule=Broken())
