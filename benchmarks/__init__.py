@@ -1,0 +1,1 @@
+"""What the library costs, and the bars it is held to: `python -m benchmarks`."""
