@@ -38,8 +38,8 @@ class VirtualClock:
         self._skew = skew
         self._now = 0.0
         self._looks = 0
-        self._sleepers: list[tuple[float, int, anyio.Event]] = []
-        self._left: set[int] = set()
+        self._wake_ups: list[tuple[float, int]] = []
+        self._sleepers: dict[int, anyio.Event] = {}
         self._order = itertools.count()
         self._is_ticking = False
 
@@ -62,7 +62,8 @@ class VirtualClock:
             await event.wait()
             return
         number = next(self._order)
-        heapq.heappush(self._sleepers, (until, number, event))
+        self._sleepers[number] = event
+        heapq.heappush(self._wake_ups, (until, number))
         self._looks += 1
         if not self._is_ticking:
             self._is_ticking = True
@@ -70,7 +71,7 @@ class VirtualClock:
         try:
             await event.wait()
         finally:
-            self._left.add(number)
+            self._sleepers.pop(number, None)
 
     async def sleep(self, seconds: float) -> None:
         """Return *seconds* later."""
@@ -78,21 +79,27 @@ class VirtualClock:
 
     async def _tick(self) -> None:
         try:
-            while self._drop_left():
+            while self._next() is not None:
                 await self._settle()
-                if self._drop_left():
-                    self._now = max(self._now, self._sleepers[0][0])
-                    for until, _, event in self._sleepers:
-                        if until <= self._now:
-                            event.set()
+                wake_up = self._next()
+                if wake_up is not None:
+                    self._now = max(self._now, wake_up)
+                    self._wake()
                 await anyio.lowlevel.checkpoint()
         finally:
             self._is_ticking = False
 
-    def _drop_left(self) -> bool:
-        while self._sleepers and self._sleepers[0][1] in self._left:
-            self._left.discard(heapq.heappop(self._sleepers)[1])
-        return bool(self._sleepers)
+    def _next(self) -> float | None:
+        """Return when the next sleeper wants to be woken; who has left is forgotten on the way."""
+        while self._wake_ups and self._wake_ups[0][1] not in self._sleepers:
+            heapq.heappop(self._wake_ups)
+        return self._wake_ups[0][0] if self._wake_ups else None
+
+    def _wake(self) -> None:
+        while self._wake_ups and self._wake_ups[0][0] <= self._now:
+            event = self._sleepers.pop(heapq.heappop(self._wake_ups)[1], None)
+            if event is not None:
+                event.set()
 
     async def _settle(self) -> None:
         quiet, looks = 0, self._looks
