@@ -1,0 +1,123 @@
+"""Clocks for tests that use real sockets, and sleep through nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+import httpx
+
+from hpp_async.testing import VirtualClock
+
+START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+class StillClock(VirtualClock):
+    """
+    Virtual time that also stands still while an exchange is on the wire.
+
+    So a request arrives, by this clock, in the very moment in which it was sent, however busy the machine is: what the
+    server counts is exactly what the client did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(START)
+        self.set_ahead = timedelta(0)
+        self._exchanges = 0
+        self._fewer = anyio.Event()
+
+    def today(self) -> datetime:
+        """Return this machine's calendar, which somebody may have set."""
+        return super().today() + self.set_ahead
+
+    def watch(self, http_client: httpx.AsyncClient) -> None:
+        """Stand still during the exchanges of *http_client*."""
+        http_client._transport = _WatchedTransport(http_client._transport, self)
+
+    def began(self) -> None:
+        """Note that an exchange began."""
+        self._exchanges += 1
+
+    def ended(self) -> None:
+        """Note that an exchange is over."""
+        self._exchanges -= 1
+        self._fewer.set()
+        self._fewer = anyio.Event()
+
+    async def take(self, seconds: float) -> None:
+        """Let the exchange that is on the wire take *seconds*; the client must not give it up meanwhile."""
+        self.ended()
+        try:
+            await self.sleep(seconds)
+        finally:
+            self.began()
+
+    async def _settle(self) -> None:
+        await super()._settle()
+        while self._exchanges > 0:
+            await self._fewer.wait()
+            await super()._settle()
+
+
+class _WatchedTransport(httpx.AsyncBaseTransport):
+    def __init__(self, inner: httpx.AsyncBaseTransport, clock: StillClock) -> None:
+        self.inner = inner
+        self._clock = clock
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._clock.began()
+        try:
+            response = await self.inner.handle_async_request(request)
+        except BaseException:
+            self._clock.ended()
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _WatchedStream(response.stream, self._clock)
+        return response
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class _WatchedStream(httpx.AsyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream, clock: StillClock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._is_over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            if not self._is_over:
+                self._is_over = True
+                self._clock.ended()
+
+
+class FastClock:
+    """The loop's clock, *speed* times as fast: for what has to happen while something else hangs."""
+
+    def __init__(self, speed: float = 500.0) -> None:
+        self._speed = speed
+        self._started_at: float | None = None
+
+    def now(self) -> float:
+        return anyio.current_time() * self._speed
+
+    def today(self) -> datetime:
+        return self.provider_time()
+
+    def provider_time(self) -> datetime:
+        now = self.now()
+        if self._started_at is None:
+            self._started_at = now
+        return START + timedelta(seconds=now - self._started_at)
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        with anyio.move_on_after((until - self.now()) / self._speed):
+            await event.wait()

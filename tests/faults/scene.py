@@ -1,0 +1,227 @@
+"""
+The scene of every fault: a client, a server that fails, and what must be true when the curtain falls.
+
+Whatever the fault: no wrong outcome and none missed, nothing secret in any log, message or event, no connection, no
+request and no task left, and the budget kept over any second, as the server counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import ssl
+import traceback
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from math import ceil
+from typing import Any, Final, Unpack
+
+import anyio
+import anyio.lowlevel
+import attrs
+import httpx
+import pytest
+from clocks import FastClock, StillClock
+from exchange import AUTH, FIELDS, SECRETS, Fault
+from fault_server import FaultServer, Plan, faulty
+from wire_faults import BROKEN_OFF
+
+from hpp_async import (
+    Completed,
+    Event,
+    HPPClient,
+    HPPError,
+    Outcome,
+    PollSchedule,
+    ReadBudget,
+    Session,
+    TransportError,
+    WaitEnded,
+)
+from hpp_async._client import Options
+from hpp_async.testing import Provider
+
+on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+"""For the dearer ones."""
+
+PATIENT, IMPATIENT = 5.0, 0.06
+"""Seconds of a read's timeout, real ones: the second for what would never end."""
+
+ENDLESS: Final = {
+    *(name for name in BROKEN_OFF if "stalled" in name),
+    "dribbled header",
+    "dribbled body",
+    "length too long",
+    "a gigabyte in chunks of one",
+    "1xx without end",
+    "silent",
+    "speaks first",
+}
+"""What would never end by itself."""
+
+LIFE: Final = ("WAITING", "IN_PROGRESS", "COMPLETED")
+
+
+class Told:
+    """An observer, and those who wait for what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = anyio.Event()
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def more(self, number: int) -> None:
+        """Return when *number* more things have happened."""
+        until = len(self.events) + number
+        while len(self.events) < until:
+            await self._news.wait()
+
+    async def end(self) -> None:
+        """Return when a wait has ended."""
+        while not any(isinstance(event, WaitEnded) for event in self.events):
+            await self._news.wait()
+
+
+@attrs.define
+class Scene:
+    """A client of a fault server, and everything the two ever said."""
+
+    server: FaultServer
+    client: HPPClient
+    clock: StillClock | FastClock
+    session_id: str
+    told: Told
+    said: list[str] = attrs.field(factory=list[str])
+
+    def hear(self, *things: object) -> None:
+        for thing in things:
+            self.said.append(f"{thing!r} {thing}")
+            if isinstance(thing, HPPError):
+                self.said += traceback.format_exception(thing)
+                self.said.append(repr(pickle.loads(pickle.dumps(thing))))
+
+    async def read_error(self) -> HPPError:
+        with pytest.raises(HPPError) as caught:
+            await self.client.read_session(self.session_id)
+        self.hear(caught.value)
+        return caught.value
+
+    async def reading(self, session_id: str | None = None) -> Session:
+        """Return a reading, of a pool that is well. An impatient client on a busy machine may have to try again."""
+        for _ in range(10 if self.client._reader._timeout < PATIENT else 0):
+            with suppress(TransportError):
+                return await self.client.read_session(session_id or self.session_id)
+        return await self.client.read_session(session_id or self.session_id)
+
+    def life(self, faults: Plan, *, every: int = 4) -> Plan:
+        """Go on as *faults* says, and let the session take a step of its life at *every* so many requests."""
+        requests = 0
+
+        def plan() -> Fault | None:
+            nonlocal requests
+            requests += 1
+            if requests % every == 0 and requests // every < len(LIFE):
+                self.server.provider.change(self.session_id, LIFE[requests // every], **FIELDS)
+            return faults()
+
+        return plan
+
+    async def outcome(self) -> Outcome:
+        wait = self.client.wait_for_outcome(self.session_id, schedule=PollSchedule.every(2.0))
+        outcome = await wait
+        self.hear(wait, wait.token, outcome, *outcome.transitions)
+        return outcome
+
+    def assert_right(self, outcome: Outcome) -> None:
+        """Nothing but what happened was seen, in its order, and the end of it was not missed."""
+        assert isinstance(outcome, Completed)
+        assert outcome.authorization_token == FIELDS["authorization_token"]
+        seen = [LIFE.index(transition.status) for transition in outcome.transitions]
+        assert seen == sorted(set(seen))
+        assert seen[-1] == len(LIFE) - 1
+        assert self.server.provider.status(outcome.session.session_id or "") == LIFE[-1]
+
+
+_TRUST: Final = ssl.create_default_context()
+"""Reading what a machine trusts takes longer than most of these tests."""
+
+
+@asynccontextmanager
+async def scene(
+    caplog: pytest.LogCaptureFixture,
+    *,
+    time: StillClock | FastClock | None = None,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    **options: Unpack[Options],
+) -> AsyncGenerator[Scene]:
+    """
+    Set the scene, and see to it that nothing is left, nothing was given away, and the budget was kept.
+
+    *host* is by what name the client knows the server, and *time* another clock for both.
+    """
+    caplog.set_level(logging.DEBUG, "hpp_async")
+    clock, told = StillClock() if time is None else time, Told()
+    options = Options(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
+    if "http_client" not in options:
+        options["http_client"] = httpx.AsyncClient(verify=_TRUST, trust_env=False)
+    provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
+    with anyio.fail_after(30):
+        tasks = _tasks()
+        async with faulty(FaultServer(provider, clock, tls=tls)) as server:
+            began = clock.now()
+            client = HPPClient(auth=AUTH, endpoint=server.url.replace("127.0.0.1", host), **options)
+            if isinstance(clock, StillClock):
+                clock.watch(client._reader._http)
+            here = Scene(server, client, clock, provider.create([(0, "WAITING", FIELDS)]), told)
+            yield here
+            await client.aclose()
+            assert _requests_in_pool(client) == 0
+            if options["http_client"] is not None:
+                await options["http_client"].aclose()
+            await server.wait_until_left()
+            rate = (options.get("budget") or ReadBudget(12.5)).reads_per_second
+            assert len(server.paths) <= rate * (clock.now() - began) + 1
+            if isinstance(clock, StillClock):  # by which the server counts what the client did, and no busy machine
+                assert most_in_a_second(server.moments) <= ceil(rate)
+        for _ in range(100):  # a task that has done its work still has to end
+            await anyio.lowlevel.checkpoint()
+        assert _tasks() <= tasks
+    assert_nothing_given_away(caplog, *here.said, *map(repr, told.events))
+
+
+def assert_nothing_given_away(caplog: pytest.LogCaptureFixture, *said: str) -> None:
+    """Nothing secret is in what was *said*, nor in a log, whosever it is; and no event loop had to complain."""
+    logs = [f"{record.getMessage()} {record.args} {record.exc_info}" for record in caplog.records]
+    everything = "\n".join([*logs, *said])
+    assert [secret for secret in SECRETS if secret in everything] == []
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def timeout_for(name: str) -> float:
+    return IMPATIENT if name in ENDLESS else PATIENT
+
+
+def most_in_a_second(moments: Sequence[float]) -> int:
+    """Return the largest number of *moments* (seconds, in order) that any second holds."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moments[first] <= moment - 1.0 + 1e-6:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def _tasks() -> set[int]:
+    return {task.id for task in anyio.get_running_tasks()}
+
+
+def _requests_in_pool(client: HPPClient) -> int:
+    # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
+    transport: Any = client._reader._http._transport
+    pool = getattr(transport, "inner", transport)._pool
+    return len(pool._requests) + sum(not connection.is_idle() for connection in pool.connections)
