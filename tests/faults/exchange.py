@@ -8,6 +8,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from socket import SO_LINGER, SOL_SOCKET
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -84,10 +85,13 @@ class Exchange:
         """Return the body with other fields."""
         return json.dumps({**json.loads(self.body), **changes}).encode()
 
-    async def say(self, body: bytes, *, status: int = 200, **headers: str) -> None:
+    async def say(
+        self, body: bytes, *, status: int = 200, more: Mapping[str, str] = MappingProxyType({}), **headers: str
+    ) -> None:
         """Answer with another body, status or headers, and a length that is right."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        await self.line.send(wire(Answer(status_code=status, headers={**self.answer.headers, **named}, body=body)))
+        said = {**self.answer.headers, **named, **more}
+        await self.line.send(wire(Answer(status_code=status, headers=said, body=body)))
 
     async def frame(self, framing: str, body: bytes) -> None:
         """Answer with *framing* in place of the length, and *body* as it stands."""

@@ -7,16 +7,18 @@ Behind the faults stands the model provider, so that whatever is not broken is r
 from __future__ import annotations
 
 import random
+import socket
 import ssl
+import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, Self
 
 import anyio
 import anyio.lowlevel
 import attrs
-from anyio.abc import SocketAttribute, SocketStream, TaskStatus
+from anyio.abc import SocketStream, TaskGroup, TaskStatus
 from anyio.streams.tls import TLSStream
 from exchange import LEAK, Exchange, Fault, Line
 from servers import request_of, wire
@@ -95,6 +97,7 @@ class FaultServer:
     _port: int = attrs.field(init=False, default=0)
     _hung_up: anyio.Event = attrs.field(init=False, factory=anyio.Event)
     _listening: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    _tasks: TaskGroup = attrs.field(init=False)
 
     @property
     def url(self) -> str:
@@ -110,11 +113,21 @@ class FaultServer:
         while self.lines:
             await self._hung_up.wait()
 
-    async def listen(self, *, task_status: TaskStatus[None]) -> None:
-        """Serve until `refuse`."""
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port)
-        self._port = listener.extra(SocketAttribute.local_port)
-        async with listener:
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[Self]:
+        """Serve meanwhile."""
+        with reserved_port() as self._port:
+            async with anyio.create_task_group() as self._tasks:
+                await self.listen()
+                yield self
+                self._tasks.cancel_scope.cancel()
+
+    async def listen(self) -> None:
+        """Serve until `refuse`, or to the end."""
+        await self._tasks.start(self._listen)
+
+    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self._port) as listener:
             with anyio.CancelScope() as self._listening:
                 task_status.started()
                 await listener.serve(self._serve)
@@ -179,13 +192,16 @@ class FaultServer:
         said.append(answer)
 
 
-@asynccontextmanager
-async def faulty(server: FaultServer) -> AsyncGenerator[FaultServer]:
-    """Let *server* serve."""
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(server.listen)
-        yield server
-        tasks.cancel_scope.cancel()
+@contextmanager
+def reserved_port() -> Generator[int]:
+    """Keep a port on loopback, on which the block may listen, stop, and listen again."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        port: int = place.getsockname()[1]
+        if sys.platform != "linux":
+            place.close()  # elsewhere one who only holds a port is in the way of one who listens on it
+        yield port
 
 
 # -- connections that fail before a request ----------------------------------------------------------------------------

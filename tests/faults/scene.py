@@ -13,6 +13,7 @@ import ssl
 import traceback
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from math import ceil
 from typing import Any, Final, Unpack
 
@@ -23,7 +24,7 @@ import httpx
 import pytest
 from clocks import FastClock, StillClock
 from exchange import AUTH, FIELDS, SECRETS, Fault
-from fault_server import FaultServer, Plan, faulty
+from fault_server import FaultServer, Plan
 from wire_faults import BROKEN_OFF
 
 from hpp_async import (
@@ -95,6 +96,7 @@ class Scene:
     clock: StillClock | FastClock
     session_id: str
     told: Told
+    began: float
     said: list[str] = attrs.field(factory=list[str])
 
     def hear(self, *things: object) -> None:
@@ -130,8 +132,18 @@ class Scene:
 
         return plan
 
-    async def outcome(self) -> Outcome:
-        wait = self.client.wait_for_outcome(self.session_id, schedule=PollSchedule.every(2.0))
+    def take_steps(self, *steps: tuple[float, str], lifetime: float = 169_200.0) -> None:
+        """Play with another session, which takes these steps, so many seconds from now each."""
+        life = [(after, status, FIELDS) for after, status in steps]
+        self.session_id = self.server.provider.create(life, lifetime=timedelta(seconds=lifetime))
+        self.began = self.clock.now()
+
+    def age(self) -> float:
+        """Return for how many seconds there has been this session."""
+        return self.clock.now() - self.began
+
+    async def outcome(self, schedule: PollSchedule = PollSchedule.every(2.0)) -> Outcome:
+        wait = self.client.wait_for_outcome(self.session_id, schedule=schedule)
         outcome = await wait
         self.hear(wait, wait.token, outcome, *outcome.transitions)
         return outcome
@@ -172,17 +184,22 @@ async def scene(
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):
         tasks = _tasks()
-        async with faulty(FaultServer(provider, clock, tls=tls)) as server:
+        async with FaultServer(provider, clock, tls=tls).serving() as server:
             began = clock.now()
             client = HPPClient(auth=AUTH, endpoint=server.url.replace("127.0.0.1", host), **options)
             if isinstance(clock, StillClock):
                 clock.watch(client._reader._http)
-            here = Scene(server, client, clock, provider.create([(0, "WAITING", FIELDS)]), told)
-            yield here
-            await client.aclose()
-            assert _requests_in_pool(client) == 0
-            if options["http_client"] is not None:
-                await options["http_client"].aclose()
+            here = Scene(server, client, clock, provider.create([(0, "WAITING", FIELDS)]), told, began)
+            at_rest = False
+            try:
+                yield here
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await client.aclose()
+                    at_rest = _requests_in_pool(client) == 0
+                    if options["http_client"] is not None:
+                        await options["http_client"].aclose()
+            assert at_rest
             await server.wait_until_left()
             rate = (options.get("budget") or ReadBudget(12.5)).reads_per_second
             assert len(server.paths) <= rate * (clock.now() - began) + 1

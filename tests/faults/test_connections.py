@@ -62,7 +62,7 @@ async def test_refused_connections_end_no_wait(caplog: pytest.LogCaptureFixture)
             await here.server.wait_until_left()
             error = await here.read_error()
             assert type(error) is TransportError
-            await tasks.start(here.server.listen)
+            await here.server.listen()
         await here.told.end()
         here.assert_right(outcomes[0])
         tasks.cancel_scope.cancel()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from clocks import FastClock, StillClock
 from exchange import FIELDS
-from fault_server import FaultServer, always, drawn, faulty, nothing, scripted
+from fault_server import FaultServer, always, drawn, nothing, scripted
 from scene import ENDLESS, IMPATIENT, PATIENT, on_two_loops, scene, timeout_for
 from servers import run
 from wire_faults import (
@@ -188,7 +188,7 @@ async def test_stalls_on_every_connection_do_not_use_up_the_pool(caplog: pytest.
 
 async def test_a_redirect_to_another_host_takes_nothing_there(caplog: pytest.LogCaptureFixture) -> None:
     other = FaultServer(Provider(now=StillClock().today), StillClock())
-    async with faulty(other), scene(caplog) as here:
+    async with other.serving(), scene(caplog) as here:
         here.server.elsewhere = other.url
         here.server.plan = here.life(drawn(1, 0.5, *REDIRECTS.values()))
 

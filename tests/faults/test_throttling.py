@@ -79,7 +79,7 @@ SHORTEST, LONGEST, WINDOW = 0.05, 60.0, 1.0
 
 def _throttle(headers: Headers) -> Fault:
     async def fault(exchange: Exchange) -> None:
-        await exchange.say(b'{"error_code": "' + LEAK + b'"}', status=429, **headers(exchange))
+        await exchange.say(b'{"error_code": "' + LEAK + b'"}', status=429, more=headers(exchange))
 
     return fault
 
@@ -131,7 +131,7 @@ async def test_a_429_in_any_form_is_waited_out_by_all_reads(name: str, caplog: p
 async def test_reads_rest_while_a_quota_in_any_form_runs_low(name: str, caplog: pytest.LogCaptureFixture) -> None:
     headers, pause = QUOTAS[name]
     async with scene(caplog, attempts=1) as here:
-        here.server.plan = scripted(lambda exchange: exchange.say(exchange.body, **headers(exchange)))
+        here.server.plan = scripted(lambda exchange: exchange.say(exchange.body, more=headers(exchange)))
         reading = await here.client.read_session(here.session_id)
         await here.client.read_session(here.session_id)
 
