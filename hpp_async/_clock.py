@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -58,10 +59,10 @@ class LoopClock:
 
 
 _VOTES: Final = 101
-"""How many of the last answers know what time it is at the provider."""
+"""How many of the last readings know what time it is at the provider."""
 
 _QUORUM: Final = 15
-"""Answers that must be known before they can overrule another one's ``Date``."""
+"""Readings that must be known, itself included, before an answer's ``Date`` can be overruled."""
 
 _AGREEMENT: Final = 5.0
 """Seconds by which clocks that are right may differ."""
@@ -72,14 +73,17 @@ class ProviderClock:
     """
     What time it is at the provider.
 
-    Every answer has its own ``Date``, and that is what counts for it, unless it contradicts most of the last answers: a
-    provider is many machines, and some with a wrong clock must neither make a session expire nor keep it from expiring.
-    An answer without a ``Date`` is dated by the others.
+    Every answer has its own ``Date``, and that is what counts for it, unless it contradicts most of the last readings:
+    a provider is many machines, and some with a wrong clock must neither make a session expire nor keep it from
+    expiring. An answer without a ``Date`` is dated by those readings. Answers that are no readings have no vote: in an
+    outage they may all come from one machine in between, whose clock is anybody's.
     """
 
     _marks: deque[tuple[float, datetime, float]] = attrs.field(init=False, factory=lambda: deque(maxlen=_VOTES))
-    """Of the last answers: the provider's seconds minus the loop's, the ``Date``, and the loop's seconds."""
+    """Of the last readings: the provider's seconds minus the loop's, the ``Date``, and the loop's seconds."""
     _believed: tuple[float, datetime, float] | None = attrs.field(init=False, default=None)
+    _judged: tuple[float, datetime, float] | None = attrs.field(init=False, default=None)
+    """Of the answer that `read` dated last, which may become a vote."""
     _calendar: float | None = attrs.field(init=False, default=None)
 
     def read(self, header: str | None, *, now: float, today: datetime) -> datetime:
@@ -91,24 +95,38 @@ class ProviderClock:
         self._calendar = calendar
         date = None if header is None else parse_date(header)
         if date is None:
+            self._judged = None
             return today if self._believed is None else self._reckon(self._believed, now)
 
-        mark = (date.timestamp() - now, date, now)
-        self._marks.append(mark)
+        self._judged = mark = (date.timestamp() - now, date, now)
         if self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
-            self._believed = mark
             return date
-        # The middle one: of an even number the earlier, by which a session expires later.
-        self._believed = sorted(self._marks)[(len(self._marks) - 1) // 2]
-        if len(self._marks) < _QUORUM or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
+        marks = [*self._marks, mark]
+        middle = _middle(marks)
+        if len(marks) < _QUORUM or abs(mark[0] - middle[0]) <= _AGREEMENT:
             return date
-        return self._reckon(self._believed, now)
+        return self._reckon(middle, now)
+
+    def trust(self) -> None:
+        """Let the answer that `read` dated last have a vote: it was a reading."""
+        mark = self._judged
+        if mark is None:
+            return
+        self._marks.append(mark)
+        is_agreed = self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT
+        self._believed = mark if is_agreed else _middle(self._marks)
 
     def _reckon(self, mark: tuple[float, datetime, float], now: float) -> datetime:
         try:
             return mark[1] + timedelta(seconds=now - mark[2])
         except OverflowError:  # a Date of the year 9999
             return mark[1]
+
+
+def _middle(marks: Iterable[tuple[float, datetime, float]]) -> tuple[float, datetime, float]:
+    """Return the middle one: of an even number the earlier, by which a session expires later."""
+    ordered = sorted(marks)
+    return ordered[(len(ordered) - 1) // 2]
 
 
 @lru_cache(maxsize=8)  # the same second is read many times over, and parsing it costs more than decoding a session

@@ -173,6 +173,7 @@ class Reader:
                 correlation_id=correlation_id,
                 read_at=read_at,
             ) from None
+        self._provider_clock.trust()
         _logger.debug("session %s is %s%s", session_id, session.status, _support(correlation_id))
         return session
 
@@ -287,6 +288,8 @@ def retry_after(response: httpx.Response, read_at: datetime) -> float | None:
 
     No Retry-After is documented for this API; gateways send it, as seconds or as a date.
     """
+    # A date is by the clock of the machine that names it, whatever time it is at the provider.
+    said_at = parse_date(response.headers.get("Date", "")) or read_at
     hints: list[float] = []
     for header in ("X-Ratelimit-Reset", "Retry-After"):
         value = response.headers.get(header, "")
@@ -295,7 +298,7 @@ def retry_after(response: httpx.Response, read_at: datetime) -> float | None:
         except ValueError:
             date = parse_date(value)
             if date is not None:
-                hints.append((date - read_at).total_seconds())
+                hints.append((date - said_at).total_seconds())
     usable = [hint for hint in hints if 0 <= hint < float("inf")]
     return max(usable, default=None)
 

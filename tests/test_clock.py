@@ -13,6 +13,16 @@ from hypothesis import strategies as st
 
 from hpp_async._clock import LoopClock, ProviderClock, parse_date
 
+
+class Readings(ProviderClock):
+    """A clock for which every answer is a reading."""
+
+    def read(self, header: str | None, *, now: float, today: datetime) -> datetime:
+        read_at = super().read(header, now=now, today=today)
+        self.trust()
+        return read_at
+
+
 TODAY = datetime(2020, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 AT_NOON = "Thu, 15 Jan 2026 12:00:00 GMT"
@@ -22,7 +32,7 @@ AT_NOON = "Thu, 15 Jan 2026 12:00:00 GMT"
 
 
 def test_an_answers_own_date_counts_for_it() -> None:
-    clock = ProviderClock()
+    clock = Readings()
 
     assert clock.read(AT_NOON, now=100.0, today=TODAY) == NOON
     assert clock.read("Thu, 15 Jan 2026 11:00:00 GMT", now=101.0, today=TODAY) == NOON - timedelta(hours=1)
@@ -30,7 +40,7 @@ def test_an_answers_own_date_counts_for_it() -> None:
 
 @pytest.mark.parametrize("header", [None, "", "soon"])
 def test_an_answer_without_a_date_is_as_old_as_the_last_one_that_had_it(header: str | None) -> None:
-    clock = ProviderClock()
+    clock = Readings()
     clock.read(AT_NOON, now=100.0, today=TODAY)
 
     assert clock.read(header, now=130.5, today=TODAY) == NOON + timedelta(seconds=30.5)
@@ -43,7 +53,7 @@ def after(seconds: float) -> str:
 @pytest.mark.parametrize(("known", "overruled"), [(13, False), (14, True), (100, True)])
 @pytest.mark.parametrize("skew", [86_400.0, -86_400.0])
 def test_a_wrong_clock_is_overruled_once_enough_others_are_known(known: int, overruled: bool, skew: float) -> None:
-    clock = ProviderClock()
+    clock = Readings()
     for second in range(known):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
     read_at = clock.read(after(known + skew), now=known, today=TODAY + timedelta(seconds=known))
@@ -51,8 +61,18 @@ def test_a_wrong_clock_is_overruled_once_enough_others_are_known(known: int, ove
     assert read_at == NOON + timedelta(seconds=known if overruled else known + skew)
 
 
+def test_an_answer_that_is_no_reading_has_no_vote() -> None:
+    clock = Readings()
+    clock.read(AT_NOON, now=0.0, today=TODAY)
+    for second in range(50):
+        ProviderClock.read(clock, after(second + 86_400.0), now=second, today=TODAY + timedelta(seconds=second))
+    read_at = clock.read(after(50), now=50.0, today=TODAY + timedelta(seconds=50))
+
+    assert read_at == NOON + timedelta(seconds=50)
+
+
 def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:
-    clock = ProviderClock()
+    clock = Readings()
     for second in range(50):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
     read_at = clock.read(after(7200), now=50, today=TODAY + timedelta(seconds=7200))
@@ -65,7 +85,7 @@ def test_without_any_date_this_machines_must_do() -> None:
 
 
 def test_a_date_at_the_end_of_time_ends_nothing() -> None:
-    clock = ProviderClock()
+    clock = Readings()
     last = clock.read("Fri, 31 Dec 9999 23:59:59 GMT", now=0.0, today=TODAY)
 
     assert clock.read(None, now=3600.0, today=TODAY) == last

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from email.utils import format_datetime
 
 import anyio
 import httpx
@@ -16,6 +18,7 @@ from hpp_async import (
     Disabled,
     Event,
     PollSchedule,
+    RateLimitedError,
     ReadBudget,
     ResponseError,
     SessionVanishedError,
@@ -128,3 +131,37 @@ async def test_a_wait_that_its_client_closed_has_ended(provider: ScriptedProvide
     assert [event.ending for event in events if isinstance(event, WaitEnded)] == ["ClientClosedError"]
     assert not isinstance(wait.outcome, Disabled)
     assert client.notify(wait.session_id) is False
+
+
+def by_a_gateway(provider: ScriptedProvider, status_code: int, **headers: str) -> httpx.Response:
+    """Return the answer of a machine in between, whose clock is three days ahead."""
+    date = format_datetime(provider.clock.provider_time() + timedelta(days=3), usegmt=True)
+    return httpx.Response(status_code, headers={"Date": date, **headers}, text="<h1>Sorry</h1>")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status_code", [200, 400, 429, 503])
+async def test_the_clock_of_a_gateway_that_answers_through_an_outage_makes_no_session_expire(
+    provider: ScriptedProvider, status_code: int
+) -> None:
+    session = provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")])
+    client = provider.client(attempts=1, schedule=PollSchedule.every(10), outage_tolerance=7200)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(*[by_a_gateway(provider, status_code) for _ in range(30)])
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider: ScriptedProvider) -> None:
+    client = provider.client(attempts=1)
+    session = provider.add()
+    for _ in range(20):
+        await client.read_session(session)
+    back_at = format_datetime(provider.clock.provider_time() + timedelta(days=3, seconds=7), usegmt=True)
+    provider.answer_next(by_a_gateway(provider, 429, **{"Retry-After": back_at}))
+    with pytest.raises(RateLimitedError) as caught:
+        await client.read_session(session)
+
+    assert caught.value.retry_after == pytest.approx(7.0, abs=1.0)
