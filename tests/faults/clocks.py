@@ -20,16 +20,21 @@ class StillClock(VirtualClock):
 
     So a request arrives, by this clock, in the very moment in which it was sent, however busy the machine is: what the
     server counts is exactly what the client did.
+
+    Attributes:
+        set_ahead: by how much somebody set this machine's calendar.
+        requests: when each request was sent, whether or not it arrived.
     """
 
     def __init__(self) -> None:
         super().__init__(START)
         self.set_ahead = timedelta(0)
+        self.requests: list[float] = []
         self._exchanges = 0
         self._fewer = anyio.Event()
 
     def today(self) -> datetime:
-        """Return this machine's calendar, which somebody may have set."""
+        """Return this machine's calendar."""
         return super().today() + self.set_ahead
 
     def watch(self, http_client: httpx.AsyncClient) -> None:
@@ -67,6 +72,7 @@ class _WatchedTransport(httpx.AsyncBaseTransport):
         self._clock = clock
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._clock.requests.append(self._clock.now())
         self._clock.began()
         try:
             response = await self.inner.handle_async_request(request)

@@ -89,14 +89,18 @@ class Exchange:
         self, body: bytes, *, status: int = 200, more: Mapping[str, str] = MappingProxyType({}), **headers: str
     ) -> None:
         """Answer with another body, status or headers, and a length that is right."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        said = {**self.answer.headers, **named, **more}
+        said = {**self.answer.headers, **named(**headers), **more}
         await self.line.send(wire(Answer(status_code=status, headers=said, body=body)))
 
     async def frame(self, framing: str, body: bytes) -> None:
         """Answer with *framing* in place of the length, and *body* as it stands."""
         head, _, _ = self.head.partition(b"Content-Length")
         await self.line.send(head + framing.encode() + b"\r\n\r\n" + body)
+
+
+def named(**headers: str) -> dict[str, str]:
+    """Return *headers* under the names that they have on the wire."""
+    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 Fault = Callable[[Exchange], Awaitable[object]]

@@ -11,8 +11,8 @@ import logging
 import pickle
 import ssl
 import traceback
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import timedelta
 from math import ceil
 from typing import Any, Final, Unpack
@@ -119,6 +119,10 @@ class Scene:
                 return await self.client.read_session(session_id or self.session_id)
         return await self.client.read_session(session_id or self.session_id)
 
+    def is_hung_up_on(self) -> bool:
+        """Tell whether the other side closed each connection that the client keeps."""
+        return all(connection.has_expired() for connection in _pool(self.client).connections)
+
     def life(self, faults: Plan, *, every: int = 4) -> Plan:
         """Go on as *faults* says, and let the session take a step of its life at *every* so many requests."""
         requests = 0
@@ -155,7 +159,8 @@ class Scene:
         seen = [LIFE.index(transition.status) for transition in outcome.transitions]
         assert seen == sorted(set(seen))
         assert seen[-1] == len(LIFE) - 1
-        assert self.server.provider.status(outcome.session.session_id or "") == LIFE[-1]
+        session_id = (outcome.session.session_id or self.session_id).lower()
+        assert self.server.provider.status(session_id) == LIFE[-1]
 
 
 _TRUST: Final = ssl.create_default_context()
@@ -169,12 +174,14 @@ async def scene(
     time: StillClock | FastClock | None = None,
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
+    front: Callable[[str], AbstractAsyncContextManager[str]] = nullcontext,
     **options: Unpack[Options],
 ) -> AsyncGenerator[Scene]:
     """
     Set the scene, and see to it that nothing is left, nothing was given away, and the budget was kept.
 
-    *host* is by what name the client knows the server, and *time* another clock for both.
+    *host* is by what name the client knows the server, *front* sets something in front of it and says where that is,
+    and *time* is another clock for both.
     """
     caplog.set_level(logging.DEBUG, "hpp_async")
     clock, told = StillClock() if time is None else time, Told()
@@ -184,9 +191,9 @@ async def scene(
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):
         tasks = _tasks()
-        async with FaultServer(provider, clock, tls=tls).serving() as server:
+        async with FaultServer(provider, clock, tls=tls).serving() as server, front(server.url) as url:
             began = clock.now()
-            client = HPPClient(auth=AUTH, endpoint=server.url.replace("127.0.0.1", host), **options)
+            client = HPPClient(auth=AUTH, endpoint=url.replace("127.0.0.1", host), **options)
             if isinstance(clock, StillClock):
                 clock.watch(client._reader._http)
             here = Scene(server, client, clock, provider.create([(0, "WAITING", FIELDS)]), told, began)
@@ -205,6 +212,7 @@ async def scene(
             assert len(server.paths) <= rate * (clock.now() - began) + 1
             if isinstance(clock, StillClock):  # by which the server counts what the client did, and no busy machine
                 assert most_in_a_second(server.moments) <= ceil(rate)
+                assert most_in_a_second(clock.requests) <= ceil(rate)  # those that did not arrive, too
         for _ in range(100):  # a task that has done its work still has to end
             await anyio.lowlevel.checkpoint()
         assert _tasks() <= tasks
@@ -237,8 +245,12 @@ def _tasks() -> set[int]:
     return {task.id for task in anyio.get_running_tasks()}
 
 
-def _requests_in_pool(client: HPPClient) -> int:
+def _pool(client: HPPClient) -> Any:
     # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
     transport: Any = client._reader._http._transport
-    pool = getattr(transport, "inner", transport)._pool
+    return getattr(transport, "inner", transport)._pool
+
+
+def _requests_in_pool(client: HPPClient) -> int:
+    pool = _pool(client)
     return len(pool._requests) + sum(not connection.is_idle() for connection in pool.connections)

@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 import pytest
 from clocks import StillClock
-from exchange import FIELDS, LEAK, Exchange, Fault
+from exchange import FIELDS, LEAK, Exchange, Fault, named
 from fault_server import always, drawn, scripted
 from scene import Scene, on_two_loops, scene
 from servers import run
@@ -35,8 +35,7 @@ def _in(seconds: float, name: str = "Retry-After") -> Headers:
 
 
 def _said(**headers: str) -> Headers:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda _: named
+    return lambda _: named(**headers)
 
 
 GUESS: Final = None

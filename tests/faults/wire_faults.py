@@ -15,7 +15,7 @@ from functools import cache
 from typing import Final
 
 import anyio
-from exchange import LEAK, Exchange, Fault, Line
+from exchange import LEAK, Exchange, Fault, Line, named
 from servers import wire
 
 GIGABYTE: Final = 2**30
@@ -112,7 +112,7 @@ FRAMING: Final[dict[str, Fault]] = {
 
 def _said(change: Callable[[Exchange], bytes], *, status: int = 200, **headers: str) -> Fault:
     async def fault(exchange: Exchange) -> None:
-        await exchange.say(change(exchange), status=status, **headers)
+        await exchange.say(change(exchange), status=status, more=named(**headers))
 
     return fault
 
