@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -50,6 +51,15 @@ class StillClock(VirtualClock):
         self._exchanges -= 1
         self._fewer.set()
         self._fewer = anyio.Event()
+
+    @contextmanager
+    def standing(self) -> Generator[None]:
+        """Stand still during the block, which waits for something real."""
+        self.began()
+        try:
+            yield
+        finally:
+            self.ended()
 
     async def take(self, seconds: float) -> None:
         """Let the exchange that is on the wire take *seconds*; the client must not give it up meanwhile."""

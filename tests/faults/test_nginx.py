@@ -11,7 +11,7 @@ import anyio
 import pytest
 from exchange import FIELDS
 from fault_server import always, drawn, nothing, scripted
-from nginx import Nginx, nginx
+from nginx import Nginx, nginx, path_of_nginx
 from scene import IMPATIENT, PATIENT, Scene, on_two_loops, scene, timeout_for
 from servers import run
 from wire_faults import BROKEN_OFF, FAULTS
@@ -50,6 +50,18 @@ async def behind_nginx(
 
 def failures(here: Scene) -> list[ReadFailed]:
     return [event for event in here.told.events if isinstance(event, ReadFailed)]
+
+
+@pytest.mark.parametrize(("environ", "ending"), [({"CI": "true"}, pytest.fail.Exception), ({}, pytest.skip.Exception)])
+async def test_without_nginx_these_are_skipped_but_never_in_ci(
+    environ: dict[str, str], ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _, path: None)
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ending, match="nginx is not on PATH"):
+        path_of_nginx()
 
 
 # -- connections ------------------------------------------------------------------------------------------------------
