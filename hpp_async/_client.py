@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
-from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Final, Self, TypedDict, TypeVar, Unpack
 
@@ -15,6 +14,7 @@ import httpx
 
 from hpp_async._budget import Budget, ReadBudget
 from hpp_async._clock import Clock, LoopClock
+from hpp_async._connections import Connections, Lent, Owned
 from hpp_async._endpoint import Auth, Credentials, Endpoint, Target
 from hpp_async._events import Observer, Observers
 from hpp_async._exceptions import ConfigurationError, ResponseError
@@ -29,9 +29,6 @@ from hpp_async._transitions import Position
 from hpp_async._wait import OutcomeWait
 
 VERSION: Final = "0.1.0"
-
-_KEEPALIVE: Final = 120.0
-"""Seconds an idle connection is kept: httpx's own 5 s would mean a new one for nearly every read."""
 
 _USER_AGENT: Final = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 
@@ -57,13 +54,6 @@ class Options(TypedDict, total=False):
     user_agent: str | None
     observers: Iterable[Observer]
     clock: Clock | None
-
-
-class _NoCookies(CookieJar):
-    """No read sends a cookie, and looking for them in the answers costs httpx a twentieth of a read."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Take none."""
 
 
 class HPPClient:
@@ -125,18 +115,11 @@ class HPPClient:
         limit = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
-        self._owned: httpx.AsyncClient | None = None
-        if http_client is None:
-            limits = httpx.Limits(
-                max_connections=budget.in_flight,
-                max_keepalive_connections=budget.in_flight,
-                keepalive_expiry=_KEEPALIVE,
-            )
-            http_client = self._owned = httpx.AsyncClient(limits=limits, cookies=_NoCookies(), follow_redirects=False)
+        self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
         self._attempts = attempts
         self._reads = Reads(self._read, budget=Budget(budget), clock=self._clock, observers=self._observers)
         self._reader = Reader(
-            http_client,
+            self._connections,
             target=self._target,
             credentials=credentials,
             clock=self._clock,
@@ -287,8 +270,7 @@ class HPPClient:
         Calling it again is harmless, and finishes a call that was cancelled.
         """
         await self._reads.aclose()
-        if self._owned is not None:
-            await self._owned.aclose()
+        await self._connections.aclose()
 
     async def __aenter__(self) -> Self:
         return self

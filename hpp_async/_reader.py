@@ -16,6 +16,7 @@ import httpx
 from hpp_async._budget import Quota
 from hpp_async._clock import Clock, ProviderClock, parse_date
 from hpp_async._codec import UnreadableError, correlation_id_of, decode_error, decode_session
+from hpp_async._connections import Connections
 from hpp_async._endpoint import Credentials, Target
 from hpp_async._exceptions import (
     AuthenticationError,
@@ -52,7 +53,7 @@ _logger = logging.getLogger("hpp_async")
 
 class Reader:
     """
-    Reads sessions from one endpoint over one `httpx.AsyncClient`, which it neither owns nor closes.
+    Reads sessions from one endpoint over *connections*, which it neither owns nor closes.
 
     *timeout*, in seconds, bounds the whole of one read. *heard* is told what each answer says of
     the quota, and *throttled* of each 429, with the seconds it asks for.
@@ -60,7 +61,7 @@ class Reader:
 
     def __init__(
         self,
-        http_client: httpx.AsyncClient,
+        connections: Connections,
         *,
         target: Target,
         credentials: Credentials,
@@ -70,7 +71,7 @@ class Reader:
         heard: Callable[[Quota, float], object],
         throttled: Callable[[float | None, float], object],
     ) -> None:
-        self._http = http_client
+        self._connections = connections
         self._clock = clock
         self._provider_clock = ProviderClock()
         self._timeout = timeout
@@ -128,19 +129,15 @@ class Reader:
     async def _exchange(
         self, request_for: Callable[[str], httpx.Request], session_id: str
     ) -> tuple[httpx.Response, bytes | None]:
-        if self._http.is_closed:
-            raise ClientClosedError(f"session {session_id} cannot be read: the httpx client was closed")
         try:
             with anyio.move_on_after(self._timeout):
-                response = await self._http.send(
-                    request_for(session_id), stream=True, auth=_NO_AUTH, follow_redirects=False
-                )
+                http_client = await self._connections.take()
                 try:
-                    body = await _collect(response)
+                    if http_client.is_closed:
+                        raise ClientClosedError(f"session {session_id} cannot be read: the httpx client was closed")
+                    return await _answer_to(request_for(session_id), http_client)
                 finally:
-                    # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
-                    await response.aclose()
-                return response, body
+                    self._connections.give_back(http_client)
         except httpx.HTTPStatusError as error:
             # A hook of a borrowed client that raises for statuses; the body went with it.
             return error.response, b""
@@ -210,6 +207,16 @@ def _is_raised_in(error: Exception, package: str) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
+
+
+async def _answer_to(request: httpx.Request, http_client: httpx.AsyncClient) -> tuple[httpx.Response, bytes | None]:
+    """Return the response, closed, and its body, as `_collect` gives it."""
+    response = await http_client.send(request, stream=True, auth=_NO_AUTH, follow_redirects=False)
+    try:
+        return response, await _collect(response)
+    finally:
+        # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
+        await response.aclose()
 
 
 async def _collect(response: httpx.Response) -> bytes | None:

@@ -21,7 +21,7 @@ FLOORS: Final = [
     {"_outcome"},
     {"_poller"},
     # Above: anyio, httpx, tenacity, cattrs. Below: attrs and plain values.
-    {"_events", "_clock", "_codec", "_endpoint", "_retry", "_budget"},
+    {"_events", "_clock", "_codec", "_connections", "_endpoint", "_retry", "_budget"},
     {"_reader"},
     {"_reads"},
     {"_wait"},
@@ -37,7 +37,7 @@ ONLY_IN: Final = {
     "tenacity": {"_retry"},
     "cattrs": {"_codec"},
     "orjson": {"_codec"},
-    "httpx": {"_reader", "_client", "testing"},
+    "httpx": {"_connections", "_reader", "_client", "testing"},
 }
 
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))

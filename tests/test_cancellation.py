@@ -254,5 +254,5 @@ def _now() -> Any:
 
 def _requests_in_pool(client: HPPClient) -> int:
     # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
-    pool = client._owned._transport._pool  # type: ignore[union-attr]
-    return len(pool._requests) + sum(not connection.is_idle() for connection in pool.connections)
+    pools = [http_client._transport._pool for http_client in client._connections._open]  # type: ignore[attr-defined]
+    return sum(len(pool._requests) + sum(not one.is_idle() for one in pool.connections) for pool in pools)

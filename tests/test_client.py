@@ -529,15 +529,6 @@ async def test_a_closed_client_shows_it(provider: ScriptedProvider) -> None:
         await client.wait_for_outcome("session")
 
 
-@pytest.mark.anyio
-async def test_a_client_that_owns_httpx_closes_it() -> None:
-    client = HPPClient(auth=AUTH, endpoint=Endpoint.EU_LIVE)
-    await client.aclose()
-
-    assert client._owned is not None
-    assert client._owned.is_closed
-
-
 def test_importing_needs_none_of_the_extras() -> None:
     script = (
         "import sys, hpp_async, hpp_async.testing\n"
