@@ -143,18 +143,20 @@ class Reader:
             return error.response, b""
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise TransportError(
-                f"session {session_id}: no answer ({type(error).__name__})",
+                f"session {session_id}: no answer ({_name_of(error)})",
                 session_id=session_id,
                 is_dropped=isinstance(error, _DROPPED),
-                # What breaks the protocol is quoted by its error, and that may be a part of a body.
-            ) from (None if isinstance(error, httpx.ProtocolError) else error)
-        except AttributeError as error:
-            # On uvloop, where a connection is gone as soon as it is made, anyio asks None for its peer's name.
-            if not _is_raised_in(error, "anyio"):
+            ) from (None if _is_quoting(error) else error)
+        except Exception as error:
+            if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
+                # On uvloop, where a connection is gone as soon as it is made, anyio asks None for its peer's name.
+                said, cause = "the connection is gone", error
+            elif _is_of_aiohttp(error):
+                # httpx-aiohttp lets some of aiohttp's own through, and those quote what they cannot read.
+                said, cause = type(error).__name__, None
+            else:
                 raise
-            raise TransportError(
-                f"session {session_id}: no answer (the connection is gone)", session_id=session_id
-            ) from error
+            raise TransportError(f"session {session_id}: no answer ({said})", session_id=session_id) from cause
         raise TransportError(f"session {session_id}: no whole answer within {self._timeout:g} s", session_id=session_id)
 
     def _session_of(self, session_id: str, response: httpx.Response, body: bytes | None) -> Session:
@@ -207,6 +209,22 @@ def _is_raised_in(error: Exception, package: str) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
+
+
+def _name_of(error: Exception) -> str:
+    """Name the error; aiohttp's own, for httpx-aiohttp takes it for a time-out when the server hangs up."""
+    return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
+
+
+def _is_quoting(error: Exception) -> bool:
+    """Tell whether the error may quote what was received, and that may be a part of a body."""
+    return isinstance(error, httpx.ProtocolError) or (
+        _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
+    )
+
+
+def _is_of_aiohttp(error: BaseException | None) -> bool:
+    return type(error).__module__.startswith("aiohttp.")
 
 
 async def _answer_to(request: httpx.Request, http_client: httpx.AsyncClient) -> tuple[httpx.Response, bytes | None]:

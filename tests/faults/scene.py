@@ -11,8 +11,8 @@ import logging
 import pickle
 import ssl
 import traceback
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from math import ceil
 from typing import Any, Final, Unpack
@@ -25,6 +25,7 @@ import pytest
 from clocks import FastClock, StillClock
 from exchange import AUTH, FIELDS, SECRETS, Fault
 from fault_server import FaultServer, Plan
+from httpx_aiohttp import AiohttpTransport
 from wire_faults import BROKEN_OFF
 
 from hpp_async import (
@@ -40,6 +41,7 @@ from hpp_async import (
     WaitEnded,
 )
 from hpp_async._client import Options
+from hpp_async._connections import Connections
 from hpp_async.testing import Provider
 
 on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -93,6 +95,7 @@ class Scene:
 
     server: FaultServer
     client: HPPClient
+    connections: WatchedConnections
     clock: StillClock | FastClock
     session_id: str
     told: Told
@@ -121,7 +124,7 @@ class Scene:
 
     def is_hung_up_on(self) -> bool:
         """Tell whether the other side closed each connection that the client keeps."""
-        return all(connection.has_expired() for connection in _pool(self.client).connections)
+        return self.connections.have_expired
 
     def life(self, faults: Plan, *, every: int = 4) -> Plan:
         """Go on as *faults* says, and let the session take a step of its life at *every* so many requests."""
@@ -163,7 +166,7 @@ class Scene:
         assert self.server.provider.status(session_id) == LIFE[-1]
 
 
-_TRUST: Final = ssl.create_default_context()
+TRUST: Final = ssl.create_default_context()
 """Reading what a machine trusts takes longer than most of these tests."""
 
 
@@ -186,24 +189,24 @@ async def scene(
     caplog.set_level(logging.DEBUG, "hpp_async")
     clock, told = StillClock() if time is None else time, Told()
     options = Options(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
-    if "http_client" not in options:
-        options["http_client"] = httpx.AsyncClient(verify=_TRUST, trust_env=False)
+    options.setdefault("http_client", None)
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):
         tasks = _tasks()
         async with FaultServer(provider, clock, tls=tls).serving() as server, front(server.url) as url:
             began = clock.now()
-            client = HPPClient(auth=AUTH, endpoint=url.replace("127.0.0.1", host), **options)
-            if isinstance(clock, StillClock):
-                clock.watch(client._reader._http)
-            here = Scene(server, client, clock, provider.create([(0, "WAITING", FIELDS)]), told, began)
+            with _trusting():
+                client = HPPClient(auth=AUTH, endpoint=url.replace("127.0.0.1", host), **options)
+            connections = WatchedConnections(client._connections, clock)
+            client._connections = client._reader._connections = connections
+            here = Scene(server, client, connections, clock, provider.create([(0, "WAITING", FIELDS)]), told, began)
             at_rest = False
             try:
                 yield here
             finally:
                 with anyio.CancelScope(shield=True):
                     await client.aclose()
-                    at_rest = _requests_in_pool(client) == 0
+                    at_rest = connections.busy == 0
                     if options["http_client"] is not None:
                         await options["http_client"].aclose()
             assert at_rest
@@ -245,12 +248,54 @@ def _tasks() -> set[int]:
     return {task.id for task in anyio.get_running_tasks()}
 
 
-def _pool(client: HPPClient) -> Any:
-    # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
-    transport: Any = client._reader._http._transport
-    return getattr(transport, "inner", transport)._pool
+class WatchedConnections:
+    """The connections of a client, every exchange on which a `StillClock` sees."""
+
+    def __init__(self, connections: Connections, clock: StillClock | FastClock) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._http_clients: list[httpx.AsyncClient] = []
+
+    async def take(self) -> httpx.AsyncClient:
+        http_client = await self._connections.take()
+        if http_client not in self._http_clients:
+            self._http_clients.append(http_client)
+            if isinstance(self._clock, StillClock):
+                self._clock.watch(http_client)
+        return http_client
+
+    def give_back(self, http_client: httpx.AsyncClient) -> None:
+        self._connections.give_back(http_client)
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
+    # httpx offers no look into its pools; nothing else tells what became of their connections, and whether a request
+    # was left behind in one.
+
+    @property
+    def have_expired(self) -> bool:
+        return all(one.has_expired() for transport in self._transports for one in transport._pool.connections)
+
+    @property
+    def busy(self) -> int:
+        """How many requests and connections are not over."""
+        return sum(
+            len(transport.client.connector._acquired)
+            if isinstance(transport, AiohttpTransport)
+            else len(transport._pool._requests) + sum(not one.is_idle() for one in transport._pool.connections)
+            for transport in self._transports
+        )
+
+    @property
+    def _transports(self) -> list[Any]:
+        transports = [http_client._transport for http_client in self._http_clients]
+        return [getattr(transport, "inner", transport) for transport in transports]
 
 
-def _requests_in_pool(client: HPPClient) -> int:
-    pool = _pool(client)
-    return len(pool._requests) + sum(not connection.is_idle() for connection in pool.connections)
+@contextmanager
+def _trusting() -> Generator[None]:
+    """Read what this machine trusts once: it takes longer than most of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx, "create_ssl_context", lambda verify=TRUST, **_: verify)
+        yield

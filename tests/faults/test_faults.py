@@ -17,7 +17,8 @@ import pytest
 from clocks import FastClock, StillClock
 from exchange import FIELDS
 from fault_server import FaultServer, always, drawn, nothing, scripted
-from scene import ENDLESS, IMPATIENT, PATIENT, on_two_loops, scene, timeout_for
+from httpx_aiohttp import HttpxAiohttpClient
+from scene import ENDLESS, IMPATIENT, PATIENT, TRUST, on_two_loops, scene, timeout_for
 from servers import run
 from wire_faults import (
     BODIES,
@@ -121,6 +122,18 @@ async def test_a_wait_outlives_a_fault(name: str, caplog: pytest.LogCaptureFixtu
         outcome = await here.outcome()
 
         here.assert_right(outcome)
+        assert here.server.done[fault] >= 2
+        assert here.server.sent < 8 * ENOUGH
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"a gigabyte of white space"}))  # aiohttp reads all of it
+async def test_a_wait_over_aiohttp_outlives_a_fault(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    fault, http_client = FAULTS[name], HttpxAiohttpClient(verify=TRUST)
+    async with scene(caplog, http_client=http_client, timeout=timeout_for(name)) as here:
+        here.server.plan = here.life(scripted(fault, None, fault, then=nothing), every=3)
+
+        here.assert_right(await here.outcome())
         assert here.server.done[fault] >= 2
         assert here.server.sent < 8 * ENOUGH
 
