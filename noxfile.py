@@ -110,3 +110,4 @@ def bench(session: nox.Session) -> None:
     """Run the benchmarks; `nox -s bench -- --quick` only sees that they run."""
     session.install(*CHECKOUT, *_group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks.schedule", *session.posargs)

@@ -280,17 +280,19 @@ class WatchedConnections:
     @property
     def busy(self) -> int:
         """How many requests and connections are not over."""
-        return sum(
-            len(transport.client.connector._acquired)
-            if isinstance(transport, AiohttpTransport)
-            else len(transport._pool._requests) + sum(not one.is_idle() for one in transport._pool.connections)
-            for transport in self._transports
-        )
+        return sum(map(_busy, self._transports))
 
     @property
     def _transports(self) -> list[Any]:
         transports = [http_client._transport for http_client in self._http_clients]
         return [getattr(transport, "inner", transport) for transport in transports]
+
+
+def _busy(transport: Any) -> int:
+    if isinstance(transport, AiohttpTransport):
+        session: Any = transport.client
+        return len(session.connector._acquired)
+    return len(transport._pool._requests) + sum(not one.is_idle() for one in transport._pool.connections)
 
 
 @contextmanager
