@@ -23,7 +23,7 @@ _LABELS: Final = {
     "2 s": ("2 s", (0, 7), "center"),
     "5 s": ("5 s", (7, 3), "left"),
     "10 s": ("10 s", (7, -8), "left"),
-    "15 s": ("15 s", (-7, -3), "right"),
+    "15 s": ("15 s", (0, 7), "center"),
     "30 s, azure-core": ("30 s (azure-core)", (7, -5), "left"),
     "×2, 1–60 s": ("×2 to 60 s", (-7, 0), "right"),
     "AWS waiter": ("AWS waiter", (0, 7), "center"),
@@ -53,11 +53,10 @@ def _panel(axes: Axes, result: Result) -> None:
     axes.set_yscale("log")
     left = min(result.ours.reads / 2.5, min(row.reads for row in result.peers) / 2.5)
     right = max(row.reads for row in result.peers) * 1.9
-    reads = np.geomspace(left, right, 60)
+    reads = np.geomspace(left, min(right, result.bound.reads[-1]), 60)
     top = max(row.mean for row in result.peers) * 2.0
     below = [result.bound.at(float(x)) for x in reads]
-    is_known = reads <= result.bound.reads[-1]
-    axes.plot(reads[is_known], np.array(below)[is_known], color=_BOUND, linestyle="--", linewidth=1.3, zorder=1)
+    axes.plot(reads, below, color=_BOUND, linestyle="--", linewidth=1.3, zorder=1)
     axes.fill_between(reads, below, 1e-9, color=_BOUND, alpha=0.10, linewidth=0, zorder=0)
     scaled = sorted((row.reads, row.mean) for row in result.scaled)
     axes.plot(*zip(*scaled, strict=True), color=_OURS, linewidth=2.2, zorder=2)
@@ -83,7 +82,7 @@ def _panel(axes: Axes, result: Result) -> None:
             fontsize=8.5,
         )
     axes.set_xlim(left, right)
-    axes.set_ylim(min(below) / 1.3, max(top, result.bound.at(left) * 1.3))
+    axes.set_ylim(0.1, top)
     axes.annotate(
         "no schedule can be here",
         (0.04, 0.05),

@@ -31,18 +31,18 @@ _AT_EQUAL_READS: Final = {"web@900": 1.2}
 class Size:
     """How much is run."""
 
-    lives: int = 40_000
-    steps: int = 60_000_000
+    lives: int = 60_000
+    steps: int = 20_000_000
     """Reads of one run, about, above which fewer lives are taken."""
-    by_client: int = 250
+    by_client: int = 120
     peers_by_client: int = 6
     prices: int = 13
-    factors: Sequence[float] = tuple(2.0**power for power in range(3, -6, -1))
-    """Of ours; where reads are closer than the last, latency goes down as they go up, see `Curve`."""
+    factors: Sequence[float] = tuple(2.0**power for power in range(3, -4, -1))
+    """Of ours; beyond the last, latency is taken to fall as one over the reads, which it does within a few per cent."""
 
     def of(self, reads: float) -> int:
         """Return how many lives to run through a schedule that makes about that many *reads* of each."""
-        return int(np.clip(self.steps / max(reads, 1.0), min(self.lives, 2_000), self.lives))
+        return int(np.clip(self.steps / max(reads, 1.0), min(self.lives, 3_000), self.lives))
 
 
 QUICK: Final = Size(lives=2_000, by_client=4, peers_by_client=1, prices=5, factors=(4.0, 2.0, 1.0, 0.5, 0.1))
