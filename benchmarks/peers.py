@@ -61,4 +61,4 @@ class Ours:
 
 
 def _at(delay: Delay, age: Floats) -> Floats:
-    return np.minimum(delay.maximum, delay.initial + delay.growth * age)
+    return np.minimum(delay.maximum, delay.initial + delay.growth * age**delay.power)

@@ -28,15 +28,18 @@ def seconds(value: object, name: str, *, at_least: float = 0.0) -> float:
 @attrs.frozen(kw_only=True)
 class Delay:
     """
-    ``min(maximum, initial + growth × age)``: seconds (or `timedelta`) to the next read at an age in seconds.
+    ``min(maximum, initial + growth × age ** power)``: seconds (or `timedelta`) to the next read at an age in seconds.
+
+    *power* says how the delay grows with the age: 1 in proportion to it, 0.5 with its square root.
 
     Raises:
-        ConfigurationError: a part is not a number, ``initial`` is not positive, ``growth`` is negative, or ``maximum``
-            is below ``initial``.
+        ConfigurationError: a part is not a number, ``initial`` is not positive, ``growth`` is negative, ``power`` is
+            not in (0, 1], or ``maximum`` is below ``initial``.
     """
 
     initial: float = attrs.field()
     growth: float = 0.0
+    power: float = 1.0
     maximum: float = attrs.field()
 
     def __attrs_post_init__(self) -> None:
@@ -45,11 +48,16 @@ class Delay:
         if self.initial == float("inf"):
             raise ConfigurationError(f"Delay.initial={self.initial!r}: a wait would never read again; give seconds")
         object.__setattr__(self, "growth", seconds(self.growth, "Delay.growth"))
+        power: object = self.power
+        if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power <= 1:
+            raise ConfigurationError(f"Delay.power={power!r}: give a number above 0 and at most 1")
+        object.__setattr__(self, "power", float(power))
         object.__setattr__(self, "maximum", seconds(self.maximum, "Delay.maximum", at_least=self.initial))
 
     def at(self, age: float) -> float:
         """Return the seconds to the next read of a session that has been in its status for *age* seconds."""
-        return min(self.maximum, self.initial + self.growth * max(0.0, age))
+        grown: float = max(0.0, age) ** self.power
+        return min(self.maximum, self.initial + self.growth * grown)
 
 
 class Schedule(Protocol):
@@ -68,18 +76,23 @@ class Schedule(Protocol):
 @attrs.frozen(kw_only=True)
 class PollSchedule:
     """
-    Seen at most 2 seconds plus a hundredth of the quiet time after it happened.
+    On an open page, seen at most 2 seconds plus a hundredth of the quiet time after it happened.
 
-    An exponential backoff that restarts with every change of status, computed from the age of the status rather than
-    from a count of steps: it needs no memory, is the same after a restart, a callback or a late read, and cannot
-    overflow. *jitter* draws each delay from ``[1 − jitter, 1]`` of itself.
+    Before the page is opened, while the session is WAITING, 10 seconds plus the square root of that time; and never
+    more than a quarter of an hour.
+
+    A backoff that restarts with every change of status, computed from the age of the status rather than from a count of
+    steps: it needs no memory, is the same after a restart, a callback or a late read, and cannot overflow. *jitter*
+    draws each delay from ``[1 − jitter, 1]`` of itself. Every part was measured: benchmarks/README.md.
 
     Raises:
         ConfigurationError: ``jitter`` is not in [0, 1).
     """
 
-    waiting: Delay = Delay(initial=10.0, growth=0.01, maximum=300.0)
-    active: Delay = Delay(initial=2.0, growth=0.01, maximum=600.0)
+    # The best delay is in proportion to 1/√(chance of a change just now). For a page that was not opened at once that
+    # chance falls about as 1/age; of somebody who is on it and has not paid yet, about as 1/age².
+    waiting: Delay = Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0)
+    active: Delay = Delay(initial=2.0, growth=0.01, maximum=900.0)
     jitter: float = 0.1
 
     def __attrs_post_init__(self) -> None:

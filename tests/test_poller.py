@@ -196,7 +196,7 @@ def test_the_delay_grows_with_the_age_of_the_status_by_the_providers_clock() -> 
         assert isinstance(action, Sleep)
         sleeps.append(action.until - 77_000.0)
 
-    assert sleeps == pytest.approx([2.0, 3.0, 12.0, 600.0])
+    assert sleeps == pytest.approx([2.0, 3.0, 12.0, 900.0])
 
 
 def test_the_first_delay_of_an_old_session_is_drawn_whole() -> None:
@@ -715,10 +715,10 @@ def test_credentials_that_are_refused_end_the_wait_at_once() -> None:
     assert isinstance(error, AuthenticationError)
 
 
-def test_the_defaults_are_the_designs() -> None:
+def test_the_defaults_are_what_the_documents_say() -> None:
     assert Poller(session_id=SESSION_ID).outage_tolerance == 600.0
     assert Poller(session_id=SESSION_ID).schedule == PollSchedule(
-        waiting=Delay(initial=10.0, growth=0.01, maximum=300.0),
-        active=Delay(initial=2.0, growth=0.01, maximum=600.0),
+        waiting=Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0),
+        active=Delay(initial=2.0, growth=0.01, maximum=900.0),
         jitter=0.1,
     )

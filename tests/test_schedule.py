@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf, nan
 
@@ -24,19 +25,39 @@ ages = st.floats(0.0, 1e12)
     ("status", "age", "delay"),
     [
         ("WAITING", 0.0, 10.0),
-        ("WAITING", 1000.0, 20.0),
-        ("WAITING", 29_000.0, 300.0),
-        ("WAITING", 1e9, 300.0),
+        ("WAITING", 100.0, 20.0),
+        ("WAITING", 10_000.0, 110.0),
+        ("WAITING", 90_000.0, 310.0),
+        ("WAITING", 792_100.0, 900.0),
+        ("WAITING", 1e9, 900.0),
         ("IN_PROGRESS", 0.0, 2.0),
         ("IN_PROGRESS", 1000.0, 12.0),
-        ("IN_PROGRESS", 59_800.0, 600.0),
-        ("IN_PROGRESS", 1e9, 600.0),
+        ("IN_PROGRESS", 89_800.0, 900.0),
+        ("IN_PROGRESS", 1e9, 900.0),
         ("FAILED", 100.0, 3.0),
         ("SOMETHING_NEW", 100.0, 3.0),
     ],
 )
-def test_the_default_is_two_seconds_and_a_hundredth_of_the_quiet_time(status: str, age: float, delay: float) -> None:
+def test_the_default_is_the_root_of_the_age_while_waiting_and_a_hundredth_of_it_after(
+    status: str, age: float, delay: float
+) -> None:
     assert PollSchedule().delay(reading(status), age=age, draw=0.0) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize(
+    ("status", "promise"),
+    [("IN_PROGRESS", lambda quiet: 2.0 + quiet / 100), ("WAITING", lambda quiet: 10.0 + quiet**0.5)],
+)
+@given(data=st.data(), quiet=st.floats(0.0, 172_800.0))
+def test_a_change_is_seen_as_soon_after_the_quiet_time_as_promised(
+    status: str, promise: Callable[[float], float], data: st.DataObject, quiet: float
+) -> None:
+    """Wherever the reads fall: the last one before the change came no later than the change."""
+    last_read = data.draw(st.floats(0.0, quiet))
+    draw = data.draw(draws)
+    seen = last_read + PollSchedule().delay(reading(status), age=last_read, draw=draw)
+
+    assert seen - quiet <= promise(quiet) + 1e-9
 
 
 @given(st.sampled_from(OPEN), ages, draws, st.floats(0.0, 0.99))
@@ -58,7 +79,24 @@ def test_an_older_status_is_never_read_more_often(status: str, one: float, other
     younger, older = sorted([one, other])
     delays = [PollSchedule().delay(reading(status), age=age, draw=0.5) for age in (younger, older)]
 
-    assert delays[0] <= delays[1] <= 600.0
+    assert delays[0] <= delays[1] <= 900.0
+
+
+@given(st.floats(0.1, 1e3), st.floats(0.0, 1e3), st.floats(0.0, 1.0, exclude_min=True), ages, ages)
+def test_any_delay_lies_between_its_ends_and_never_shrinks_with_the_age(
+    initial: float, growth: float, power: float, one: float, other: float
+) -> None:
+    delay = Delay(initial=initial, growth=growth, power=power, maximum=initial + 500.0)
+    younger, older = sorted([one, other])
+
+    assert initial <= delay.at(younger) <= delay.at(older) <= initial + 500.0
+
+
+def test_a_power_bends_the_growth() -> None:
+    straight, bent = (Delay(initial=1.0, growth=0.5, power=power, maximum=inf) for power in (1.0, 0.5))
+
+    assert [straight.at(age) for age in (0.0, 1.0, 100.0)] == [1.0, 1.5, 51.0]
+    assert [bent.at(age) for age in (0.0, 1.0, 100.0)] == [1.0, 1.5, 6.0]
 
 
 def test_without_growth_a_delay_stays_the_same() -> None:
@@ -82,10 +120,10 @@ def test_an_answer_younger_than_the_shortest_delay_needs_no_asking_again() -> No
 
 
 def test_parts_may_be_whole_numbers_and_timedeltas() -> None:
-    delay = Delay(initial=timedelta(seconds=2), growth=0, maximum=timedelta(minutes=1))  # type: ignore[arg-type]  # at the door
+    delay = Delay(initial=timedelta(seconds=2), growth=0, power=1, maximum=timedelta(minutes=1))  # type: ignore[arg-type]  # at the door
 
-    assert delay == Delay(initial=2.0, growth=0.0, maximum=60.0)
-    assert [type(value) for value in attrs.astuple(delay)] == [float, float, float]
+    assert delay == Delay(initial=2.0, growth=0.0, power=1.0, maximum=60.0)
+    assert [type(value) for value in attrs.astuple(delay)] == [float, float, float, float]
 
 
 def test_a_schedule_is_a_value() -> None:
@@ -106,6 +144,12 @@ def test_an_initial_delay_that_is_no_delay_is_refused(initial: object) -> None:
 def test_a_growth_that_is_none_is_refused(growth: object) -> None:
     with pytest.raises(ConfigurationError, match=r"Delay\.growth="):
         Delay(initial=1.0, growth=growth, maximum=2.0)  # type: ignore[arg-type]  # what users may pass
+
+
+@pytest.mark.parametrize("power", [0, -0.5, 1.01, 2, inf, nan, "1", None, True, timedelta(seconds=1)])
+def test_a_power_that_does_not_slow_the_growth_is_refused(power: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"Delay\.power=.*: give a number above 0 and at most 1$"):
+        Delay(initial=1.0, growth=0.1, power=power, maximum=2.0)  # type: ignore[arg-type]  # what users may pass
 
 
 @pytest.mark.parametrize("maximum", [0.9, nan, "9", None])
