@@ -244,7 +244,12 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             self._shared.waits -= 1
 
     def _take_news(self, shared: SharedReads) -> None:
-        """Tell the poller what came since the last look: what was asked for, what others asked for, notifications."""
+        """Tell the poller what came since the last look: notifications, what was asked for, what others asked for."""
+        if shared.notified_at > self._notified_at:
+            # Before the landings: one that began after the notification has served it.
+            self._notified_at = shared.notified_at
+            self._poller.notified(self._notified_at)
+            self._lateness = self._reads.lateness()
         asked, landed = self._asked, shared.landed
         if asked is not None and asked.landed_at is not None:
             self._asked = None
@@ -258,10 +263,6 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             and landed.landed_at >= self._attached_at
         ):
             self._use(landed, landed.landed_at)
-        if shared.notified_at > self._notified_at:
-            self._notified_at = shared.notified_at
-            self._poller.notified(self._notified_at)
-            self._lateness = self._reads.lateness()
 
     def _take_young(self, shared: SharedReads, since: float) -> bool:
         """Use the last landing, even one from before this wait, if it is young enough."""

@@ -1,4 +1,4 @@
-"""What a reviewer broke once: histories that hung the client, or ended a wait too early."""
+"""What a reviewer or the simulation broke once: histories that hung the client, or ended a wait too early."""
 
 from __future__ import annotations
 
@@ -165,3 +165,21 @@ async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider:
         await client.read_session(session)
 
     assert caught.value.retry_after == pytest.approx(7.0, abs=1.0)
+@pytest.mark.anyio
+async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    client = provider.client(schedule=PollSchedule.every(10))
+    away, other = client.wait_for_outcome(session), client.wait_for_outcome(session)
+    await anext(away)
+    await anext(other)
+    assert client.notify(session)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, other)
+            await provider.clock.sleep(5)
+            reads = len(provider.requests)
+            tasks.start_soon(run, away)
+            await provider.clock.sleep(1)
+            scope.cancel()
+
+    assert len(provider.requests) == reads == 2
