@@ -132,7 +132,7 @@ class Poller:
     One wait on one session.
 
     *timeout* counts from the first `next_action`, in seconds; *outage_tolerance* from the first of the failures that
-    nothing interrupted.
+    nothing interrupted, without the time in which nobody took a step.
     """
 
     session_id: str
@@ -235,6 +235,11 @@ class Poller:
         """Note a hint that the session changed: a read that begins now or later is due."""
         self._due = min(self._due, now)
         self._fresh_from = now
+
+    def resumed(self, left_at: float, now: float) -> None:
+        """Note that nobody took a step from *left_at* until *now*: who does not look has no outage."""
+        if self._failing_since is not None:
+            self._failing_since += now - left_at
 
     def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """

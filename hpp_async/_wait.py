@@ -68,6 +68,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         "_is_stepping",
         "_is_warned",
         "_lateness",
+        "_left_at",
         "_notified_at",
         "_observers",
         "_poller",
@@ -91,7 +92,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         self._attached_at = self._notified_at = -_FOREVER
         self._asked: Flight | None = None
         self._used = 0
-        self._told_at = self._lateness = 0.0
+        self._told_at = self._lateness = self._left_at = 0.0
 
     # -- what it knows ------------------------------------------------------------------------------------------
 
@@ -185,9 +186,10 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
                 "start a second wait (they share their reads)"
             )
         self._is_stepping = self._is_started = True
-        turn: Turn | None = None
+        turn, is_in_loop = None, True
         try:
             shared = self._attach()
+            self._poller.resumed(self._left_at, self._clock.now())
             while True:
                 self._take_news(shared)
                 now, wake_at = self._clock.now(), _FOREVER
@@ -225,9 +227,14 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         except ClientClosedError as error:
             self._end(error)
             raise
+        except GeneratorExit:
+            is_in_loop = False  # closed, by whoever dropped it: there may be no loop to ask for its time
+            raise
         finally:
             self._is_stepping = False
             self._reads.leave(turn)
+            if is_in_loop:
+                self._left_at = self._clock.now()
 
     def _attach(self) -> SharedReads:
         if self._shared is None:

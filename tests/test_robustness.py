@@ -17,6 +17,7 @@ from hpp_async import (
     Completed,
     Disabled,
     Event,
+    OutageError,
     PollSchedule,
     RateLimitedError,
     ReadBudget,
@@ -183,3 +184,33 @@ async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(pr
             scope.cancel()
 
     assert len(provider.requests) == reads == 2
+
+
+@pytest.mark.anyio
+async def test_a_pause_between_steps_is_no_part_of_an_outage(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")])
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(503, 503, 503)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(3)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(provider: ScriptedProvider) -> None:
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(provider.add())
+    provider.answer_next(*[503] * 100)
+    began_at = provider.clock.now()
+    with pytest.raises(OutageError):
+        async for _ in wait.updates(heartbeat=7):
+            await provider.clock.sleep(1)
+
+    assert 60 <= provider.clock.now() - began_at <= 80
