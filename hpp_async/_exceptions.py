@@ -245,7 +245,11 @@ class WaitTimeoutError(WaitError, TimeoutError):
 
 
 class SessionVanishedError(WaitError):
-    """The session was seen and is gone (404) before its expiry: it may have been paid elsewhere. Look it up."""
+    """
+    The session was seen and is gone (404), before its expiry: it may have been paid elsewhere. Look it up.
+
+    Or at any time, where ``since`` knows it as final: what was paid does not expire.
+    """
 
 
 class OutageError(WaitError):

@@ -327,7 +327,8 @@ class Poller:
             )
         elif not self._history.is_seen:
             self._verdict = Fail(error)
-        elif self._is_past_expiry(error, now):
+        elif self._is_past_expiry(error, now) and not self._history.known.status.is_final:
+            # What `since` knows as final, as paid above all, has not expired: it vanishes.
             self._verdict = Finish(
                 Expired(session=self._history.known, transitions=self.transitions, confirmed=False),
             )
@@ -335,8 +336,8 @@ class Poller:
             self._verdict = Fail(
                 self._ended(
                     SessionVanishedError,
-                    f"answers 404 before its expiry, and was {self._history.known.status} before: it may have been "
-                    "paid elsewhere. Look for its order before you sell again",
+                    f"answers 404 and is not known to have expired; it was {self._history.known.status} before, and "
+                    "may have been paid elsewhere. Look for its order before you sell again",
                 )
             )
         elif self._is_over(self._asked_at):

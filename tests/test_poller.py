@@ -596,12 +596,15 @@ def test_since_knows_the_expiry_against_the_date_of_the_404_itself() -> None:
     assert (before, undated, endless) == (Sleep(2.0), Sleep(2.0), Sleep(2.0))
 
 
-def test_an_expiry_inferred_for_a_session_known_as_completed_needs_attention() -> None:
-    action = Driver(poller(since=reading("COMPLETED", expires=100.0))).play([Missed(missing(read=200.0))])
+def test_a_session_that_since_knows_as_paid_vanishes_and_does_not_expire() -> None:
+    driver = Driver(poller(since=reading("COMPLETED", expires=100.0)))
+    looks = [driver.play([Missed(missing(read=200.0))]) for _ in range(3)]
+    error = failure(looks[-1])
 
-    assert isinstance(action, Finish)
-    assert isinstance(action.outcome, Expired)
-    assert action.outcome.needs_attention
+    assert isinstance(looks[0], Sleep)
+    assert isinstance(looks[1], Sleep)
+    assert isinstance(error, SessionVanishedError)
+    assert "was COMPLETED before" in str(error)
 
 
 # -- timeout ------------------------------------------------------------------------------------------------------
