@@ -226,25 +226,24 @@ class HPPClient:
             ClientClosedError: the client was closed, before or meanwhile.
         """
         session_id = self._target.session_id(session)
-        reading = await self._reads.run(session_id, self._disable)
-        return None if reading is None else outcome_of(reading, ())
-
-    async def _disable(self, session_id: str) -> Session | None:
         try:
-            await self._retried(lambda: self._reader.disable(session_id))
+            await self._reads.run(session_id, self._disable)
         except ResponseError as error:
             if error.status_code != _COMPLETED_MEANWHILE:
                 raise
-            await self._reads.pause(0.0)
-            reading = await self._read(session_id)
+            reading = await self._reads.read(session_id, is_urgent=True)
             if not reading.status.is_final:
                 # A replica that is behind, or a 400 for another reason: not disabled, and not the outcome.
                 raise
-            return reading
+            return outcome_of(reading, ())
+        return None
+
+    async def _disable(self, session_id: str) -> None:
+        try:
+            await self._retried(lambda: self._reader.disable(session_id))
         finally:
             # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
             self._reads.notify(session_id)
-        return None
 
     def _read(self, session_id: str) -> Awaitable[Session]:
         return self._retried(lambda: self._reader.read(session_id))

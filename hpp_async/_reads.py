@@ -170,9 +170,9 @@ class Reads:
         if turn is not None:
             self._budget.leave(turn)
 
-    async def read(self, session_id: str) -> Session:
+    async def read(self, session_id: str, *, is_urgent: bool = False) -> Session:
         """
-        Return a reading that was asked for now or later.
+        Return a reading that was asked for now or later; an urgent one goes before all others.
 
         Raises:
             HPPError: the read's failure.
@@ -184,7 +184,8 @@ class Reads:
         try:
             while True:
                 self.check_open(session_id)
-                got = self.ask(shared, turn, key=asked_at - self.lateness() if turn is None else turn.key)
+                key = -_FOREVER if is_urgent else asked_at - self.lateness()
+                got = self.ask(shared, turn, key=key if turn is None else turn.key)
                 if isinstance(got, Turn):
                     turn = got
                     await self.news(shared, self.asks_again_at(turn))
@@ -198,9 +199,9 @@ class Reads:
         finally:
             self.leave(turn)
 
-    async def run(self, session_id: str, operation: Operation) -> Session | None:
+    async def run(self, session_id: str, operation: Operation) -> None:
         """
-        Return what *operation* returns, run in a task of the client and counted in the budget, before any read.
+        Do *operation*, which gives no reading, in a task of the client and counted in the budget, before any read.
 
         Raises:
             HPPError: the operation's failure.
@@ -218,7 +219,7 @@ class Reads:
         flight = self._prepare(self._clock.now())
         self._start(flight, shared, operation)
         await self._landing(flight, shared)
-        return flight.result()
+        flight.result()
 
     async def _landing(self, flight: Flight, shared: SharedReads) -> None:
         while flight.landed_at is None:

@@ -138,6 +138,22 @@ async def test_waits_on_the_session_end_as_disabled(provider: ScriptedProvider, 
     assert asked(provider) == ["GET", "DELETE", "GET"]
 
 
+async def test_the_read_after_a_refusal_is_shared_with_the_waits(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    session = provider.add([(1, "COMPLETED")])
+    client = provider.client(budget=ReadBudget(1.0))
+    wait = client.wait_for_outcome(session)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, wait)
+        await clock.sleep(4.0)
+        outcome = await client.disable_session(session)
+
+    assert isinstance(outcome, Completed)
+    assert wait.outcome == Completed(session=outcome.session, transitions=wait.transitions)
+    assert asked(provider) == ["GET", "DELETE", "GET"]
+
+
 async def test_waits_hear_of_it_even_if_the_caller_was_cancelled(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
