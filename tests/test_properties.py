@@ -269,12 +269,14 @@ class Reference:
     def hear(self, heard: Session, now: float = 0.0) -> bool:
         """Return whether *heard* is believed."""
         self.heard += 1
-        expires_at = heard.expires_at or self.expires_at
+        broken = heard.updated_at and heard.expires_at and (heard.updated_at - heard.expires_at).total_seconds() > DAY
+        said = None if broken else heard.expires_at
+        expires_at = said or self.expires_at
         if expires_at is not None and heard.read_at is not None:
             self.votes.append((now + (expires_at - heard.read_at).total_seconds(), now))
         is_believed = self._is_believed(heard)
-        if is_believed and heard.expires_at is not None:
-            self.expires_at = heard.expires_at
+        if is_believed and said is not None:
+            self.expires_at = said
         return is_believed
 
     def _is_believed(self, heard: Session) -> bool:
