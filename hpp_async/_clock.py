@@ -75,8 +75,10 @@ class ProviderClock:
 
     Every answer has its own ``Date``, and that is what counts for it, unless it contradicts most of the last readings:
     a provider is many machines, and some with a wrong clock must neither make a session expire nor keep it from
-    expiring. An answer without a ``Date`` is dated by those readings. Answers that are no readings have no vote: in an
-    outage they may all come from one machine in between, whose clock is anybody's.
+    expiring. An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any
+    moment since it was asked for, and a session must not expire by a look from before its expiry that came late.
+    Answers that are no readings have no vote: in an outage they may all come from one machine in between, whose clock
+    is anybody's.
     """
 
     _marks: deque[tuple[float, datetime, float]] = attrs.field(init=False, factory=lambda: deque(maxlen=_VOTES))
@@ -86,8 +88,13 @@ class ProviderClock:
     """Of the answer that `read` dated last, which may become a vote."""
     _calendar: float | None = attrs.field(init=False, default=None)
 
-    def read(self, header: str | None, *, now: float, today: datetime) -> datetime:
-        """Return the provider's time of an answer with this ``Date`` *header*, received at *now* (loop seconds)."""
+    def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> datetime:
+        """
+        Return the provider's time of an answer with this ``Date`` *header*.
+
+        It was asked for at *asked_at* and received at *now*, in loop seconds.
+        """
+        asked_at = now if asked_at is None else asked_at
         calendar = today.timestamp() - now
         if self._calendar is not None and abs(calendar - self._calendar) > _AGREEMENT:
             # This machine slept, or its calendar was set: loop seconds from before may not compare with those of now.
@@ -96,7 +103,7 @@ class ProviderClock:
         date = None if header is None else parse_date(header)
         if date is None:
             self._judged = None
-            return today if self._believed is None else self._reckon(self._believed, now)
+            return today if self._believed is None else self._reckon(self._believed, asked_at)
 
         self._judged = mark = (date.timestamp() - now, date, now)
         if self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
@@ -105,7 +112,7 @@ class ProviderClock:
         middle = _middle(marks)
         if len(marks) < _QUORUM or abs(mark[0] - middle[0]) <= _AGREEMENT:
             return date
-        return self._reckon(middle, now)
+        return self._reckon(middle, asked_at)
 
     def trust(self) -> None:
         """Let the answer that `read` dated last have a vote: it was a reading."""

@@ -112,8 +112,9 @@ class Reader:
             ResponseError: any other answer; see its subclasses.
             ClientClosedError: the borrowed httpx client was closed.
         """
+        asked_at = self._clock.now()
         response, body = await self._exchange(self._prepare, session_id)
-        return self._session_of(session_id, response, body)
+        return self._session_of(session_id, response, body, asked_at)
 
     async def disable(self, session_id: str) -> None:
         """
@@ -123,8 +124,9 @@ class Reader:
             ResponseError: refused; 400 means that it was completed meanwhile (disable page).
             TransportError, ClientClosedError: as `read`.
         """
+        asked_at = self._clock.now()
         response, body = await self._exchange(partial(self._build, "DELETE"), session_id)
-        self._check(session_id, response, body)
+        self._check(session_id, response, body, asked_at)
 
     async def _exchange(
         self, request_for: Callable[[str], httpx.Request], session_id: str
@@ -159,8 +161,8 @@ class Reader:
             raise TransportError(f"session {session_id}: no answer ({said})", session_id=session_id) from cause
         raise TransportError(f"session {session_id}: no whole answer within {self._timeout:g} s", session_id=session_id)
 
-    def _session_of(self, session_id: str, response: httpx.Response, body: bytes | None) -> Session:
-        read_at, correlation_id = self._check(session_id, response, body)
+    def _session_of(self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float) -> Session:
+        read_at, correlation_id = self._check(session_id, response, body, asked_at)
         try:
             if body is None:
                 raise UnreadableError(f"more than {MAXIMUM_BODY} bytes, or packed in a way that was not asked for")
@@ -176,11 +178,13 @@ class Reader:
         _logger.debug("session %s is %s%s", session_id, session.status, _support(correlation_id))
         return session
 
-    def _check(self, session_id: str, response: httpx.Response, body: bytes | None) -> tuple[datetime, str | None]:
+    def _check(
+        self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float
+    ) -> tuple[datetime, str | None]:
         """Return the provider's time of an answer and its correlation id; raise what it says unless it is a success."""
         now = self._clock.now()
         headers = dict(response.headers.items())  # httpx searches its own from end to end for each name
-        read_at = self._provider_clock.read(headers.get("date"), now=now, today=self._clock.today())
+        read_at = self._provider_clock.read(headers.get("date"), now=now, today=self._clock.today(), asked_at=asked_at)
         correlation_id = correlation_id_of(headers.get("klarna-correlation-id"))
         if response.is_success:
             quota = _quota_of(*map(headers.get, ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")))

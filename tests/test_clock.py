@@ -69,6 +69,15 @@ def test_an_answer_that_is_no_reading_has_no_vote() -> None:
     read_at = clock.read(after(50), now=50.0, today=TODAY + timedelta(seconds=50))
 
     assert read_at == NOON + timedelta(seconds=50)
+@pytest.mark.parametrize("date", [11.0, None, -3600.0])
+def test_an_answer_that_was_long_on_its_way_is_no_younger_than_its_question(date: float | None) -> None:
+    clock = ProviderClock()
+    for second in range(20):
+        clock.read(after(second - 10), now=second - 10.0, today=TODAY + timedelta(seconds=second - 10))
+    header = None if date is None else after(date)
+    read_at = clock.read(header, now=19.0, asked_at=10.0, today=TODAY + timedelta(seconds=19))
+
+    assert read_at == NOON + timedelta(seconds=11 if date == 11.0 else 10)
 
 
 def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:

@@ -149,6 +149,23 @@ async def test_expiry_is_judged_on_the_providers_clock(skew: timedelta) -> None:
     assert HOUR <= clock.now() <= HOUR + 8
 
 
+async def test_an_answer_from_before_expiry_that_comes_late_is_not_the_last_look(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    session = provider.add([(5, "IN_PROGRESS"), (118, "COMPLETED")], lifetime=timedelta(seconds=120))
+    client = provider.client(schedule=PollSchedule.every(2))
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    for _ in range(56):
+        await clock.sleep(2)
+        await client.read_session(session)
+    slow = httpx.Response(200, json={"status": "IN_PROGRESS"}, headers={"Date": "Thu, 15 Jan 2026 12:01:55 GMT"})
+    provider.latency = 12.0
+    provider.answer_next(slow)
+
+    assert isinstance(await wait, Completed)
+
+
 async def test_expiry_moves_with_the_session(provider: ScriptedProvider, clock: VirtualClock) -> None:
     session = provider.add([(5, "IN_PROGRESS")], lifetime=timedelta(minutes=10))
     [session_id] = provider.model.sessions
