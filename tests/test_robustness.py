@@ -209,8 +209,12 @@ async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(pro
     wait = client.wait_for_outcome(provider.add())
     provider.answer_next(*[503] * 100)
     began_at = provider.clock.now()
-    with pytest.raises(OutageError):
+
+    async def follow() -> None:
         async for _ in wait.updates(heartbeat=7):
             await provider.clock.sleep(1)
+
+    with pytest.raises(OutageError):
+        await follow()
 
     assert 60 <= provider.clock.now() - began_at <= 80
