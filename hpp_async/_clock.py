@@ -73,9 +73,9 @@ class ProviderClock:
     """
     What time it is at the provider.
 
-    Every answer has its own ``Date``, and that is what counts for it, unless it contradicts most of the last readings:
-    a provider is many machines, and some with a wrong clock must neither make a session expire nor keep it from
-    expiring. An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any
+    Every answer has its own ``Date``, and that is what counts for it, unless it is ahead of most of the last readings:
+    a provider is many machines, and one with a wrong clock must not make a session expire. One that is behind is left
+    alone: it can only delay that, and where most are wrong it may be the right one. An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any
     moment since it was asked for, and a session must not expire by a look from before its expiry that came late.
     Answers that are no readings have no vote: in an outage they may all come from one machine in between, whose clock
     is anybody's.
@@ -110,7 +110,7 @@ class ProviderClock:
             return date
         marks = [*self._marks, mark]
         middle = _middle(marks)
-        if len(marks) < _QUORUM or abs(mark[0] - middle[0]) <= _AGREEMENT:
+        if len(marks) < _QUORUM or mark[0] - middle[0] <= _AGREEMENT:
             return date
         return self._reckon(middle, asked_at)
 

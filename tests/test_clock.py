@@ -54,11 +54,13 @@ def after(seconds: float) -> str:
 @pytest.mark.parametrize("skew", [86_400.0, -86_400.0])
 def test_a_wrong_clock_is_overruled_once_enough_others_are_known(known: int, overruled: bool, skew: float) -> None:
     clock = Readings()
+def test_a_clock_that_is_ahead_is_overruled_once_enough_others_are_known(known: int, overruled: bool) -> None:
+    clock = ProviderClock()
     for second in range(known):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
-    read_at = clock.read(after(known + skew), now=known, today=TODAY + timedelta(seconds=known))
+    read_at = clock.read(after(known + 86_400), now=known, today=TODAY + timedelta(seconds=known))
 
-    assert read_at == NOON + timedelta(seconds=known if overruled else known + skew)
+    assert read_at == NOON + timedelta(seconds=known if overruled else known + 86_400)
 
 
 def test_an_answer_that_is_no_reading_has_no_vote() -> None:
@@ -70,6 +72,15 @@ def test_an_answer_that_is_no_reading_has_no_vote() -> None:
 
     assert read_at == NOON + timedelta(seconds=50)
 @pytest.mark.parametrize("date", [11.0, None, -3600.0])
+def test_a_clock_that_is_behind_is_never_overruled_for_it_may_be_the_only_right_one() -> None:
+    clock = ProviderClock()
+    for second in range(100):
+        clock.read(after(second + 7200), now=second, today=TODAY + timedelta(seconds=second))
+
+    assert clock.read(after(100), now=100, today=TODAY + timedelta(seconds=100)) == NOON + timedelta(seconds=100)
+
+
+@pytest.mark.parametrize("date", [11.0, None, 7200.0])
 def test_an_answer_that_was_long_on_its_way_is_no_younger_than_its_question(date: float | None) -> None:
     clock = ProviderClock()
     for second in range(20):
