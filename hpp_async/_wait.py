@@ -257,28 +257,25 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             self._notified_at = shared.notified_at
             self._poller.notified(self._notified_at)
             self._lateness = self._reads.lateness()
-        asked, landed = self._asked, shared.landed
+        asked, heard = self._asked, shared.landed
+        if heard is not None and (heard.reading is None or _landed_at(heard) < self._attached_at):
+            heard = None
         if asked is not None and asked.landed_at is not None:
             self._asked = None
-            # A failure counts from now: while nobody took a step, nobody looked, and that is no outage.
-            self._use(asked, self._clock.now() if asked.reading is None else asked.landed_at)
-        if (
-            landed is not None
-            and landed.landed_at is not None
-            and landed.reading is not None
-            and landed.number > self._used
-            and landed.landed_at >= self._attached_at
-        ):
-            self._use(landed, landed.landed_at)
+            if asked.reading is not None:
+                self._use(asked, asked.landed_at)
+            elif heard is None or heard.number < asked.number:
+                # Not one that a later reading outdates; and from now: while nobody looked there was no outage.
+                self._use(asked, self._clock.now())
+        if heard is not None and heard.number > self._used:
+            self._use(heard, _landed_at(heard))
 
     def _take_young(self, shared: SharedReads, since: float) -> bool:
         """Use the last landing, even one from before this wait, if it is young enough."""
-        landed = shared.landed
-        if landed is None or landed.landed_at is None or landed.reading is None:
+        landed, since = shared.landed, max(since, shared.notified_at)
+        if landed is None or landed.reading is None or landed.number <= self._used or landed.started_at < since:
             return False
-        if landed.number <= self._used or landed.started_at < max(since, shared.notified_at):
-            return False
-        self._use(landed, landed.landed_at)
+        self._use(landed, _landed_at(landed))
         return True
 
     def _use(self, flight: Flight, landed_at: float) -> None:
@@ -419,6 +416,11 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             )
             self.close()
         self._detach()
+
+
+def _landed_at(flight: Flight) -> float:
+    assert flight.landed_at is not None, "asked of a flight that has landed"
+    return flight.landed_at
 
 
 class _Updates(AsyncIterator[Transition | Heartbeat]):

@@ -174,16 +174,16 @@ async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(pr
     await anext(away)
     await anext(other)
     assert client.notify(session)
+    reads: list[int] = []
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run, other)
-            await provider.clock.sleep(5)
-            reads = len(provider.requests)
-            tasks.start_soon(run, away)
-            await provider.clock.sleep(1)
+            for wait in (other, away):
+                tasks.start_soon(run, wait)
+                await provider.clock.sleep(2)
+                reads.append(len(provider.requests))
             scope.cancel()
 
-    assert len(provider.requests) == reads == 2
+    assert reads == [2, 2]
 
 
 @pytest.mark.anyio
@@ -218,3 +218,21 @@ async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(pro
         await follow()
 
     assert 60 <= provider.clock.now() - began_at <= 80
+
+
+@pytest.mark.anyio
+async def test_a_failure_is_outdated_by_what_others_have_read_since(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "COMPLETED")])
+    client = provider.client()
+    away = client.wait_for_outcome(session)
+    provider.latency = 1.0
+    provider.answer_next(404)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, away)
+            await provider.clock.sleep(0.5)
+            scope.cancel()
+    await provider.clock.sleep(10)
+    other = await client.wait_for_outcome(session)
+
+    assert await away == other
