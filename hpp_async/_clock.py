@@ -75,10 +75,11 @@ class ProviderClock:
 
     Every answer has its own ``Date``, and that is what counts for it, unless it is ahead of most of the last readings:
     a provider is many machines, and one with a wrong clock must not make a session expire. One that is behind is left
-    alone: it can only delay that, and where most are wrong it may be the right one. An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any
-    moment since it was asked for, and a session must not expire by a look from before its expiry that came late.
-    Answers that are no readings have no vote: in an outage they may all come from one machine in between, whose clock
-    is anybody's.
+    alone: it can only delay that, and where most are wrong it may be the right one. Answers that are no readings have
+    no vote: in an outage they may all come from one machine in between, whose clock is anybody's.
+
+    An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any moment
+    since it was asked for, and a session must not expire by a look from before its expiry that came late.
     """
 
     _marks: deque[tuple[float, datetime, float]] = attrs.field(init=False, factory=lambda: deque(maxlen=_VOTES))

@@ -166,6 +166,8 @@ async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider:
         await client.read_session(session)
 
     assert caught.value.retry_after == pytest.approx(7.0, abs=1.0)
+
+
 @pytest.mark.anyio
 async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
