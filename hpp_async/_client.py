@@ -72,7 +72,8 @@ class HPPClient:
             what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
         timeout: seconds for one attempt of a read, as a whole.
         attempts: how often one read is tried, in all, while it fails transiently.
-        outage_tolerance: seconds without a readable answer that a wait puts up with.
+        outage_tolerance: seconds without a readable answer that a wait puts up with; while nobody takes a step in it,
+            none pass.
         user_agent: names the integrator to the provider; goes before the library's own.
         observers: callables that are told what happens; see the event classes.
         clock: another clock, for tests.

@@ -49,7 +49,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
 
     Raises:
         SessionNotFoundError: 404, and the session was never seen.
-        SessionVanishedError: 404 on a session that was seen, before its expiry: it may have been paid elsewhere.
+        SessionVanishedError: 404 on a session that was seen and cannot have expired: it may have been paid elsewhere.
         AuthenticationError: 401 or 403.
         WaitTimeoutError: the wait's ``timeout`` ran out; says nothing about payment.
         OutageError: nothing readable for longer than the client's ``outage_tolerance``.
