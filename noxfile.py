@@ -106,6 +106,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def simulate(session: nox.Session) -> None:
+    """Live thousands of lives in virtual time: `nox -s simulate -- --start 0 --count 5000`, or one: `-- --seed 7`."""
+    session.install(*CHECKOUT, *_group("tests"))
+    session.run("python", "-m", "simulation", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; `nox -s bench -- --quick` only sees that they run."""
     session.install(*CHECKOUT, *_group("bench"))

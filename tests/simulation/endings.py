@@ -1,0 +1,199 @@
+"""Endings (DESIGN.md, section 1): what was reported is true, what was true is reported, in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from hpp_async import Expired, Outcome
+from simulation.hearing import (
+    GRACE,
+    MINUTE,
+    TINY,
+    answers_heard,
+    believed_of,
+    date_of,
+    end_of,
+    is_an_answer,
+    is_at_it,
+    is_undisturbed,
+    landed_at,
+    may_share,
+    readings_in,
+    time_at_it,
+    true_statuses,
+)
+from simulation.life import FINAL
+from simulation.record import Record, Request, Served, WaitRecord
+from simulation.world import START
+
+_NAMES: Final = {
+    "COMPLETED": "Completed",
+    "FAILED": "Failed",
+    "CANCELLED": "Cancelled",
+    "ERROR": "Errored",
+    "DISABLED": "Disabled",
+}
+
+
+def an_outcome_is_what_the_provider_said(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """Nothing that is not an outcome is ever reported as one."""
+    outcome = wait.outcome
+    if outcome is None or isinstance(outcome, Expired):
+        return
+    status = str(outcome.status)
+    if status not in wait.stops_on:
+        yield f"{status} does not stop it"
+    if type(outcome).__name__ != _NAMES.get(status, Outcome.__name__):
+        yield f"{status} is a {type(outcome).__name__}"
+    decided = [
+        request
+        for request in readings_in(may_share(record, wait))
+        if request.served.status == status and _says(request.served, outcome)
+    ]
+    if not decided:
+        yield f"no answer that it can have heard says {status}"
+    if status not in true_statuses(record, wait.of.session, end_of(record, wait)):
+        yield f"the session was never {status}"
+    newest = max((moment for seen in wait.known if (moment := date_of(seen)) is not None), default=None)
+    updated_at = outcome.session.updated_at
+    if (
+        status not in FINAL
+        and newest is not None
+        and updated_at is not None
+        and (updated_at - START).total_seconds() < newest
+    ):
+        yield f"{status} is stale"
+
+
+def _says(served: Served, outcome: Outcome) -> bool:
+    updated_at = outcome.session.updated_at
+    return served.updated_at == (None if updated_at is None else (updated_at - START).total_seconds())
+
+
+def no_outcome_is_missed(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """An answer that ends the wait ends it then, where its caller was at it, and with what it says."""
+    for request in readings_in(answers_heard(record, wait)):
+        ended_at = landed_at(request)
+        if request.served.status in FINAL and is_at_it(wait, ended_at):
+            yield f"{request.served.status} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
+    if not is_undisturbed(wait) or wait.has_died:
+        return
+    endings = [believed_of(readings_in(heard(record, wait)), wait)[1] for heard in (answers_heard, may_share)]
+    if None in endings or wait.ending in ("AuthenticationError", "SessionVanishedError", "ClientClosedError"):
+        return  # what other checks judge
+    if wait.outcome is None or not any(
+        ending is not None and ending.served.status == wait.outcome.status for ending in endings
+    ):
+        yield f"{[ending and ending.served.status for ending in endings]} should have ended it"
+
+
+def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """``expires_at`` has passed on the provider's clock, and the last look shows no outcome."""
+    outcome = wait.outcome
+    if not isinstance(outcome, Expired):
+        return
+    answers = may_share(record, wait)
+    last = answers[-1]
+    timeline = record.life.sessions[wait.of.session]
+    known = [
+        timeline.expires_at(request.served.true_at - request.served.lag)
+        for request in answers
+        if request.served.expires_at is not None
+    ]
+    if _is_misled(answers):
+        return
+    if last.served.true_at < (known[-1] if known else timeline.expires_at(0.0)) - 1.0:
+        yield f"before it expired, at {timeline.expires_at(last.served.true_at):.3f}"
+    if outcome.confirmed:
+        if last.served.kind != "reading" or last.served.status in wait.stops_on:
+            yield f"the last look said {last.served.kind} {last.served.status}"
+        if last.served.true_at < timeline.expires_at(last.served.true_at) + GRACE - 1.0 - TINY:
+            yield "the last look was taken before the grace was over"
+    elif last.served.kind != "missing":
+        yield f"the last look said {last.served.kind}, not 404"
+    if wait.since is not None and wait.since.status in FINAL:
+        yield f"it was known to be {wait.since.status}"
+
+
+def _is_misled(answers: list[Request]) -> bool:
+    """Whether the last five answers come from clocks that are ahead: that much agreement is believed."""
+    dates = [(request.served.date, request.served.true_at) for request in readings_in(answers)]
+    return all([date > true_at + 30.0 for date, true_at in dates if date is not None][-5:])
+
+
+def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """ "We could not find out" is said for the reasons of the table, and for no other."""
+    heard = may_share(record, wait)
+    last = heard[-1].served if heard else None
+    was_shown = any(is_at_it(wait, landed_at(request)) for request in readings_in(answers_heard(record, wait)))
+    seen = was_shown or wait.since is not None
+    end = end_of(record, wait)
+    match wait.ending:
+        case "SessionNotFoundError":
+            if seen or last is None or last.kind != "missing" or last.error_code == "SESSION_COMPLETED":
+                yield f"the session was {'seen' if seen else 'not seen'}, the last answer {last}"
+        case "SessionVanishedError":
+            missing = [request.served.kind == "missing" for request in heard if is_an_answer(request)]
+            is_told = last is not None and last.error_code == "SESSION_COMPLETED"
+            was_final = wait.since is not None and wait.since.status in FINAL
+            if not is_told and not was_final and (len(missing) < 3 or not all(missing[-3:])):
+                yield "three looks did not agree"
+        case "AuthenticationError":
+            if last is None or last.kind != "unauthorized":
+                yield f"the last answer was {last}"
+        case "WaitTimeoutError":
+            assert wait.of.timeout is not None
+            deadline = wait.started_at + wait.of.timeout
+            if end < deadline - TINY:
+                yield f"before its timeout at {deadline:.3f}"
+            if not any(request.asked_at >= deadline - TINY for request in heard):
+                yield "without a last look"
+            late = end - max([deadline, *(sitting.began_at for sitting in wait.sittings)])
+            if late > 10 * MINUTE:
+                yield f"{late:.0f} s after its timeout"
+        case "OutageError":
+            good = max([wait.started_at, *(landed_at(request) for request in heard if is_an_answer(request))])
+            looked = time_at_it(wait, good, end)
+            if looked < record.life.outage_tolerance - TINY:
+                yield f"after {looked:.3f} s without a readable answer"
+        case "ClientClosedError":
+            if wait.process not in record.closed or end < record.closed[wait.process]:
+                yield "while the client was open"
+        case _:
+            pass
+
+
+def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """At once where the table says so; soon after timeout and tolerance, if somebody is at it."""
+    is_alone = len(record.waits_on(wait.of.session, wait.process)) == 1  # a failure is told to those who asked
+    for request in answers_heard(record, wait) if is_alone else ():
+        kind, code, ended_at = request.served.kind, request.served.error_code, landed_at(request)
+        is_at_once = kind == "unauthorized" or (kind == "missing" and code == "SESSION_COMPLETED")
+        if is_at_once and is_at_it(wait, ended_at):
+            yield f"{kind} {code or ''} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
+    if wait.of.timeout is not None and len(wait.sittings) == 1 and not wait.of.linger:
+        late = end_of(record, wait) - wait.started_at - wait.of.timeout
+        if late > 10 * MINUTE:
+            yield f"{late:.0f} s after its timeout"
+    quiet_since = wait.started_at
+    for ended_at in [*map(landed_at, filter(is_an_answer, answers_heard(record, wait))), end_of(record, wait)]:
+        looked = time_at_it(wait, quiet_since, ended_at)
+        # A look, its attempts, and the pauses that headers asked for.
+        if looked > record.life.outage_tolerance + 15 * MINUTE:
+            yield f"{looked:.0f} s without a readable answer, until {ended_at:.3f}"
+        quiet_since = ended_at
+
+
+def disabling_is_true(record: Record) -> Iterator[str]:
+    """``None`` where the provider disabled it, an outcome where it was over already."""
+    for call in record.calls:
+        if call.name != "disable" or call.ended_at is None:
+            continue
+        done = any(call.began_at <= at <= call.ended_at for at, session in record.disabled if session == call.session)
+        if call.result is None and not done:
+            yield f"the call at {call.began_at:.3f} says that it is disabled"
+        if isinstance(call.result, Outcome):
+            true = true_statuses(record, call.session, call.ended_at)
+            if not call.result.is_final or str(call.result.status) not in true:
+                yield f"the call at {call.began_at:.3f} gives {call.result.status}, where {sorted(true)} was true"

@@ -1,0 +1,126 @@
+"""What a wait can have heard, and what is known of its time: the words that the checks are written in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from simulation.life import FINAL
+from simulation.record import Record, Request, Seen, Served, WaitRecord
+from simulation.world import START
+
+TINY: Final = 1e-6
+GRACE: Final = 5.0
+"""Seconds after expiry at which the last look is taken."""
+MINUTE: Final = 60.0
+
+
+def reads_of(record: Record, wait: WaitRecord) -> list[Request]:
+    """Return the reads of the wait's session in its process, as they ended."""
+    found = [
+        request
+        for request in record.requests
+        if is_read_of(request, wait) and request.ended_at is not None and request.served.kind != "lost"
+    ]
+    return sorted(found, key=landed_at)
+
+
+def is_read_of(request: Request, wait: WaitRecord) -> bool:
+    """Tell whether *request* is a read of the wait's session in its process."""
+    return (request.process, request.session, request.method) == (wait.process, wait.of.session, "GET")
+
+
+def landed_at(request: Request) -> float:
+    assert request.ended_at is not None, "asked of requests that ended"
+    return request.ended_at
+
+
+def end_of(record: Record, wait: WaitRecord) -> float:
+    """Return when the wait ended, or its process; after everything, for one that goes on for ever."""
+    return record.closed.get(wait.process, record.life.end) if wait.ended_at is None else wait.ended_at
+
+
+def answers_heard(record: Record, wait: WaitRecord) -> list[Request]:
+    end = end_of(record, wait)
+    return [request for request in reads_of(record, wait) if wait.started_at <= landed_at(request) <= end]
+
+
+def may_share(record: Record, wait: WaitRecord) -> list[Request]:
+    """Return what the wait may have heard: an answer that was young when it began will do for it."""
+    before = [request for request in reads_of(record, wait) if landed_at(request) < wait.started_at]
+    young = [request for request in before[-1:] if request.asked_at >= wait.started_at - smallest_delay(wait)]
+    return young + answers_heard(record, wait)
+
+
+def smallest_delay(wait: WaitRecord) -> float:
+    return 2.0 * 0.9 if wait.of.interval is None else wait.of.interval
+
+
+def is_at_it(wait: WaitRecord, moment: float) -> bool:
+    """Tell whether the caller was at it all around *moment*."""
+    return any(began_at < moment < ended_at for began_at, ended_at in wait.steps)
+
+
+def time_at_it(wait: WaitRecord, start: float, end: float) -> float:
+    return sum(max(0.0, min(end, ended) - max(start, began)) for began, ended in wait.steps)
+
+
+def is_undisturbed(wait: WaitRecord) -> bool:
+    """Whether the wait heard every answer: one sitting, and nothing between its steps."""
+    return len(wait.sittings) == 1 and not wait.of.linger
+
+
+def readings_in(requests: list[Request]) -> list[Request]:
+    return [request for request in requests if request.served.kind == "reading"]
+
+
+def is_an_answer(request: Request) -> bool:
+    return request.served.kind in ("reading", "missing")
+
+
+def believed_of(answers: list[Request], wait: WaitRecord) -> tuple[list[Served], Request | None]:
+    """Return the changes that a wait which hears *answers* must see, and the answer that must end it, if any."""
+    since = wait.since
+    status = None if since is None else since.status
+    newest = None if since is None or since.session.updated_at is None else date_of(since)
+    changes: list[Served] = []
+    for answer in answers:
+        served = answer.served
+        is_final = served.status in FINAL
+        if not is_final and (
+            status in FINAL or (served.updated_at is not None and newest is not None and served.updated_at < newest)
+        ):
+            continue
+        if served.updated_at is not None:
+            newest = served.updated_at if newest is None else max(newest, served.updated_at)
+        if served.status != status:
+            changes.append(served)
+        status = served.status
+        if status in wait.stops_on:
+            return changes, answer
+    return changes, None
+
+
+def date_of(seen: Seen) -> float | None:
+    updated_at = seen.session.updated_at
+    return None if updated_at is None else (updated_at - START).total_seconds()
+
+
+def true_statuses(record: Record, session: int, until: float) -> set[str]:
+    """Return every status the session was in by then."""
+    steps = [step for step in record.life.sessions[session].steps if step[0] <= until]
+    disabled = {"DISABLED" for at, which in record.disabled if which == session and at <= until}
+    return {"WAITING", *(status for _, status in steps), *disabled}
+
+
+def pauses_of(record: Record, process: int) -> list[tuple[float, float]]:
+    """Return from when to when, at the most, answers to *process* closed the budget; none twice."""
+    found: list[tuple[float, float]] = []
+    for request in sorted((r for r in record.requests if r.ended_at is not None), key=landed_at):
+        served, since = request.served, landed_at(request)
+        if request.process != process or (served.kind != "limited" and served.pause is None):
+            continue
+        until = since + min(MINUTE, MINUTE if served.pause is None else served.pause)
+        since = max(since, found[-1][1]) if found else since
+        if until > since:
+            found.append((since, until))
+    return found

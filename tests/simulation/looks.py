@@ -1,0 +1,245 @@
+"""Looks (P5, P9) and their budget (section 5): in time, as few as promised, and shared."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import pairwise
+from math import ceil
+
+from simulation.hearing import (
+    MINUTE,
+    TINY,
+    answers_heard,
+    end_of,
+    is_at_it,
+    is_read_of,
+    is_undisturbed,
+    landed_at,
+    may_share,
+    pauses_of,
+    readings_in,
+    smallest_delay,
+    time_at_it,
+)
+from simulation.life import Skewed
+from simulation.record import Call, Record, Request, WaitRecord
+
+
+def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """From each answer to the next look: no longer than the schedule, a hint, the budget and a failure explain."""
+    if not is_undisturbed(wait):
+        return
+    life = record.life
+    end = max((step[1] for step in wait.steps), default=wait.started_at)
+    is_alone = len(record.waits_on(wait.of.session, wait.process)) == 1  # a failure is told to those who asked
+    looks = [request.asked_at for request in record.requests if is_read_of(request, wait)]
+    pauses = pauses_of(record, wait.process)
+    for request in answers_heard(record, wait):
+        if request.served.kind != "reading" and not is_alone:
+            continue
+        told_at = landed_at(request)
+        index = bisect_left(looks, told_at - TINY)
+        after = min(looks[index], end) if index < len(looks) else end
+        longest = _longest_delay(record, wait, request)
+        paused = sum(max(0.0, min(until, after) - max(since, told_at)) for since, until in pauses)
+        queue = 2 * (len(life.callers) + len(life.disables) + len(life.looks)) / life.reads_per_second
+        # After a pause the rate climbs back from as little as a sixty-fourth.
+        slow = MINUTE if any(until > told_at - 2 * MINUTE for _, until in pauses) else 0.0
+        busy = (life.latency + 10.0) * life.attempts * (life.in_flight < 10)
+        if after - told_at > longest + paused + queue + slow + busy + TINY:
+            yield f"{after - told_at:.3f} s from the answer at {told_at:.3f} to the next look, instead of {longest:.3f}"
+
+
+def _longest_delay(record: Record, wait: WaitRecord, request: Request) -> float:
+    served, told_at = request.served, landed_at(request)
+    ahead = max([0.0, *(trouble.fault.by for trouble in record.life.troubles if isinstance(trouble.fault, Skewed))])
+    is_open = served.kind == "reading" and served.status != "WAITING"
+    # By the status that was said; a stale one is believed to be what was said before.
+    is_waiting = not is_open or served.lag > 0.0 or served.updated_at is None
+    longest = (10.0 if is_waiting else 2.0) + 0.01 * (told_at + ahead + 1.0)
+    if wait.of.interval is not None:
+        longest = wait.of.interval
+    if served.kind != "reading" and not any(
+        landed_at(told) <= told_at for told in readings_in(answers_heard(record, wait))
+    ):
+        longest = max(longest, 64.0)  # before the first reading a failure is followed by a backoff alone
+    if served.kind == "missing":
+        longest = max(longest, 2.0)
+    if served.kind == "limited":
+        longest = max(longest, min(300.0, served.pause or 0.0))
+    return longest
+
+
+def reads_are_bounded(record: Record) -> Iterator[str]:
+    """Over a process's life a session costs what its waits' schedules allow, and what is around them explains."""
+    for process in range(1, len(record.closed) + 2):
+        for session in range(len(record.life.sessions)):
+            requests = [r for r in record.requests if (r.process, r.session, r.method) == (process, session, "GET")]
+            waits = record.waits_on(session, process)
+            allowed = sum(_allowed(record, wait) for wait in waits)
+            failures = sum(request.served.kind != "reading" for request in requests)
+            changes = len(record.life.sessions[session].steps) + 1
+            beside = sum(call.session == session for call in record.calls if call.process == process)
+            allowed += 2 * failures + 2 * changes * len(waits) + 2 * beside
+            if len(requests) > allowed:
+                yield f"{len(requests)} reads of session {session} in process {process}, where {allowed:.0f} are enough"
+
+
+def _allowed(record: Record, wait: WaitRecord) -> float:
+    """Return the looks of one wait at its schedule's shortest, with those that expiry, timeout and settling cost."""
+    time = time_at_it(wait, wait.started_at, end_of(record, wait))
+    return time / smallest_delay(wait) + 2 * len(wait.sittings) + 8
+
+
+def the_budget_is_kept(record: Record) -> Iterator[str]:
+    """In no second more requests than the budget has, and never more than its places under way."""
+    life = record.life
+    for process in {request.process for request in record.requests}:
+        requests = [request for request in record.requests if request.process == process]
+        times = [request.asked_at for request in requests]
+        most = ceil(life.reads_per_second)
+        for index, begin in enumerate(times):
+            count = bisect_left(times, begin + 1.0 - TINY) - index
+            if count > most:
+                yield f"{count} requests in the second from {begin:.3f}"
+        edges = sorted(
+            [(request.asked_at, 1) for request in requests]
+            + [(record.closed.get(process, 1e12) if r.ended_at is None else r.ended_at, -1) for r in requests]
+        )
+        under_way = 0
+        for at, change in edges:
+            under_way += change
+            if under_way > life.in_flight:
+                yield f"{under_way} requests under way at {at:.3f}"
+
+
+def pauses_are_kept(record: Record) -> Iterator[str]:
+    """After a 429, and when the quota runs low, no request of the client goes out before the time that was said."""
+    for request in record.requests:
+        served = request.served
+        if request.ended_at is None or (served.kind != "limited" and served.pause is None):
+            continue
+        pause = min(MINUTE, max(0.05, 1.0 if served.pause is None else served.pause))
+        for other in record.requests:
+            if (
+                other.process == request.process
+                and request.ended_at + TINY < other.asked_at < request.ended_at + pause - TINY
+            ):
+                yield f"a request at {other.asked_at:.3f}, in the pause from {request.ended_at:.3f} for {pause:.3f} s"
+
+
+def one_flight_per_session(record: Record) -> Iterator[str]:
+    """At most one read of a session is in flight, and its answer goes to all."""
+    last: dict[tuple[int, int], Request] = {}
+    for request in record.requests:
+        key = (request.process, request.session)
+        if request.method != "GET":
+            continue
+        before = last.get(key)
+        if before is not None and (before.ended_at is None or before.ended_at > request.asked_at):
+            yield f"two reads of session {request.session} in flight at {request.asked_at:.3f}"
+        last[key] = request
+
+
+def a_young_answer_is_used(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """A wait that begins just after another's answer has it at once."""
+    if wait.of.style == "await" or wait.since is not None or wait.of.timeout == 0.0 or not wait.yielded:
+        return
+    young = [request for request in may_share(record, wait) if landed_at(request) < wait.started_at - TINY]
+    calls = [call for call in record.calls if call.session == wait.of.session]
+    if not young or young[0].served.kind != "reading" or any(_is_since(call, young[0].asked_at) for call in calls):
+        return
+    if wait.yielded[0].at > wait.started_at + TINY:
+        yield f"one of {wait.started_at - young[0].asked_at:.3f} s is not"
+
+
+def _is_since(call: Call, moment: float) -> bool:
+    return call.began_at >= moment or call.ended_at is None or call.ended_at >= moment
+
+
+def answers_are_shared(record: Record) -> Iterator[str]:
+    """An answer younger than the smallest delay is used instead of asking again, unless there is a reason."""
+    is_skewed = any(isinstance(trouble.fault, Skewed) for trouble in record.life.troubles)  # and expiry in doubt
+    for session in range(len(record.life.sessions)):
+        gets = [request for request in record.requests if (request.session, request.method) == (session, "GET")]
+        for before, after in pairwise(gets):
+            if before.served.kind != "reading":
+                continue
+            # A read began with the first of its attempts.
+            last = [get.asked_at for get in gets if get.served.kind == "reading" and get.asked_at < before.asked_at]
+            began_at = next(g.asked_at for g in gets if not last or g.asked_at > last[-1])
+            if before.process != after.process or is_skewed:
+                continue
+            waits = record.waits_on(session, before.process)
+            smallest = min((smallest_delay(wait) for wait in waits), default=0.0)
+            gap = after.asked_at - before.asked_at
+            if gap < smallest - TINY and not _is_asked_anew(record, before, began_at, after, waits):
+                yield f"session {session} read at {before.asked_at:.3f} and again at {after.asked_at:.3f}"
+
+
+def _is_asked_anew(record: Record, before: Request, began_at: float, after: Request, waits: list[WaitRecord]) -> bool:
+    """Whether something between the two reads is a reason for another: a hint, a caller's time, the session's."""
+    start, end = began_at - TINY, after.asked_at + TINY
+    moments = [call.began_at for call in record.calls if call.session == before.session]
+    moments += [call.ended_at for call in record.calls if call.session == before.session and call.ended_at is not None]
+    moments += [wait.started_at + wait.of.timeout for wait in waits if wait.of.timeout is not None]
+    is_called = any(start <= moment <= end for moment in moments)
+    timeline = record.life.sessions[before.session]
+    expiries = [timeline.lifetime, *(expiry for _, expiry in timeline.moves)]
+    is_expiring = any(expiry - 2.0 <= end for expiry in expiries)  # then doubts are settled, at a pace of their own
+    # The first delay of a wait is drawn whole, so that waits that start together part.
+    is_first = any(before.asked_at - 1.9 <= wait.started_at <= end for wait in waits)
+    is_first = is_first or any(_first_landing(record, wait) is before for wait in waits)
+    is_first = is_first or any(start <= sitting.began_at <= end for wait in waits for sitting in wait.sittings[1:])
+    is_overdue = any(
+        wait.of.timeout is not None and wait.started_at + wait.of.timeout <= end and end_of(record, wait) >= start
+        for wait in waits
+    )
+    return is_called or is_expiring or is_first or is_overdue
+
+
+def _first_landing(record: Record, wait: WaitRecord) -> Request | None:
+    return next(iter(readings_in(may_share(record, wait))), None)
+
+
+def nothing_goes_out_after_closing(record: Record) -> Iterator[str]:
+    """A client that was closed asks nothing, and its waits are over."""
+    for request in record.requests:
+        closed_at = record.closed.get(request.process)
+        if closed_at is not None and request.asked_at > closed_at + TINY:
+            yield f"a request at {request.asked_at:.3f}"
+        if closed_at is not None and (request.ended_at is None or request.ended_at > closed_at + TINY):
+            yield f"the request of {request.asked_at:.3f} is under way until {request.ended_at}"
+    for wait in record.waits:
+        closed_at = record.closed.get(wait.process)
+        if closed_at is not None and end_of(record, wait) > closed_at + TINY and is_at_it(wait, closed_at + TINY):
+            yield f"caller {wait.caller} waits until {end_of(record, wait):.3f}"
+
+
+def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
+    """A read that begins after it, while somebody waits; and whether somebody does is said."""
+    for call in record.calls:
+        if call.name != "notify":
+            continue
+        waits = record.waits_on(call.session, call.process)
+        at_it = [wait for wait in waits if is_at_it(wait, call.began_at)]
+        if bool(call.result) < bool(at_it) or (call.result and not waits):
+            yield f"at {call.began_at:.3f} it says {call.result}, while {len(at_it)} wait"
+        reads = [
+            request
+            for request in record.requests
+            if (request.process, request.session, request.method) == (call.process, call.session, "GET")
+        ]
+        in_flight = any(
+            r.asked_at < call.began_at and (r.ended_at is None or r.ended_at >= call.began_at - TINY) for r in reads
+        )
+        paused = any(call.began_at - 2 * MINUTE < until for _, until in pauses_of(record, call.process))
+        if in_flight or paused or record.life.in_flight < 10:
+            continue
+        queue = 2 * (len(record.life.callers) + len(record.life.looks) + 2) / record.life.reads_per_second
+        for wait in at_it:
+            stays = all(is_at_it(wait, call.began_at + step * queue / 8) for step in range(9))
+            if stays and not any(call.began_at - TINY <= r.asked_at <= call.began_at + queue for r in reads):
+                yield f"nothing is read within {queue:.2f} s of the callback at {call.began_at:.3f}"
+                break

@@ -1,0 +1,305 @@
+"""An oracle must be able to fail: clients that are broken on purpose are found out, each by the check for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import anyio
+import pytest
+
+from hpp_async import AuthenticationError, HPPClient, HPPError, Outcome, OutcomeWait, Session
+from hpp_async._budget import Budget
+from hpp_async._clock import ProviderClock
+from hpp_async._poller import Action, Fail, Poller
+from hpp_async._reads import Reads, SharedReads
+from hpp_async._transitions import History
+from simulation.life import (
+    FINAL,
+    OUTCOME,
+    Answered,
+    Caller,
+    Cancel,
+    Death,
+    Dropped,
+    Life,
+    Manner,
+    Missing,
+    Slow,
+    Stale,
+    Style,
+    Timeline,
+    Trouble,
+)
+from simulation.oracle import OF_LIVES, OF_WAITS, judge
+from simulation.run import Build, live
+
+PAYS: Final = Timeline(steps=((20.0, "IN_PROGRESS"), (90.0, "COMPLETED")))
+RETRIES: Final = Timeline(steps=((5.0, "IN_PROGRESS"), (30.0, "FAILED"), (60.0, "IN_PROGRESS"), (90.0, "COMPLETED")))
+LEAVES: Final = Timeline(steps=((5.0, "IN_PROGRESS"),), lifetime=120.0)
+FOLLOWS: Final = Caller(style=Style.ITERATE, stop_on=FINAL)
+Break = Callable[[pytest.MonkeyPatch], Build]
+
+
+def _told(received: Callable[..., None], is_heard: Callable[[Session], bool]) -> Callable[..., None]:
+    def deaf(poller: Poller, reading: Session, now: float, draw: float, **more: Any) -> None:
+        if is_heard(reading):
+            received(poller, reading, now, draw, **more)
+        else:
+            poller.failed(HPPError("deaf"), now, draw)
+
+    return deaf
+
+
+# -- what can be broken ------------------------------------------------------------------------------------------------
+
+
+def stops_at_failed(_: pytest.MonkeyPatch) -> Build:
+    class Hasty(HPPClient):
+        def wait_for_outcome(self, session: str, **options: Any) -> OutcomeWait:
+            options["stop_on"] = OUTCOME
+            return super().wait_for_outcome(session, **options)
+
+    return Hasty
+
+
+def forgets_where_it_was(_: pytest.MonkeyPatch) -> Build:
+    class Forgetful(HPPClient):
+        def wait_for_outcome(self, session: str, **options: Any) -> OutcomeWait:
+            options["since"] = None
+            return super().wait_for_outcome(session, **options)
+
+    return Forgetful
+
+
+def says_that_it_is_disabled(_: pytest.MonkeyPatch) -> Build:
+    class Liar(HPPClient):
+        async def disable_session(self, session: str) -> Outcome | None:
+            return None
+
+    return Liar
+
+
+def believes_what_is_stale(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(History, "is_stale", lambda self, reading: False)
+    return HPPClient
+
+
+def hears_no_completed(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Poller, "received", _told(Poller.received, lambda reading: reading.status != "COMPLETED"))
+    return HPPClient
+
+
+def expires_at_the_first_look(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Poller, "_is_expired", lambda self, now, is_believed: self.reads > 3)
+    return HPPClient
+
+
+def takes_a_404_for_expiry(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Poller, "_is_past_expiry", lambda self, error, now: True)
+    return HPPClient
+
+
+def gives_up_on_the_first_failure(patch: pytest.MonkeyPatch) -> Build:
+    init = Poller.__attrs_post_init__
+
+    def impatient(poller: Poller) -> None:
+        init(poller)
+        poller.outage_tolerance = 1.0
+
+    patch.setattr(Poller, "__attrs_post_init__", impatient)
+    return HPPClient
+
+
+def skips_the_last_look(patch: pytest.MonkeyPatch) -> Build:
+    ask = Poller.next_action
+
+    def hasty(poller: Poller, now: float) -> Action:
+        action = ask(poller, now)
+        is_over = poller._is_over(now) and not isinstance(action, Fail)
+        return poller._timed_out() if is_over else action
+
+    patch.setattr(Poller, "next_action", hasty)
+    return HPPClient
+
+
+def dates_answers_to_their_arrival(patch: pytest.MonkeyPatch) -> Build:
+    read = ProviderClock.read
+
+    def late(clock: ProviderClock, header: str | None, *, now: float, today: datetime, asked_at: float) -> datetime:
+        return read(clock, None if now - asked_at > 5.0 else header, now=now, today=today)
+
+    patch.setattr(ProviderClock, "read", late)
+    return HPPClient
+
+
+def asks_on_when_it_is_refused(patch: pytest.MonkeyPatch) -> Build:
+    failed = Poller.failed
+
+    def stubborn(poller: Poller, error: HPPError, now: float, draw: float, **more: Any) -> None:
+        failed(poller, HPPError() if isinstance(error, AuthenticationError) else error, now, draw, **more)
+
+    patch.setattr(Poller, "failed", stubborn)
+    return HPPClient
+
+
+def hears_everything_twice(patch: pytest.MonkeyPatch) -> Build:
+    observe = History.observe
+
+    def doubled(history: History, reading: Session, *, is_last: bool) -> object:
+        transition = observe(history, reading, is_last=is_last)
+        if transition is not None:
+            history.transitions.append(transition)
+        return transition
+
+    patch.setattr(History, "observe", doubled)
+    return HPPClient
+
+
+def oversleeps(patch: pytest.MonkeyPatch) -> Build:
+    rest = Poller._rest
+    patch.setattr(Poller, "_rest", lambda self, now, delay: rest(self, now, 5.0 * delay + 10.0))
+    return HPPClient
+
+
+def hardly_sleeps(patch: pytest.MonkeyPatch) -> Build:
+    rest = Poller._rest
+    patch.setattr(Poller, "_rest", lambda self, now, delay: rest(self, now, 0.3))
+    return HPPClient
+
+
+def loses_what_it_had_in_hand(patch: pytest.MonkeyPatch) -> Build:
+    def emitted(poller: Poller) -> None:
+        poller._emitted = len(poller._history.transitions) + 1
+
+    patch.setattr(Poller, "emitted", emitted)
+    return HPPClient
+
+
+def swallows_cancellation(patch: pytest.MonkeyPatch) -> Build:
+    news = Reads.news
+
+    async def deaf(reads: Reads, shared: SharedReads, until: float = float("inf")) -> None:
+        with anyio.CancelScope(shield=True):
+            await news(reads, shared, until)
+
+    patch.setattr(Reads, "news", deaf)
+    return HPPClient
+
+
+def ignores_the_budget(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Budget, "opens_at", lambda self, turn, now: now)
+    return HPPClient
+
+
+def ignores_a_429(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Budget, "throttled", lambda self, now, retry_after: now)
+    return HPPClient
+
+
+def shares_no_flight(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Reads, "shared", lambda self, session_id: SharedReads(session_id))
+    return HPPClient
+
+
+def shares_no_answer(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(OutcomeWait, "_take_young", lambda self, shared, since: False)
+    return HPPClient
+
+
+def ignores_callbacks(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Reads, "notify", lambda self, session_id: True)
+    return HPPClient
+
+
+def reads_on_when_closed(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Reads, "check_open", lambda self, session_id: None)
+    return HPPClient
+
+
+CROWD: Final = tuple(Caller(session=number, stop_on=FINAL) for number in range(6))
+BUSY: Final = Life(sessions=(PAYS,) * 6, callers=CROWD, reads_per_second=1.0, latency=0.0)
+LIMITED: Final = Trouble(fault=Answered(429, (("Retry-After", "30"),)), start=20.0, length=20.0)
+SLOW: Final = 4
+"""A seed by which the slow answer is made at once, and then long on its way."""
+LATE: Final = tuple(Caller(starts_at=float(at), style=Style.ITERATE) for at in (0, 1))
+
+BROKEN: Final[list[tuple[Break, str, Life]]] = [
+    (stops_at_failed, "an_outcome_is_what_the_provider_said", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
+    (forgets_where_it_was, "transitions_are_changes", Life(callers=(FOLLOWS,), deaths=(Death(at=60, down_for=1),))),
+    (
+        says_that_it_is_disabled,
+        "disabling_is_true",
+        Life(sessions=(LEAVES,), disables=((60.0, 0),)),
+    ),
+    (
+        believes_what_is_stale,
+        "transitions_are_changes",
+        Life(
+            sessions=(RETRIES,),
+            callers=(FOLLOWS,),
+            troubles=(Trouble(fault=Stale(12.0), start=0.0, length=200.0, share=0.5),),
+        ),
+    ),
+    (hears_no_completed, "no_outcome_is_missed", Life(sessions=(PAYS,))),
+    (expires_at_the_first_look, "expiry_is_true", Life(sessions=(PAYS,))),
+    (
+        takes_a_404_for_expiry,
+        "expiry_is_true",
+        Life(sessions=(PAYS,), troubles=(Trouble(fault=Missing(), start=10.0, length=20.0, in_a_row=1),)),
+    ),
+    (
+        gives_up_on_the_first_failure,
+        "an_error_has_its_reason",
+        Life(sessions=(PAYS,), troubles=(Trouble(fault=Dropped(), start=10.0, length=30.0),)),
+    ),
+    (
+        dates_answers_to_their_arrival,
+        "expiry_is_true",
+        Life(seed=SLOW, sessions=(LEAVES,), troubles=(Trouble(fault=Slow(15.0), start=115.0, length=5.0),)),
+    ),
+    (
+        asks_on_when_it_is_refused,
+        "it_ends_when_it_must",
+        Life(sessions=(PAYS,), troubles=(Trouble(fault=Answered(403), start=10.0, length=15.0),)),
+    ),
+    (hears_everything_twice, "transitions_are_what_was_said", Life(sessions=(PAYS,))),
+    (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),
+    (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
+    (oversleeps, "looks_come_in_time", Life(sessions=(PAYS,))),
+    (hardly_sleeps, "reads_are_bounded", Life(sessions=(PAYS,))),
+    (loses_what_it_had_in_hand, "callers_get_every_transition_once", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
+    (
+        swallows_cancellation,
+        "cancelled_at_once",
+        Life(sessions=(PAYS,), callers=(Caller(cancels=(Cancel(at=3.0, manner=Manner.SCOPE),)),)),
+    ),
+    (ignores_the_budget, "the_budget_is_kept", BUSY),
+    (ignores_a_429, "pauses_are_kept", Life(sessions=(PAYS,) * 6, callers=CROWD, troubles=(LIMITED,), attempts=1)),
+    (shares_no_flight, "one_flight_per_session", Life(sessions=(PAYS,), callers=(Caller(), Caller()), latency=3.0)),
+    (shares_no_answer, "a_young_answer_is_used", Life(sessions=(PAYS,), callers=LATE)),
+    (ignores_callbacks, "a_callback_is_followed_by_a_read", Life(sessions=(PAYS,), callbacks=((15.0, 0),))),
+    (reads_on_when_closed, "nothing_goes_out_after_closing", Life(sessions=(PAYS,), closed_at=50.0)),
+]
+cases = pytest.mark.parametrize(
+    ("broken", "check", "life"), BROKEN, ids=[f"{broken.__name__}-{check}" for broken, check, _ in BROKEN]
+)
+
+
+@cases
+def test_what_is_broken_is_found_out(broken: Break, check: str, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = judge(live(life, "asyncio", build=broken(monkeypatch)))
+
+    assert [what for what in wrong if check in what], wrong
+
+
+@cases
+def test_what_is_sound_is_not(broken: Break, check: str, life: Life) -> None:
+    assert judge(live(life, "asyncio")) == []
+
+
+def test_every_check_can_fail() -> None:
+    shown = {check for _, check, _ in BROKEN}
+
+    assert {check.__name__ for check in (*OF_WAITS, *OF_LIVES)} == shown
