@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from benchmarks import idle, imports, micro, reads
+from benchmarks import concurrency, idle, imports, micro, reads
 from benchmarks.figures import Figure
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see that they run: a few seconds, and figures to ignore")
     quick = parser.parse_args().quick
 
-    figures = [figure for part in (micro, reads, idle, imports) for figure in part.measure(quick=quick)]
+    figures = [figure for part in (micro, reads, concurrency, idle, imports) for figure in part.measure(quick=quick)]
     print(table(figures), *(figure.as_json() for figure in figures), sep="\n")
 
 
@@ -22,7 +22,7 @@ def table(figures: Iterable[Figure]) -> str:
     verdicts = {True: "met", False: "MISSED", None: ""}
     rows = [("benchmark", "value", "bar", "", "")]
     for figure in figures:
-        bar = "" if figure.bar is None else f"≤ {figure.bar:g}"
+        bar = "" if figure.bar is None else f"{'≥' if figure.is_floor else '≤'} {figure.bar:g}"
         rows.append((figure.name, f"{figure.value:.4g} {figure.unit}", bar, verdicts[figure.ok], figure.detail))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -13,17 +13,20 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Figure:
-    """One result; ``bar`` is the most it may be, ``None`` where nothing was promised."""
+    """One result; ``bar`` is the most it may be, or with *is_floor* the least; ``None`` where nothing was promised."""
 
     name: str
     value: float
     unit: str
     bar: float | None = None
+    is_floor: bool = False
     detail: str = ""
 
     @property
     def ok(self) -> bool | None:
-        return None if self.bar is None else self.value <= self.bar
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.is_floor else self.value <= self.bar
 
     def as_json(self) -> str:
         return json.dumps({**attrs.asdict(self), "value": round(self.value, 4), "ok": self.ok}, ensure_ascii=False)

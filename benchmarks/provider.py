@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -23,13 +24,21 @@ from hpp_async import ReadBudget
 
 SESSION_ID: Final = "39a1c773-bafd-754d-af1f-b30c592f1267"
 AUTH: Final = ("benchmark", "not-a-secret")
-LAST: Final = 50
-"""The read of a session whose id begins with ``wait`` that shows it COMPLETED."""
 
 UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000)
 """For our client: what is measured is what reads cost, not how long they queue."""
 
 _COUNT: Final = "/count"
+
+
+def wait_id(reads: int, number: object) -> str:
+    """Return the id of a session that the last of so many *reads* shows COMPLETED."""
+    return f"wait-{reads}-{number}"
+
+
+def _last_read_of(session_id: str) -> float:
+    kind, _, rest = session_id.partition("-")
+    return int(rest.partition("-")[0]) if kind == "wait" else math.inf
 
 
 def body_of(session_id: str, status: str = "IN_PROGRESS") -> bytes:
@@ -112,7 +121,7 @@ class _Connection(asyncio.Protocol):
         else:
             session_id = path.rpartition("/")[2]
             self._reads[session_id] += 1
-            is_over = session_id.startswith("wait") and self._reads[session_id] >= LAST
+            is_over = self._reads[session_id] >= _last_read_of(session_id)
             body = body_of(session_id, "COMPLETED" if is_over else "IN_PROGRESS")
         head = "".join(f"{name}: {value}\r\n" for name, value in headers_of(body).items())
         return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body

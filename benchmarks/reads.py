@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 from benchmarks.figures import Figure, in_turns
-from benchmarks.provider import AUTH, LAST, SESSION_ID, UNLIMITED, InMemory, over_http, reads_at
+from benchmarks.provider import AUTH, SESSION_ID, UNLIMITED, InMemory, over_http, reads_at, wait_id
 from hpp_async import Completed, HPPClient, Session
 
 _PATH = "/hpp/v1/sessions/"
@@ -54,6 +54,7 @@ async def _in_memory(rounds: int, calls: int) -> Figure:
 # -- a whole wait ------------------------------------------------------------------------------------------------
 
 _DELAY = 0.001
+_READS = 50
 
 
 class _Hurried:
@@ -70,11 +71,11 @@ async def _whole_wait(base_url: str, rounds: int) -> Figure:
     async with client, httpx.AsyncClient() as bare:
 
         async def ours() -> None:
-            outcome = await client.wait_for_outcome(f"wait-{next(number)}")
+            outcome = await client.wait_for_outcome(wait_id(_READS, next(number)))
             assert isinstance(outcome, Completed)
 
         async def theirs() -> None:
-            url = f"{base_url}{_PATH}wait-{next(number)}"
+            url = f"{base_url}{_PATH}{wait_id(_READS, next(number))}"
             while True:
                 response = await bare.get(url, auth=AUTH)
                 response.raise_for_status()
@@ -84,5 +85,5 @@ async def _whole_wait(base_url: str, rounds: int) -> Figure:
 
         compared = await in_turns(ours, theirs, rounds=rounds, calls=1)
 
-    assert await reads_at(base_url) - served == 2 * (rounds + 1) * LAST, "not the same number of reads"
-    return compared.figure(f"wait_of_{LAST}_reads", bar=None, scale=1e3, unit="ms")
+    assert await reads_at(base_url) - served == 2 * (rounds + 1) * _READS, "not the same number of reads"
+    return compared.figure(f"wait_of_{_READS}_reads", bar=None, scale=1e3, unit="ms")

@@ -1,0 +1,228 @@
+"""
+Many waits at once, each on a session of its own, beside as many plain loops; and the same over a faster transport.
+
+Every side reads each session a fixed number of times, a millisecond apart, so that the event loop is what is short. The
+plain loop is what one writes by hand: one default `httpx.AsyncClient`, and a task per session that gets, looks and
+sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from statistics import median
+from time import perf_counter, process_time
+from typing import Final
+
+import aiohttp
+import attrs
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from benchmarks.figures import Comparison, Figure
+from benchmarks.provider import AUTH, UNLIMITED, over_http, reads_at, wait_id
+from hpp_async import Completed, HPPClient, Session
+
+_PATH: Final = "/hpp/v1/sessions/"
+_DELAY: Final = 0.001
+
+_PATIENCE: Final = 60.0
+"""Seconds that ten thousand plain loops are given, in a process that can be killed."""
+
+_BARS: Final = {10: 1.0, 1_000: 1.5}
+"""What the reads per second must at least be, as a multiple of the plain loops'."""
+
+
+@attrs.frozen
+class Load:
+    """So many waits, of so many reads each, run so often."""
+
+    waits: int
+    reads: int
+    rounds: int
+
+
+_TEN: Final = Load(10, 60, 9)
+_LOADS: Final = (Load(1, 400, 9), _TEN, Load(100, 10, 9), Load(1_000, 2, 5))
+_CROWD: Final = Load(10_000, 2, 3)
+_QUICK: Final = (Load(1, 5, 1), Load(10, 2, 1))
+
+
+@attrs.frozen
+class Cost:
+    """Seconds a read: of this process's CPU, and on the wall; and how often the pool had none to give."""
+
+    cpu: float
+    wall: float
+    timeouts: int = 0
+
+
+Side = Callable[[str, Load], Awaitable[Cost]]
+Wait = Callable[[str], Coroutine[object, object, object]]
+"""Waits on a session until it is COMPLETED."""
+
+
+class _Hurried:
+    """A schedule for the impatient."""
+
+    def delay(self, session: Session, *, age: float, draw: float) -> float:
+        return _DELAY
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    loads, ten = (_QUICK, _QUICK[1]) if quick else (_LOADS, attrs.evolve(_TEN, rounds=15))
+    with over_http() as base_url:
+        for load in loads:
+            yield from asyncio.run(_beside_plain_loops(base_url, load))
+        if not quick:
+            yield asyncio.run(_beside_ten_of_ours(base_url, _LOADS[-1]))
+            reads = asyncio.run(_reads_until_killed(base_url, _CROWD))
+            remark = f"; the plain loops: {reads} reads in {_PATIENCE:.0f} s"
+            yield asyncio.run(_beside_ten_of_ours(base_url, _CROWD, remark))
+        yield asyncio.run(_over_aiohttp_beside(_ours_over_httpx, "cpu_over_aiohttp", base_url, ten, bar=0.5))
+        yield asyncio.run(_over_aiohttp_beside(_ours, "cpu_over_aiohttp_to_owned", base_url, ten, bar=None))
+
+
+async def _beside_plain_loops(base_url: str, load: Load) -> list[Figure]:
+    ours, theirs = await _in_turns((_ours, load), (_plain, load), base_url)
+    timeouts = sum(cost.timeouts for cost in theirs)
+    return [
+        _cpu(ours, theirs).figure(f"cpu_of_{load.waits}_waits", bar=None, scale=1e6, unit="µs"),
+        _speed(
+            f"speed_of_{load.waits}_waits",
+            ours,
+            theirs,
+            bar=_BARS.get(load.waits),
+            remark=f", which timed out {timeouts} times" if timeouts else "",
+        ),
+    ]
+
+
+async def _beside_ten_of_ours(base_url: str, load: Load, remark: str = "") -> Figure:
+    many, ten = await _in_turns((_ours, load), (_ours, _TEN), base_url)
+    return _speed(f"speed_of_{load.waits}_to_our_10", many, ten, bar=None, remark=remark)
+
+
+async def _over_aiohttp_beside(default: Side, name: str, base_url: str, load: Load, *, bar: float | None) -> Figure:
+    faster, costs = await _in_turns((_ours_over_aiohttp, load), (default, load), base_url)
+    return _cpu(faster, costs).figure(name, bar=bar, scale=1e6, unit="µs")
+
+
+async def _in_turns(one: tuple[Side, Load], other: tuple[Side, Load], base_url: str) -> tuple[list[Cost], list[Cost]]:
+    mine: list[Cost] = []
+    theirs: list[Cost] = []
+    for number in range(one[1].rounds):
+        turns = [(*one, mine), (*other, theirs)]
+        for side, load, costs in turns[:: 1 if number % 2 else -1]:
+            costs.append(await side(base_url, load))
+    return mine, theirs
+
+
+def _cpu(one: Sequence[Cost], other: Sequence[Cost]) -> Comparison:
+    return Comparison([cost.cpu for cost in one], [cost.cpu for cost in other])
+
+
+def _speed(name: str, one: Sequence[Cost], other: Sequence[Cost], *, bar: float | None, remark: str) -> Figure:
+    mine, theirs = (1 / median(cost.wall for cost in costs) for costs in (one, other))
+    return Figure(
+        name=name,
+        value=median(second.wall / first.wall for first, second in zip(one, other, strict=True)),
+        unit="×",
+        bar=bar,
+        is_floor=True,
+        detail=f"{mine:.0f} reads/s beside {theirs:.0f}{remark}",
+    )
+
+
+# -- the sides ---------------------------------------------------------------------------------------------------
+
+
+async def _ours(base_url: str, load: Load, http_client: httpx.AsyncClient | None = None) -> Cost:
+    client = HPPClient(auth=AUTH, endpoint=base_url, budget=UNLIMITED, schedule=_Hurried(), http_client=http_client)
+
+    async def wait(session_id: str) -> None:
+        outcome = await client.wait_for_outcome(session_id)
+        assert isinstance(outcome, Completed)
+
+    async with client:
+        return await _cost(wait, base_url, load)
+
+
+async def _ours_over_httpx(base_url: str, load: Load) -> Cost:
+    async with httpx.AsyncClient() as http_client:
+        return await _ours(base_url, load, http_client)
+
+
+async def _ours_over_aiohttp(base_url: str, load: Load) -> Cost:
+    async with httpx.AsyncClient(transport=AiohttpTransport(client=_session)) as http_client:
+        return await _ours(base_url, load, http_client)
+
+
+def _session() -> aiohttp.ClientSession:
+    """As README.md shows it."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(keepalive_timeout=120),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=["Accept-Encoding"],
+    )
+
+
+async def _plain(base_url: str, load: Load) -> Cost:
+    timeouts = 0
+    async with httpx.AsyncClient() as client:
+
+        async def wait(session_id: str) -> None:
+            nonlocal timeouts
+            url = f"{base_url}{_PATH}{session_id}"
+            while True:
+                try:
+                    response = await client.get(url, auth=AUTH)
+                except httpx.TimeoutException:
+                    timeouts += 1  # of its pool: whoever does not catch it loses his waits
+                else:
+                    response.raise_for_status()
+                    if response.json()["status"] == "COMPLETED":
+                        return
+                await asyncio.sleep(_DELAY)
+
+        cost = await _cost(wait, base_url, load)
+    return attrs.evolve(cost, timeouts=timeouts)
+
+
+async def _reads_until_killed(base_url: str, load: Load) -> int:
+    """Return how many reads come of more plain loops than httpx's pool can bear: it looks through its whole queue."""
+    served = await reads_at(base_url)
+    program = [sys.executable, "-m", __name__, base_url, str(load.waits), str(load.reads)]
+    with subprocess.Popen(program) as process:  # noqa: ASYNC220 - nothing else is to run
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return await reads_at(base_url) - served - 1  # the first one goes out before there is a crowd
+
+
+_numbers: Final = itertools.count()
+
+
+async def _cost(wait: Wait, base_url: str, load: Load) -> Cost:
+    """Run the load, each wait on another session, and check its reads by the provider's count."""
+    run = f"{os.getpid()}{next(_numbers)}"
+    await wait(wait_id(1, f"{run}-first"))  # connected, and everything imported
+    session_ids = [wait_id(load.reads, f"{run}-{number}") for number in range(load.waits)]
+    served = await reads_at(base_url)
+
+    cpu, wall = process_time(), perf_counter()
+    await asyncio.gather(*map(wait, session_ids))
+    cpu, wall = process_time() - cpu, perf_counter() - wall
+
+    reads = load.waits * load.reads
+    assert await reads_at(base_url) - served == reads, "not the same number of reads"
+    return Cost(cpu / reads, wall / reads)
+
+
+if __name__ == "__main__":
+    asyncio.run(_plain(sys.argv[1], Load(int(sys.argv[2]), int(sys.argv[3]), rounds=1)))
