@@ -7,11 +7,12 @@ request and no task left, and the budget kept over any second, as the server cou
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import ssl
 import traceback
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from math import ceil
@@ -46,6 +47,13 @@ from hpp_async.testing import Provider
 
 on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 """For the dearer ones."""
+
+
+def by_turns(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test with each of *names*, on one loop and the other by turns: for what has been on both elsewhere."""
+    loops = itertools.cycle(("asyncio", "trio"))
+    return pytest.mark.parametrize(("name", "anyio_backend"), [(name, next(loops)) for name in names])
+
 
 PATIENT, IMPATIENT = 5.0, 0.06
 """Seconds of a read's timeout, real ones: the second for what would never end."""

@@ -16,7 +16,7 @@ import pytest
 import trustme
 from exchange import AUTH
 from fault_server import GREETINGS, always, nothing, scripted
-from scene import on_two_loops, scene, timeout_for
+from scene import by_turns, on_two_loops, scene, timeout_for
 from wire_faults import BROKEN_OFF, FAULTS, ODDITIES, closed_as_it_is_reused
 
 from hpp_async import ConfigurationError, HPPClient, OutageError, Outcome, TransportError
@@ -205,8 +205,7 @@ async def test_the_clients_own_httpx_trusts_no_self_made_authority(caplog: pytes
         assert here.server.paths == []
 
 
-@on_two_loops
-@pytest.mark.parametrize("name", BROKEN_OFF)
+@by_turns(BROKEN_OFF)
 async def test_a_wait_outlives_what_breaks_off_within_tls(name: str, caplog: pytest.LogCaptureFixture) -> None:
     tls, http_client = _tls("127.0.0.1")
     fault = FAULTS[name]

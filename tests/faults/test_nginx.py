@@ -12,7 +12,7 @@ import pytest
 from exchange import FIELDS
 from fault_server import always, drawn, nothing, scripted
 from nginx import Nginx, nginx, path_of_nginx
-from scene import IMPATIENT, PATIENT, Scene, on_two_loops, scene, timeout_for
+from scene import IMPATIENT, PATIENT, Scene, by_turns, on_two_loops, scene, timeout_for
 from servers import run
 from wire_faults import BROKEN_OFF, FAULTS
 
@@ -28,7 +28,7 @@ from hpp_async import (
 )
 from hpp_async._client import Options
 
-pytestmark = [pytest.mark.anyio, on_two_loops]
+pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
@@ -52,6 +52,7 @@ def failures(here: Scene) -> list[ReadFailed]:
     return [event for event in here.told.events if isinstance(event, ReadFailed)]
 
 
+@on_two_loops
 @pytest.mark.parametrize(("environ", "ending"), [({"CI": "true"}, pytest.fail.Exception), ({}, pytest.skip.Exception)])
 async def test_without_nginx_these_are_skipped_but_never_in_ci(
     environ: dict[str, str], ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
@@ -67,6 +68,7 @@ async def test_without_nginx_these_are_skipped_but_never_in_ci(
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
+@on_two_loops
 async def test_connections_of_three_requests_are_not_felt(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     settings = {"settings": "keepalive_requests 3;"}
     async with behind_nginx(caplog, tmp_path, settings, attempts=1) as (here, front):
@@ -79,6 +81,7 @@ async def test_connections_of_three_requests_are_not_felt(caplog: pytest.LogCapt
         assert places == [1, 2, 3] * 7
 
 
+@on_two_loops
 async def test_a_connection_that_was_closed_between_two_reads_is_not_felt(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -93,6 +96,7 @@ async def test_a_connection_that_was_closed_between_two_reads_is_not_felt(
         assert len({connection for connection, _, _ in await front.connections()}) == 5
 
 
+@on_two_loops
 async def test_connections_that_close_in_the_moment_of_reuse_are_not_felt(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -109,6 +113,7 @@ async def test_connections_that_close_in_the_moment_of_reuse_are_not_felt(
 # -- reloads ----------------------------------------------------------------------------------------------------------
 
 
+@on_two_loops
 @pytest.mark.parametrize("grace", ["5s", "1ms"], ids=["in peace", "in haste"])
 async def test_workers_that_are_replaced_during_reads_end_no_wait(
     grace: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
@@ -130,6 +135,7 @@ async def test_workers_that_are_replaced_during_reads_end_no_wait(
         assert reloads >= 5
 
 
+@on_two_loops
 async def test_workers_that_are_replaced_between_reads_are_not_felt(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -146,6 +152,7 @@ async def test_workers_that_are_replaced_between_reads_are_not_felt(
 # -- throttling -------------------------------------------------------------------------------------------------------
 
 
+@on_two_loops
 async def test_limit_req_is_waited_out_by_all_waits(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     settings = {"settings": "limit_req zone=merchant;", "rate": "20r/s"}
     async with behind_nginx(caplog, tmp_path, settings, budget=ReadBudget(10.0)) as (here, front):
@@ -165,6 +172,7 @@ async def test_limit_req_is_waited_out_by_all_waits(caplog: pytest.LogCaptureFix
         assert statuses.count(200) == len(here.server.paths)
 
 
+@on_two_loops
 async def test_limit_req_is_called_what_it_is(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     settings = {"settings": "limit_req zone=merchant;", "rate": "1r/m"}
     async with behind_nginx(caplog, tmp_path, settings, attempts=2) as (here, _):
@@ -179,6 +187,7 @@ async def test_limit_req_is_called_what_it_is(caplog: pytest.LogCaptureFixture, 
 # -- the upstream -----------------------------------------------------------------------------------------------------
 
 
+@on_two_loops
 async def test_an_upstream_that_is_gone_ends_no_wait(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     async with behind_nginx(caplog, tmp_path, {}) as (here, _), anyio.create_task_group() as tasks:
@@ -201,6 +210,7 @@ async def test_an_upstream_that_is_gone_ends_no_wait(caplog: pytest.LogCaptureFi
         assert [getattr(error, "status_code", None) for error in errors] == [502] * 3
 
 
+@on_two_loops
 async def test_an_upstream_that_stalls_is_a_504_and_ends_no_wait(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -220,7 +230,7 @@ RAW: Final = {"an SSH banner", "HTTP/0.9"}
 """What nginx takes for HTTP/0.9: it passes that on as it is, and hangs up on nobody."""
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@by_turns(FAULTS)
 async def test_a_wait_outlives_a_fault_behind_nginx(
     name: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

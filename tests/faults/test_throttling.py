@@ -13,7 +13,7 @@ import pytest
 from clocks import StillClock
 from exchange import FIELDS, LEAK, Exchange, Fault, named
 from fault_server import always, drawn, scripted
-from scene import Scene, on_two_loops, scene
+from scene import Scene, by_turns, on_two_loops, scene
 from servers import run
 from wire_faults import BODIES, SERVER_ERRORS, THROTTLES
 
@@ -109,6 +109,7 @@ def pauses(here: Scene) -> list[float]:
     return [event.seconds for event in here.told.events if isinstance(event, BudgetPaused)]
 
 
+@on_two_loops
 @pytest.mark.parametrize("name", HINTS)
 async def test_a_429_in_any_form_is_waited_out_by_all_reads(name: str, caplog: pytest.LogCaptureFixture) -> None:
     headers, hint = HINTS[name]
@@ -126,6 +127,7 @@ async def test_a_429_in_any_form_is_waited_out_by_all_reads(name: str, caplog: p
         assert next_at - refused_at >= pause - 1e-6
 
 
+@on_two_loops
 @pytest.mark.parametrize("name", QUOTAS)
 async def test_reads_rest_while_a_quota_in_any_form_runs_low(name: str, caplog: pytest.LogCaptureFixture) -> None:
     headers, pause = QUOTAS[name]
@@ -140,8 +142,7 @@ async def test_reads_rest_while_a_quota_in_any_form_runs_low(name: str, caplog: 
         assert next_at - said_at >= max(pause, 1 / 12.5) - 1e-6
 
 
-@on_two_loops
-@pytest.mark.parametrize("name", HINTS)
+@by_turns(HINTS)
 async def test_a_wait_outlives_a_storm_of_one_form(name: str, caplog: pytest.LogCaptureFixture) -> None:
     storm = _throttle(HINTS[name][0])
     async with scene(caplog) as here:
