@@ -14,6 +14,7 @@ from simulation.hearing import (
     believed_of,
     date_of,
     end_of,
+    is_alone,
     is_an_answer,
     is_at_it,
     is_undisturbed,
@@ -103,12 +104,13 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     ]
     if _is_misled(answers):
         return
-    if last.served.true_at < (known[-1] if known else timeline.expires_at(0.0)) - 1.0:
-        yield f"before it expired, at {timeline.expires_at(last.served.true_at):.3f}"
+    expires_at = known[-1] if known else timeline.expires_at(0.0)  # the last that was said; it may have moved since
+    if last.served.true_at < expires_at - 1.0:
+        yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:
         if last.served.kind != "reading" or last.served.status in wait.stops_on:
             yield f"the last look said {last.served.kind} {last.served.status}"
-        if last.served.true_at < timeline.expires_at(last.served.true_at) + GRACE - 1.0 - TINY:
+        if last.served.true_at < expires_at + GRACE - 1.0 - TINY:
             yield "the last look was taken before the grace was over"
     elif last.served.kind != "missing":
         yield f"the last look said {last.served.kind}, not 404"
@@ -153,7 +155,7 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             if late > 10 * MINUTE:
                 yield f"{late:.0f} s after its timeout"
         case "OutageError":
-            good = max([wait.started_at, *(landed_at(request) for request in heard if is_an_answer(request))])
+            good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
             looked = time_at_it(wait, good, end)
             if looked < record.life.outage_tolerance - TINY:
                 yield f"after {looked:.3f} s without a readable answer"
@@ -166,8 +168,7 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
 
 def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
     """At once where the table says so; soon after timeout and tolerance, if somebody is at it."""
-    is_alone = len(record.waits_on(wait.of.session, wait.process)) == 1  # a failure is told to those who asked
-    for request in answers_heard(record, wait) if is_alone else ():
+    for request in answers_heard(record, wait) if is_alone(record, wait) else ():
         kind, code, ended_at = request.served.kind, request.served.error_code, landed_at(request)
         is_at_once = kind == "unauthorized" or (kind == "missing" and code == "SESSION_COMPLETED")
         if is_at_once and is_at_it(wait, ended_at):

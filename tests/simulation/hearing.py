@@ -69,6 +69,14 @@ def is_undisturbed(wait: WaitRecord) -> bool:
     return len(wait.sittings) == 1 and not wait.of.linger
 
 
+def is_alone(record: Record, wait: WaitRecord) -> bool:
+    """Whether nobody else asks about the session: a failure is told to those who asked, and to no other."""
+    others = [call for call in record.calls if call.process == wait.process and call.name != "notify"]
+    return len(record.waits_on(wait.of.session, wait.process)) == 1 and all(
+        call.session != wait.of.session for call in others
+    )
+
+
 def readings_in(requests: list[Request]) -> list[Request]:
     return [request for request in requests if request.served.kind == "reading"]
 

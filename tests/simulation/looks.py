@@ -12,6 +12,7 @@ from simulation.hearing import (
     TINY,
     answers_heard,
     end_of,
+    is_alone,
     is_at_it,
     is_read_of,
     is_undisturbed,
@@ -19,6 +20,7 @@ from simulation.hearing import (
     may_share,
     pauses_of,
     readings_in,
+    reads_of,
     smallest_delay,
     time_at_it,
 )
@@ -32,11 +34,11 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         return
     life = record.life
     end = max((step[1] for step in wait.steps), default=wait.started_at)
-    is_alone = len(record.waits_on(wait.of.session, wait.process)) == 1  # a failure is told to those who asked
+    alone = is_alone(record, wait)
     looks = [request.asked_at for request in record.requests if is_read_of(request, wait)]
     pauses = pauses_of(record, wait.process)
     for request in answers_heard(record, wait):
-        if request.served.kind != "reading" and not is_alone:
+        if request.served.kind != "reading" and not alone:
             continue
         told_at = landed_at(request)
         index = bisect_left(looks, told_at - TINY)
@@ -44,6 +46,8 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         longest = _longest_delay(record, wait, request)
         paused = sum(max(0.0, min(until, after) - max(since, told_at)) for since, until in pauses)
         queue = 2 * (len(life.callers) + len(life.disables) + len(life.looks)) / life.reads_per_second
+        if any(r.served.kind != "reading" and told_at <= r.asked_at <= after for r in record.requests):
+            queue *= life.attempts + 1  # attempts of reads that are under way go first
         # After a pause the rate climbs back from as little as a sixty-fourth.
         slow = MINUTE if any(until > told_at - 2 * MINUTE for _, until in pauses) else 0.0
         busy = (life.latency + 10.0) * life.attempts * (life.in_flight < 10)
@@ -147,6 +151,9 @@ def a_young_answer_is_used(record: Record, wait: WaitRecord) -> Iterator[str]:
     if wait.of.style == "await" or wait.since is not None or wait.of.timeout == 0.0 or not wait.yielded:
         return
     young = [request for request in may_share(record, wait) if landed_at(request) < wait.started_at - TINY]
+    before = [request for request in reads_of(record, wait) if young and landed_at(request) <= young[0].asked_at]
+    if before and before[-1].served.kind != "reading":
+        return  # a read is as old as the first of its attempts
     calls = [call for call in record.calls if call.session == wait.of.session]
     if not young or young[0].served.kind != "reading" or any(_is_since(call, young[0].asked_at) for call in calls):
         return
