@@ -28,6 +28,7 @@ from hpp_async._schedule import Delay, PollSchedule, Schedule
 from hpp_async._session import FINAL, OUTCOME, Customer, ManualIdentification, Session, SessionStatus
 from hpp_async._transitions import Transition
 from hpp_async._wait import Heartbeat, OutcomeWait
+from hpp_async._watch import Watch, WatchEvent
 
 __version__ = VERSION
 
@@ -79,6 +80,8 @@ __all__ = [
     "WaitEnded",
     "WaitError",
     "WaitTimeoutError",
+    "Watch",
+    "WatchEvent",
     "__version__",
     "parse_callback",
 ]

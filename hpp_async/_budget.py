@@ -102,6 +102,11 @@ class Budget:
         self._share = 1.0
         self._strikes = 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many reads are under way at once, at the most."""
+        return self._limits.in_flight
+
     # -- the queue --------------------------------------------------------------------------------------------------
 
     def virtual(self, now: float) -> float:
@@ -117,7 +122,7 @@ class Budget:
 
     def lateness(self, now: float) -> float:
         """Return the real time minus the virtual one."""
-        return now - self.virtual(now)
+        return now - self.virtual(now) or 0.0  # the same zero for everybody who keeps it
 
     def queue(self, key: float, now: float, wake: Callable[[], object], *, is_under_way: bool = False) -> Turn:
         """Take a place for a read that is due at *key*, in virtual time, or for another attempt of one *under way*."""

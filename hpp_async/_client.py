@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self, TypedDict, TypeVar, Unpack
+from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
 
 import httpx
 
@@ -27,6 +27,7 @@ from hpp_async._schedule import PollSchedule, Schedule, seconds
 from hpp_async._session import OUTCOME, Session, SessionStatus
 from hpp_async._transitions import Position
 from hpp_async._wait import OutcomeWait
+from hpp_async._watch import Watch
 
 VERSION: Final = "0.1.0"
 
@@ -106,7 +107,6 @@ class HPPClient:
             raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
         self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
         self._clock = LoopClock() if clock is None else clock
-        self._draw: Callable[[], float] = random.random
         self._observers = Observers(observers)
         if budget is None:
             member = self._target.member or Endpoint.EU_PLAYGROUND
@@ -118,7 +118,9 @@ class HPPClient:
 
         self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
         self._attempts = attempts
-        self._reads = Reads(self._read, budget=Budget(budget), clock=self._clock, observers=self._observers)
+        self._reads = Reads(
+            self._read, budget=Budget(budget), clock=self._clock, draw=random.random, observers=self._observers
+        )
         self._reader = Reader(
             self._connections,
             target=self._target,
@@ -201,16 +203,71 @@ class HPPClient:
         Raises:
             ConfigurationError: an argument is refused.
         """
-        session_id = self._target.session_id(session)
-        poller = Poller(
-            session_id=session_id,
-            schedule=self._schedule if schedule is None else _checked_schedule(schedule),
-            stop_on=_statuses(stop_on),
-            timeout=None if timeout is None else seconds(timeout, "timeout"),
-            outage_tolerance=self._outage_tolerance,
-            since=None if since is None else Position.of(since, session_id=session_id),
+        poller_of = self._pollers(
+            stop_on=stop_on, schedule=schedule, timeout=None if timeout is None else seconds(timeout, "timeout")
         )
-        return OutcomeWait(poller, reads=self._reads, clock=self._clock, draw=self._draw, observers=self._observers)
+        return OutcomeWait(poller_of(self._target.session_id(session), since), reads=self._reads)
+
+    def watch(
+        self,
+        sessions: Iterable[str] | Mapping[str, Session | str | None] = (),
+        *,
+        stop_on: Collection[SessionStatus | str] = OUTCOME,
+        schedule: Schedule | None = None,
+        forever: bool = False,
+    ) -> Watch:
+        """
+        Follow many sessions at once: ``async with`` it, and iterate its events. To be called in the event loop.
+
+        For workers with thousands of sessions: the same reads and endings as a wait on each, at a fraction of the size.
+
+        Args:
+            sessions: ids or ``session_url``s; or a mapping from them to what `wait_for_outcome` takes as ``since``:
+                a reading, a resume token, or ``None``. `Watch.add` takes more at any time.
+            stop_on: see `wait_for_outcome`.
+            schedule: instead of the client's.
+            forever: whether the iteration goes on when nothing is left to watch, and waits for another `Watch.add`.
+
+        Raises:
+            ConfigurationError: an argument is refused; nothing was sent.
+        """
+        if isinstance(sessions, str):
+            raise ConfigurationError("sessions is one string: give a list of ids or URLs, or a mapping to tokens")
+        watch = Watch(
+            reads=self._reads,
+            id_of=self._target.session_id,
+            poller_of=self._pollers(stop_on=stop_on, schedule=schedule, forgets=True),
+            forever=forever,
+        )
+        # The cast is for pyright: an iterable of strings may be a mapping from them to anything.
+        is_mapping = isinstance(sessions, Mapping)
+        tokens = cast("Mapping[str, Session | str | None]", sessions if is_mapping else dict.fromkeys(sessions))
+        for session, since in tokens.items():
+            watch.add(session, since=since)
+        return watch
+
+    def _pollers(
+        self,
+        *,
+        stop_on: Collection[SessionStatus | str],
+        schedule: Schedule | None,
+        timeout: float | None = None,
+        forgets: bool = False,
+    ) -> Callable[[str, Session | str | None], Poller]:
+        checked, statuses = self._schedule if schedule is None else _checked_schedule(schedule), _statuses(stop_on)
+
+        def poller_of(session_id: str, since: Session | str | None) -> Poller:
+            return Poller(
+                session_id=session_id,
+                schedule=checked,
+                stop_on=statuses,
+                timeout=timeout,
+                outage_tolerance=self._outage_tolerance,
+                since=None if since is None else Position.of(since, session_id=session_id),
+                forgets=forgets,
+            )
+
+        return poller_of
 
     async def disable_session(self, session: str) -> Outcome | None:
         """
@@ -250,7 +307,7 @@ class HPPClient:
         return self._retried(lambda: self._reader.read(session_id))
 
     def _retried(self, request: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        return with_retries(request, attempts=self._attempts, sleep=self._reads.pause, draw=self._draw)
+        return with_retries(request, attempts=self._attempts, sleep=self._reads.pause, draw=self._reads.draw)
 
     def notify(self, session: str) -> bool:
         """

@@ -92,8 +92,9 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(nested | None, _mapping_or_none(structure))
     # These three are ours, not the provider's: decode_session lays them over what came.
     ours = override(struct_hook=lambda value, _: value)
+    raw = override(struct_hook=lambda value, _: value, rename="raw")
     converter.register_structure_hook(
-        Session, make_dict_structure_fn(Session, converter, correlation_id=ours, read_at=ours, raw=ours)
+        Session, make_dict_structure_fn(Session, converter, correlation_id=ours, read_at=ours, _raw=raw)
     )
     return converter
 
@@ -124,12 +125,24 @@ def decode_session(
     raw = _mapping(body)
     if raw is None:
         raise UnreadableError("not a JSON object")
-    ours = {"correlation_id": correlation_id, "read_at": read_at, "raw": raw}
+    if raw.get("session_id") == session_id:
+        raw["session_id"] = session_id  # all readings of a session share one string
+    ours = {"correlation_id": correlation_id, "read_at": read_at, "raw": _Received(body)}
     session = _structure()({"status": None, **raw, **ours}, Session)
     answered = session.session_id
     if answered is not None and answered != session_id and answered.casefold() != session_id.casefold():
         raise UnreadableError("an answer for another session")
     return session
+
+
+@attrs.frozen(weakref_slot=False)
+class _Received:
+    """What came, at a fifth of the size of the mapping it is."""
+
+    body: bytes = attrs.field(repr=False)
+
+    def __call__(self) -> dict[str, object]:
+        return _mapping(self.body) or {}
 
 
 # -- an error ----------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from typing import Final
 
 import attrs
 
+from hpp_async._actions import Action, Emit, Fail, Finish, Read, Sleep
 from hpp_async._exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -82,57 +83,14 @@ _HINT_MAXIMUM: Final = 300.0
 """No server hint delays a wait by more: a header is not trusted with a night of somebody's money."""
 
 
-@attrs.frozen
-class Read:
-    """
-    Read the session, which is due since ``due``; an answer asked for at or after ``since`` will do (loop seconds).
-
-    ``is_urgent`` where the caller's own time has run out: it goes before others.
-    """
-
-    since: float
-    due: float
-    is_urgent: bool = False
-
-
-@attrs.frozen
-class Sleep:
-    """Nothing to do until then (loop seconds), unless notified."""
-
-    until: float
-
-
-@attrs.frozen
-class Emit:
-    """Hand this transition to the caller, then say `Poller.emitted`."""
-
-    transition: Transition
-
-
-@attrs.frozen
-class Finish:
-    """The wait is over: this is the outcome."""
-
-    outcome: Outcome
-
-
-@attrs.frozen
-class Fail:
-    """The wait is over: it could not find out."""
-
-    error: HPPError
-
-
-Action = Read | Sleep | Emit | Finish | Fail
-
-
-@attrs.define(kw_only=True)
+@attrs.define(kw_only=True, weakref_slot=False)
 class Poller:
     """
     One wait on one session.
 
     *timeout* counts from the first `next_action`, in seconds; *outage_tolerance* from the first of the failures that
-    nothing interrupted, without the time in which nobody took a step.
+    nothing interrupted, without the time in which nobody took a step. A poller that *forgets* keeps no transition that
+    was emitted: thousands are watched for days.
     """
 
     session_id: str
@@ -141,6 +99,7 @@ class Poller:
     timeout: float | None = None
     outage_tolerance: float = 600.0
     since: Position | None = None
+    forgets: bool = False
 
     reads: int = attrs.field(init=False, default=0)
     last_error: HPPError | None = attrs.field(init=False, default=None)
@@ -148,10 +107,10 @@ class Poller:
     _verdict: Finish | Fail | None = attrs.field(init=False, default=None)
     _emitted: int = attrs.field(init=False, default=0)
     _token: str | None = attrs.field(init=False, default=None)
+    """Where the caller is while there are transitions that were not emitted."""
 
     _due: float = attrs.field(init=False, default=float("-inf"))
     _fresh_from: float = attrs.field(init=False, default=float("-inf"))
-    _asked_at: float = attrs.field(init=False, default=float("-inf"))
     _deadline: float | None = attrs.field(init=False, default=None)
     _born: float | None = attrs.field(init=False, default=None)
     """When, in loop seconds, the session got its present status: its age is ``now`` minus this."""
@@ -166,7 +125,8 @@ class Poller:
 
     def __attrs_post_init__(self) -> None:
         self._history = History(session_id=self.session_id, since=self.since)
-        self._token = None if self.since is None else self.since.token
+        if self.forgets:
+            self.since = None  # the history has it, for as long as it is needed
 
     # -- what the driver and the caller may ask -----------------------------------------------------------------
 
@@ -177,8 +137,8 @@ class Poller:
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """Every transition so far, emitted or not."""
-        return tuple(self._history.transitions)
+        """Every transition so far, emitted or not; of a poller that forgets, those that were not."""
+        return self._history.transitions
 
     @property
     def outcome(self) -> Outcome | None:
@@ -228,8 +188,12 @@ class Poller:
 
     def emitted(self) -> None:
         """Note that the caller has the transition that `next_action` named."""
-        self._token = self._history.transitions[self._emitted].token
-        self._emitted += 1
+        transition = self._history.transitions[self._emitted]
+        if self.forgets:
+            self._history.transitions = self._history.transitions[1:]
+        else:
+            self._emitted += 1
+        self._token = transition.token if self._emitted < len(self._history.transitions) else None
 
     def notified(self, now: float) -> None:
         """Note a hint that the session changed: a read that begins now or later is due."""
@@ -249,7 +213,7 @@ class Poller:
         """
         if self._verdict is not None:
             return
-        self._asked_at = now if asked_at is None else asked_at
+        is_last_look = self._is_over(now if asked_at is None else asked_at)
         self.reads += 1
         self._readings += 1
         self.last_error = self._failing_since = None
@@ -259,7 +223,10 @@ class Poller:
         is_believed = not self._history.is_stale(reading)
         is_stop = is_believed and (reading.status.is_final or reading.status in self.stop_on)
         is_expired = not is_stop and self._is_expired(now, is_believed=is_believed)
+        before = self._history.position if self._emitted == len(self._history.transitions) else None
         transition = self._history.observe(reading, is_last=is_stop or is_expired)
+        if transition is not None and before is not None:
+            self._token = before.token
 
         if is_stop:
             self._verdict = Finish(outcome_of(reading, self.transitions))
@@ -267,7 +234,7 @@ class Poller:
             self._verdict = Finish(
                 Expired(session=self._history.known, transitions=self.transitions, confirmed=True),
             )
-        elif self._is_over(self._asked_at):
+        elif is_last_look:
             self._verdict = self._timed_out()
         else:
             self._note_age(reading, now, is_changed=transition is not None)
@@ -277,16 +244,16 @@ class Poller:
         """Note that a read ended with *error* at *now*; see `received`. Nothing that is believed changes."""
         if self._verdict is not None:
             return
-        self._asked_at = now if asked_at is None else asked_at
+        is_last_look = self._is_over(now if asked_at is None else asked_at)
         self.reads += 1
         self.last_error = error
 
         if isinstance(error, AuthenticationError):
             self._verdict = Fail(error)
         elif isinstance(error, SessionNotFoundError):
-            self._not_found(error, now)
+            self._not_found(error, now, is_last_look=is_last_look)
         else:
-            self._unreadable(error, now, draw)
+            self._unreadable(error, now, draw, is_last_look=is_last_look)
 
     # -- expiry -------------------------------------------------------------------------------------------------
 
@@ -295,7 +262,10 @@ class Poller:
         if expires_at is None or reading.read_at is None:
             return
         expires_in = (expires_at - reading.read_at).total_seconds()
-        self._expiries = (*self._expiries, now + expires_in)[-_EXPIRY_VOTES:]
+        expires_at_loop = now + expires_in
+        if self._expiries and abs(expires_at_loop - self._expiries[-1]) <= _DATE_RESOLUTION:
+            expires_at_loop = self._expiries[-1]  # the same moment, as far as a Date can tell
+        self._expiries = (*self._expiries, expires_at_loop)[-_EXPIRY_VOTES:]
         self._was_open = self._was_open or expires_in > 0
 
     def _is_expired(self, now: float, *, is_believed: bool) -> bool:
@@ -310,7 +280,7 @@ class Poller:
 
     # -- failures -----------------------------------------------------------------------------------------------
 
-    def _not_found(self, error: SessionNotFoundError, now: float) -> None:
+    def _not_found(self, error: SessionNotFoundError, now: float, *, is_last_look: bool) -> None:
         """
         Decide what a 404 means.
 
@@ -340,7 +310,7 @@ class Poller:
                     "may have been paid elsewhere. Look for its order before you sell again",
                 )
             )
-        elif self._is_over(self._asked_at):
+        elif is_last_look:
             self._verdict = self._timed_out()
         else:
             self._missing += 1
@@ -354,10 +324,10 @@ class Poller:
         expires_at = self._history.expires_at
         return expires_at is not None and error.read_at is not None and error.read_at >= expires_at
 
-    def _unreadable(self, error: HPPError, now: float, draw: float) -> None:
+    def _unreadable(self, error: HPPError, now: float, draw: float, *, is_last_look: bool) -> None:
         if self._failing_since is None:
             self._failing_since = now
-        if self._is_over(self._asked_at):
+        if is_last_look:
             self._verdict = self._timed_out()
             return
         given_up_at = self._failing_since + self.outage_tolerance

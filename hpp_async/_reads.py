@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
 
@@ -90,7 +90,7 @@ class Flight:
 
 
 class SharedReads:
-    """What all waits on one session share: the flight, the last landing, and who wants to know of the next."""
+    """What all waits on one session share: the flight, the last that had a reading, and who wants to know of more."""
 
     __slots__ = ("__weakref__", "in_flight", "landed", "listeners", "notified_at", "session_id", "waits")
 
@@ -108,6 +108,22 @@ class SharedReads:
             event.set()
 
 
+class Follower(Protocol):
+    """Somebody who follows many sessions, and is told of each what `SharedReads` tells those who follow one."""
+
+    def landed(self, session_id: str, flight: Flight) -> None:
+        """Take note of a landing."""
+        ...
+
+    def notified(self, session_id: str, now: float) -> bool:
+        """Make a read of the session due; return whether it is followed."""
+        ...
+
+    def wake(self) -> None:
+        """Look again at what there is."""
+        ...
+
+
 class Reads:
     """All reads of one client, and whatever else it asks of the provider."""
 
@@ -117,14 +133,17 @@ class Reads:
         *,
         budget: Budget,
         clock: Clock,
+        draw: Callable[[], float],
         observers: Observers,
     ) -> None:
+        self.clock = clock
+        self.draw = draw
+        self.observers = observers
         self._read = read
         self._budget = budget
-        self._clock = clock
-        self._observers = observers
         self._sessions: weakref.WeakValueDictionary[str, SharedReads] = weakref.WeakValueDictionary()
         self._under_way: dict[Flight, tuple[SharedReads, anyio.CancelScope]] = {}
+        self._followers: list[Follower] = []
         self._count = 0
         self.is_closed = False
 
@@ -135,26 +154,42 @@ class Reads:
             shared = self._sessions[session_id] = SharedReads(session_id)
         return shared
 
+    def follow(self, follower: Follower) -> None:
+        """Tell *follower* of every landing and notification, and of the end."""
+        self._followers.append(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tell *follower* nothing more."""
+        self._followers.remove(follower)
+
+    @property
+    def in_flight(self) -> int:
+        """How many reads are under way at once, at the most."""
+        return self._budget.in_flight
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def lateness(self) -> float:
         """Return how far the budget's virtual clock is behind, in seconds; see `hpp_async._budget`."""
-        return self._budget.lateness(self._clock.now())
+        return self._budget.lateness(self.clock.now())
 
-    def ask(self, shared: SharedReads, turn: Turn | None, *, key: float) -> Flight | Turn:
+    def ask(
+        self, shared: SharedReads, turn: Turn | None, *, key: float, wake: Callable[[], object] | None = None
+    ) -> Flight | Turn:
         """
         Return the read of the session that is in flight, starting one when its turn has come; else the turn.
 
         *turn* is what the last call returned, and *key* when the read is due in the budget's virtual time. Between two
-        calls, wait for `news` until `asks_again_at`; a turn that is no longer wanted is to be given to `leave`.
+        calls, wait for `news`, or to be woken, until `asks_again_at`; a turn that is no longer wanted is to be given to
+        `leave`.
         """
         if shared.in_flight is not None:
             self.leave(turn)
             return shared.in_flight
-        now = self._clock.now()
+        now = self.clock.now()
         if turn is None or key < turn.key:  # due earlier than it was: a notification came, or the timeout
             self.leave(turn)
-            turn = self._budget.queue(key, now, shared.wake)
+            turn = self._budget.queue(key, now, shared.wake if wake is None else wake)
         if not self._budget.admit(turn, now):
             return turn
         flight = shared.in_flight = self._prepare(now)
@@ -163,7 +198,7 @@ class Reads:
 
     def asks_again_at(self, turn: Turn) -> float:
         """Return when to `ask` again at the latest, in loop seconds."""
-        return self._budget.opens_at(turn, self._clock.now())
+        return self._budget.opens_at(turn, self.clock.now())
 
     def leave(self, turn: Turn | None) -> None:
         """Give *turn* back, if there is one."""
@@ -179,7 +214,7 @@ class Reads:
             ClientClosedError: before, or meanwhile.
         """
         shared = self.shared(session_id)
-        asked_at = self._clock.now()
+        asked_at = self.clock.now()
         turn: Turn | None = None
         try:
             while True:
@@ -208,15 +243,15 @@ class Reads:
             ClientClosedError: before, or meanwhile.
         """
         shared = self.shared(session_id)
-        turn = self._budget.queue(-_FOREVER, self._clock.now(), shared.wake)
+        turn = self._budget.queue(-_FOREVER, self.clock.now(), shared.wake)
         try:
             self.check_open(session_id)
-            while not self._budget.admit(turn, self._clock.now()):
+            while not self._budget.admit(turn, self.clock.now()):
                 await self.news(shared, self.asks_again_at(turn))
                 self.check_open(session_id)
         finally:
             self.leave(turn)
-        flight = self._prepare(self._clock.now())
+        flight = self._prepare(self.clock.now())
         self._start(flight, shared, operation)
         await self._landing(flight, shared)
         flight.result()
@@ -227,13 +262,13 @@ class Reads:
 
     async def pause(self, delay: float) -> None:
         """Sleep for *delay* seconds, and then until another attempt of a read under way has its turn, before others."""
-        until = self._clock.now() + delay
-        while self._clock.now() < until:
-            await self._clock.wait(anyio.Event(), until)
+        until = self.clock.now() + delay
+        while self.clock.now() < until:
+            await self.clock.wait(anyio.Event(), until)
         alone = SharedReads("")
-        turn = self._budget.queue(-_FOREVER, self._clock.now(), alone.wake, is_under_way=True)
+        turn = self._budget.queue(-_FOREVER, self.clock.now(), alone.wake, is_under_way=True)
         try:
-            while not self._budget.admit(turn, self._clock.now()):
+            while not self._budget.admit(turn, self.clock.now()):
                 await self.news(alone, self.asks_again_at(turn))
         finally:
             self.leave(turn)
@@ -244,11 +279,11 @@ class Reads:
         """Note what a good answer, received at *now*, says of the quota."""
         until = self._budget.heard(quota, now)
         if until is not None:
-            self._observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
+            self.observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
 
     def throttled(self, retry_after: float | None, now: float) -> None:
         """Note a 429, received at *now*: all reads pause."""
-        self._observers.tell(BudgetPaused(seconds=self._budget.throttled(now, retry_after) - now, is_refused=True))
+        self.observers.tell(BudgetPaused(seconds=self._budget.throttled(now, retry_after) - now, is_refused=True))
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
@@ -257,18 +292,20 @@ class Reads:
         event = anyio.Event()
         shared.listeners.append(event)
         try:
-            await self._clock.wait(event, until)
+            await self.clock.wait(event, until)
         finally:
             shared.listeners.remove(event)
 
     def notify(self, session_id: str) -> bool:
         """Make a read of the session due in every wait on it; return whether there is any."""
+        now = self.clock.now()
+        is_followed = [follower.notified(session_id, now) for follower in self._followers]
         shared = self._sessions.get(session_id)
         if shared is None:
-            return False
-        shared.notified_at = self._clock.now()
+            return any(is_followed)
+        shared.notified_at = now
         shared.wake()
-        return shared.waits > 0
+        return shared.waits > 0 or any(is_followed)
 
     # -- closing ------------------------------------------------------------------------------------------------------
 
@@ -287,6 +324,8 @@ class Reads:
         self.is_closed = True
         for shared in list(self._sessions.values()):
             shared.wake()
+        for follower in self._followers:
+            follower.wake()
         for _, scope in list(self._under_way.values()):
             scope.cancel()
         while self._under_way:
@@ -328,20 +367,24 @@ class Reads:
     def _land(self, flight: Flight, shared: SharedReads) -> None:
         if flight.landed_at is not None:
             return
-        flight.landed_at = self._clock.now()
+        flight.landed_at = self.clock.now()
         if shared.in_flight is flight:
-            shared.in_flight, shared.landed = None, flight
+            shared.in_flight = None
+            if flight.reading is not None:
+                shared.landed = flight  # a failure is news to those alone who asked
+            for follower in self._followers:
+                follower.landed(shared.session_id, flight)
         self._under_way.pop(flight, None)
         self._budget.landed()
         self._report(flight, shared.session_id, flight.landed_at - flight.started_at)
         shared.wake()
 
     def _report(self, flight: Flight, session_id: str, seconds: float) -> None:
-        if not self._observers:
+        if not self.observers:
             return
         reading = flight.reading
         if reading is not None:
-            self._observers.tell(
+            self.observers.tell(
                 ReadFinished(
                     session_id=session_id,
                     status=reading.status,
@@ -353,7 +396,7 @@ class Reads:
         error = flight.failure
         if error is None:
             return
-        self._observers.tell(
+        self.observers.tell(
             ReadFailed(
                 session_id=session_id,
                 error=type(error).__name__,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -90,7 +90,7 @@ class ManualIdentification:
     expires_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class Session:
     """
     One reading of a session.
@@ -108,7 +108,7 @@ class Session:
         correlation_id: the provider's id of this exchange; its support asks for it.
         read_at: when the answer was made, by the provider's clock (the ``Date`` header; where it is missing, by the
             best estimate the client has).
-        raw: the mapping as it was received.
+        raw: the mapping as it was received, decoded anew each time: thousands of open sessions keep theirs as bytes.
     """
 
     session_id: str | None = None
@@ -122,7 +122,14 @@ class Session:
     manual_identification: ManualIdentification | None = attrs.field(default=None, repr=False)
     correlation_id: str | None = None
     read_at: datetime | None = None
-    raw: Mapping[str, object] = attrs.field(factory=dict[str, object], repr=False, eq=False)
+    _raw: Mapping[str, object] | Callable[[], Mapping[str, object]] = attrs.field(
+        alias="raw", factory=dict[str, object], repr=False, eq=False
+    )
+
+    @property
+    def raw(self) -> Mapping[str, object]:
+        """The mapping as it was received."""
+        return self._raw() if callable(self._raw) else self._raw
 
     @property
     def expires_in(self) -> float | None:

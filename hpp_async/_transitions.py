@@ -126,14 +126,14 @@ def _from_text(text: str) -> datetime | None:
     return None if text == "-" else _EPOCH + int(text) * _MICROSECOND
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class History:
     """What one wait believes of one session."""
 
     session_id: str
     since: Position | None = None
     latest: Session | None = attrs.field(init=False, default=None)
-    transitions: list[Transition] = attrs.field(init=False, factory=list[Transition])
+    transitions: tuple[Transition, ...] = attrs.field(init=False, default=())
     _status: SessionStatus | None = attrs.field(init=False)
     _newest_at: datetime | None = attrs.field(init=False)
     _expires_at: datetime | None = attrs.field(init=False)
@@ -204,9 +204,9 @@ class History:
         if expires_at is not None:
             self._expires_at = expires_at
         updated_at = date_of(reading)
-        if updated_at is not None and (self._newest_at is None or updated_at > self._newest_at):
+        if updated_at is not None and (self._newest_at is None or updated_at >= self._newest_at):
             self._newest_at = updated_at
-        self.latest = reading
+        self.latest, self.since = reading, None  # what is known now is more
         previous, self._status = self._status, reading.status
         if previous == reading.status:
             return None
@@ -222,7 +222,7 @@ class History:
             is_last=is_last,
             token=position.token,
         )
-        self.transitions.append(transition)
+        self.transitions = (*self.transitions, transition)
         return transition
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from datetime import timedelta
@@ -11,22 +10,19 @@ from typing import Any, Final, assert_never
 
 import attrs
 
+from hpp_async._actions import Emit, Fail, Finish, Read, Sleep
 from hpp_async._budget import Turn
 from hpp_async._clock import Clock
-from hpp_async._events import Observers, Slept, TransitionSeen, WaitEnded
 from hpp_async._exceptions import ClientClosedError, HPPError
+from hpp_async._following import Alarm, Following
 from hpp_async._outcome import Outcome
-from hpp_async._poller import Emit, Fail, Finish, Poller, Read, Sleep
-from hpp_async._reads import Flight, Reads, SharedReads
+from hpp_async._poller import Poller
+from hpp_async._reads import Reads, SharedReads
 from hpp_async._schedule import seconds
 from hpp_async._session import Session
 from hpp_async._transitions import Transition
 
 _FOREVER: Final = float("inf")
-_LASTING: Final = 30.0
-"""Seconds without a readable answer after which one warning is logged."""
-
-_logger = logging.getLogger("hpp_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,41 +54,25 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
 
     __slots__ = (
         "__weakref__",
-        "_asked",
-        "_attached_at",
-        "_clock",
         "_coroutine",
-        "_draw",
+        "_following",
         "_is_ended",
         "_is_started",
         "_is_stepping",
-        "_is_warned",
-        "_lateness",
         "_left_at",
-        "_notified_at",
-        "_observers",
         "_poller",
         "_reads",
         "_shared",
-        "_told_at",
-        "_used",
     )
 
-    def __init__(
-        self, poller: Poller, *, reads: Reads, clock: Clock, draw: Callable[[], float], observers: Observers
-    ) -> None:
+    def __init__(self, poller: Poller, *, reads: Reads) -> None:
         self._poller = poller
         self._reads = reads
-        self._clock = clock
-        self._draw = draw
-        self._observers = observers
+        self._following = Following(poller, reads=reads, alarm=Alarm())
         self._coroutine: Any = None  # a native coroutine of _finish
-        self._is_started = self._is_stepping = self._is_ended = self._is_warned = False
+        self._is_started = self._is_stepping = self._is_ended = False
         self._shared: SharedReads | None = None
-        self._attached_at = self._notified_at = -_FOREVER
-        self._asked: Flight | None = None
-        self._used = 0
-        self._told_at = self._lateness = self._left_at = 0.0
+        self._left_at = 0.0
 
     # -- what it knows ------------------------------------------------------------------------------------------
 
@@ -135,7 +115,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         """
         if not self._is_started:
             return None
-        now = self._clock.now()
+        now = self._reads.clock.now()
         action = self._poller.next_action(now)
         return action.until - now if isinstance(action, Sleep) else None
 
@@ -165,7 +145,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             ConfigurationError: *heartbeat* is not a positive number of seconds.
         """
         heartbeat = seconds(heartbeat, "heartbeat", at_least=0.01)
-        return _Updates(self, heartbeat=heartbeat, step=self._step, clock=self._clock)
+        return _Updates(self, heartbeat=heartbeat, step=self._step, clock=self._reads.clock)
 
     def __await__(self) -> Generator[Any, Any, Outcome]:
         return self._finish().__await__()
@@ -189,10 +169,11 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         turn, is_in_loop = None, True
         try:
             shared = self._attach()
-            self._poller.resumed(self._left_at, self._clock.now())
+            self._poller.resumed(self._left_at, self._reads.clock.now())
             while True:
-                self._take_news(shared)
-                now, wake_at = self._clock.now(), _FOREVER
+                self._following.hear(shared.notified_at)  # first: a landing that began after it has served it
+                self._following.take(shared.landed)
+                now, wake_at = self._reads.clock.now(), _FOREVER
                 match self._poller.next_action(now):
                     case Emit(transition):
                         self._poller.emitted()
@@ -204,15 +185,15 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
                         self._end(error)
                         raise error
                     case Read() as read:
-                        if self._take_young(shared, read.since):
+                        if self._following.take_young(shared, read.since):
                             continue
                         self._reads.check_open(self.session_id)
-                        got = self._reads.ask(shared, turn, key=self._key(read, now))
+                        got = self._reads.ask(shared, turn, key=self._following.key_of(read, now))
                         if isinstance(got, Turn):
                             turn, wake_at = got, self._reads.asks_again_at(got)
                         else:
                             turn = None
-                            self._board(got, read.due)
+                            self._following.board(got, read.due)
                             # An eager task of asyncio's may have landed already.
                             wake_at = _FOREVER if got.landed_at is None else now
                     case Sleep(wake_at):
@@ -234,15 +215,13 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             self._is_stepping = False
             self._reads.leave(turn)
             if is_in_loop:
-                self._left_at = self._clock.now()
+                self._left_at = self._reads.clock.now()
 
     def _attach(self) -> SharedReads:
         if self._shared is None:
             self._shared = self._reads.shared(self.session_id)
             self._shared.waits += 1
-            self._attached_at = self._clock.now()
-            self._notified_at = self._shared.notified_at
-            self._poller.next_action(self._attached_at)  # the timeout counts from here
+            self._following.attach(self._shared.notified_at)  # the timeout counts from here
         return self._shared
 
     def _detach(self) -> None:
@@ -250,118 +229,11 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             self._is_ended = True
             self._shared.waits -= 1
 
-    def _take_news(self, shared: SharedReads) -> None:
-        """Tell the poller what came since the last look: notifications, what was asked for, what others asked for."""
-        if shared.notified_at > self._notified_at:
-            # Before the landings: one that began after the notification has served it.
-            self._notified_at = shared.notified_at
-            self._poller.notified(self._notified_at)
-            self._lateness = self._reads.lateness()
-        asked, heard = self._asked, shared.landed
-        if heard is not None and (heard.reading is None or _landed_at(heard) < self._attached_at):
-            heard = None
-        if asked is not None and asked.landed_at is not None:
-            self._asked = None
-            if asked.reading is not None:
-                self._use(asked, asked.landed_at)
-            elif heard is None or heard.number < asked.number:
-                # Not one that a later reading outdates; and from now: while nobody looked there was no outage.
-                self._use(asked, self._clock.now())
-        if heard is not None and heard.number > self._used:
-            self._use(heard, _landed_at(heard))
-
-    def _take_young(self, shared: SharedReads, since: float) -> bool:
-        """Use the last landing, even one from before this wait, if it is young enough."""
-        landed, since = shared.landed, max(since, shared.notified_at)
-        if landed is None or landed.reading is None or landed.number <= self._used or landed.started_at < since:
-            return False
-        self._use(landed, _landed_at(landed))
-        return True
-
-    def _use(self, flight: Flight, landed_at: float) -> None:
-        self._used = flight.number
-        if flight.reading is not None:
-            seen = len(self._poller.transitions)
-            self._poller.received(flight.reading, landed_at, self._draw(), asked_at=flight.started_at)
-            for transition in self._poller.transitions[seen:]:
-                self._report(transition)
-        else:
-            self._fail(flight, landed_at)
-        if flight.started_at < self._notified_at:
-            # A notification is served only by a read that began after it.
-            self._poller.notified(self._notified_at)
-        self._told_at, self._lateness = landed_at, self._reads.lateness()
-
-    def _fail(self, flight: Flight, landed_at: float) -> None:
-        try:
-            flight.result()
-        except ClientClosedError:
-            raise
-        except HPPError as error:
-            self._poller.failed(error, landed_at, self._draw(), asked_at=flight.started_at)
-            self._warn_once(error, landed_at)
-
-    def _key(self, read: Read, now: float) -> float:
-        """When the read is due in the budget's virtual time: as late as the clock was when the delay began."""
-        if read.is_urgent or read.due == -_FOREVER:
-            return now - self._reads.lateness()
-        return read.due - self._lateness
-
-    def _board(self, flight: Flight, due: float) -> None:
-        if self._asked is flight:
-            return
-        self._asked = flight
-        if self._observers and due > -_FOREVER:
-            seconds, late_by = flight.started_at - self._told_at, max(0.0, flight.started_at - due)
-            self._observers.tell(Slept(session_id=self.session_id, seconds=max(0.0, seconds), late_by=late_by))
-
-    # -- what it says of itself ---------------------------------------------------------------------------------
-
-    def _report(self, transition: Transition) -> None:
-        previous = transition.previous
-        _logger.info("session %s: %s -> %s", self.session_id, previous or "first seen", transition.status)
-        self._observers.tell(
-            TransitionSeen(
-                session_id=self.session_id,
-                previous=previous,
-                status=transition.status,
-                sequence=transition.sequence,
-            )
-        )
-
-    def _warn_once(self, error: HPPError, now: float) -> None:
-        failing_since = self._poller.failing_since
-        if self._is_warned or failing_since is None or now - failing_since < _LASTING:
-            return
-        self._is_warned = True
-        _logger.warning("no readable answer for %.0f s, the wait goes on: %s", now - failing_since, error)
-
     def _end(self, ending: Outcome | HPPError) -> None:
         if self._is_ended:
             return
         self._detach()
-        latest = self.latest
-        support = (
-            "" if latest is None or latest.correlation_id is None else f" (correlation id {latest.correlation_id})"
-        )
-        name = type(ending).__name__
-        _logger.info("session %s: the wait ended after %d reads: %s", self.session_id, self.reads, name)
-        if isinstance(ending, Outcome) and ending.needs_attention:
-            _logger.warning(
-                "session %s ended as %s with status %s, and needs a person's attention: see Outcome.needs_attention%s",
-                self.session_id,
-                name,
-                ending.status,
-                support,
-            )
-        self._observers.tell(
-            WaitEnded(
-                session_id=self.session_id,
-                ending=name,
-                status=None if latest is None else latest.status,
-                reads=self.reads,
-            )
-        )
+        self._following.end(ending)
 
     # -- a coroutine, as far as asyncio, anyio and trio look ------------------------------------------------------
 
@@ -416,11 +288,6 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             )
             self.close()
         self._detach()
-
-
-def _landed_at(flight: Flight) -> float:
-    assert flight.landed_at is not None, "asked of a flight that has landed"
-    return flight.landed_at
 
 
 class _Updates(AsyncIterator[Transition | Heartbeat]):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import settings
 
 from hpp_async.testing import ScriptedProvider, VirtualClock
+
+# A deadline is a timing assertion, and a busy machine misses it.
+settings.register_profile("hpp_async", deadline=None)
+settings.load_profile("hpp_async")
 
 _BACKENDS = {"asyncio": ("asyncio", {"use_uvloop": False}), "trio": ("trio", {})}
 if sys.platform != "win32":

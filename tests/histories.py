@@ -25,7 +25,8 @@ from hpp_async import (
     TransportError,
     UnexpectedPayloadError,
 )
-from hpp_async._poller import Action, Emit, Fail, Finish, Poller, Read, Sleep
+from hpp_async._actions import Action, Emit, Fail, Finish, Read, Sleep
+from hpp_async._poller import Poller
 
 SESSION_ID: Final = "0d6c1f52-hist-4b1e"
 START: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -19,19 +19,21 @@ FLOORS: Final = [
     {"_session"},
     {"_transitions", "_schedule"},
     {"_outcome"},
+    {"_actions"},
     {"_poller"},
     # Above: anyio, httpx, tenacity, cattrs. Below: attrs and plain values.
     {"_events", "_clock", "_codec", "_connections", "_endpoint", "_retry", "_budget"},
     {"_reader"},
     {"_reads"},
-    {"_wait"},
+    {"_following"},
+    {"_wait", "_watch"},
     {"_client"},
     {"__init__"},
     {"testing"},
     {"simulator"},
     {"cli"},
 ]
-CORE: Final = frozenset[str]().union(*FLOORS[:5])
+CORE: Final = frozenset[str]().union(*FLOORS[:6])
 CORE_MAY_IMPORT: Final = {"__future__", "attrs", "datetime", "enum", "typing", "collections.abc"}
 ONLY_IN: Final = {
     "tenacity": {"_retry"},

@@ -182,7 +182,7 @@ troubles = st.builds(
 # -- the rate -------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(readers, max_size=30),
     st.lists(troubles, max_size=5),
@@ -216,7 +216,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(operations)
 def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, float]]) -> None:
     """Whatever was queued, left, admitted and landed before, turns can be had by waiting for them, in order."""

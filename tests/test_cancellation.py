@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable
 from datetime import timedelta
-from types import coroutine
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 import trio
+from interruptions import ENOUGH, calling
 from servers import request_of, run, serve, wire
 
 from hpp_async import FINAL, Completed, HPPClient, Outcome, OutcomeWait
@@ -20,31 +20,6 @@ from hpp_async.testing import Provider, ScriptedProvider, VirtualClock
 
 RETRIES = [(4, "IN_PROGRESS"), (9, "FAILED"), (12, "IN_PROGRESS"), (20, "COMPLETED")]
 STATUSES = ["WAITING", "IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"]
-ENOUGH = 1000
-"""More awaits than any wait here has."""
-
-
-async def calling(inner: Coroutine[Any, Any, None], at: int, call: Callable[[], object]) -> bool:
-    """Run *inner*, and *call* just before its suspension number *at*; return whether it came to that."""
-    return await _calling(inner, at, call)
-
-
-@coroutine
-def _calling(inner: Coroutine[Any, Any, None], at: int, call: Callable[[], object]) -> Generator[Any, Any, bool]:
-    suspensions, value, error = 0, None, None
-    while True:
-        try:
-            trap = inner.send(value) if error is None else inner.throw(error)
-        except StopIteration:
-            return suspensions > at
-        if suspensions == at:
-            call()
-        suspensions += 1
-        value = error = None
-        try:
-            value = yield trap
-        except BaseException as thrown:  # noqa: BLE001 - it is thrown into *inner*, which decides
-            error = thrown
 
 
 class Steps:

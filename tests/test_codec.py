@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import random
 import runpy
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import pytest
 from answers import CORRELATION_ID, DATE, SESSION_ID, SPECIMENS, Failure, Specimen, read
 from hypothesis import given, settings
@@ -89,6 +92,42 @@ def test_what_came_is_kept_as_it_came() -> None:
     assert decode(json.dumps(body)).raw == body
 
 
+def test_what_came_survives_pickle_copy_and_change() -> None:
+    body = {"status": "WAITING", "session_id": SESSION_ID.upper(), "new": [1], "customer": {"given_name": "Pelle"}}
+    session = decode(json.dumps(body))
+    changed = attrs.evolve(session, status=SessionStatus.ERROR)
+
+    for twin in (pickle.loads(pickle.dumps(session)), copy.deepcopy(session), copy.copy(session)):
+        assert (twin, hash(twin), twin.raw) == (session, hash(session), body)
+    assert (changed.status, changed.raw) == ("ERROR", body)
+    assert attrs.evolve(session, raw={"other": 1}).raw == {"other": 1}
+
+
+def test_who_changes_what_came_changes_nobody_elses() -> None:
+    session = decode('{"status": "WAITING", "new": [1]}')
+    cast("dict[str, object]", session.raw).clear()
+
+    assert session.raw == {"status": "WAITING", "new": [1]}
+
+
+@pytest.mark.parametrize("body", ['{"status": "BACK", "a": 1}', '{"a": [{}], "status": "BACK"}', '{"status":"BACK"}'])
+def test_readings_are_equal_as_what_was_understood_of_them(body: str) -> None:
+    session = decode(body)
+
+    assert session == decode('{"status": "BACK"}') == Session(status=SessionStatus.BACK, raw={"made": "by hand"})
+    assert hash(session) == hash(decode('{"status": "BACK"}'))
+
+
+def test_a_body_that_only_a_lenient_reader_takes_is_kept_as_well() -> None:
+    session = decode(b'\xef\xbb\xbf{"status": "WAITING", "note": "a\tb\xff"}')
+
+    assert session.raw == {"status": "WAITING", "note": "a\tb\ufffd"}
+
+
+def test_what_came_is_not_in_the_repr_of_a_reading() -> None:
+    assert "Marker" not in repr(decode('{"status": "WAITING", "new": "Marker"}'))
+
+
 def test_a_lone_surrogate_in_a_name_does_not_hide_a_status() -> None:
     session = decode(rb'{"status": "COMPLETED", "customer": {"family_name": "\ud83d-\u00d6berg"}}')
 
@@ -124,7 +163,7 @@ documents = st.recursive(
 FIELDS = ("session_id", "updated_at", "expires_at", "authorization_token", "order_id", "customer", "read_at", "raw")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(FIELDS), documents))
 def test_nothing_beside_it_hides_a_status(fields: dict[str, Any]) -> None:
     """Whatever stands in the other fields: COMPLETED is read as COMPLETED (but for another session's id)."""
@@ -136,7 +175,7 @@ def test_nothing_beside_it_hides_a_status(fields: dict[str, Any]) -> None:
         assert moment is None or moment.utcoffset() is not None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(documents | st.dictionaries(st.sampled_from(("status", *FIELDS)), documents))
 def test_no_document_is_taken_for_what_it_is_not(document: object) -> None:
     """Any JSON at all: it is a reading with the status it names, or it is refused, and says nothing of itself."""
@@ -152,7 +191,7 @@ def test_no_document_is_taken_for_what_it_is_not(document: object) -> None:
     assert decode_error(json.dumps(document).encode()).error_code is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60), st.integers(0, 2**31))
 def test_no_bytes_at_all_are_too_much(noise: bytes, seed: int) -> None:
     """Noise, and a reading with noise in it, are read or refused; errors are decoded whatever they are."""

@@ -46,7 +46,8 @@ from hpp_async import (
     Transition,
     WaitTimeoutError,
 )
-from hpp_async._poller import EXPIRY_GRACE, Emit, Fail, Finish, Poller, Read, Sleep
+from hpp_async._actions import Emit, Fail, Finish, Read, Sleep
+from hpp_async._poller import EXPIRY_GRACE, Poller
 from hpp_async._schedule import Schedule
 from hpp_async._transitions import Position
 

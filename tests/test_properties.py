@@ -48,10 +48,11 @@ from hpp_async import (
     SessionVanishedError,
     WaitTimeoutError,
 )
-from hpp_async._poller import EXPIRY_GRACE, Poller, Read, Sleep
+from hpp_async._actions import Read, Sleep
+from hpp_async._poller import EXPIRY_GRACE, Poller
 from hpp_async._transitions import Position, date_of
 
-pure = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+pure = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 stops = st.sampled_from([OUTCOME, FINAL, frozenset[SessionStatus](), frozenset({SessionStatus.BACK})])
 timeouts = st.none() | st.floats(0.0, DAY)

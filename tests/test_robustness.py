@@ -22,6 +22,7 @@ from hpp_async import (
     RateLimitedError,
     ReadBudget,
     ResponseError,
+    SessionNotFoundError,
     SessionVanishedError,
     WaitEnded,
 )
@@ -132,6 +133,21 @@ async def test_a_wait_that_its_client_closed_has_ended(provider: ScriptedProvide
     assert [event.ending for event in events if isinstance(event, WaitEnded)] == ["ClientClosedError"]
     assert not isinstance(wait.outcome, Disabled)
     assert client.notify(wait.session_id) is False
+
+
+@pytest.mark.anyio
+async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it(provider: ScriptedProvider) -> None:
+    session = provider.add(session_id="paid")
+    client = provider.client()
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.model.change("paid", "COMPLETED")
+    await client.read_session(session)
+    provider.model.forget("paid")
+    with pytest.raises(SessionNotFoundError):
+        await client.read_session(session)
+
+    assert isinstance(await wait, Completed)
 
 
 def by_a_gateway(provider: ScriptedProvider, status_code: int, **headers: str) -> httpx.Response:

@@ -127,9 +127,17 @@ def test_sessions_are_equal_as_what_was_understood_of_them() -> None:
     assert reading(raw={"new": 1}) == reading(raw={"new": 2})
 
 
+def test_what_came_can_be_given_and_replaced() -> None:
+    session = reading(raw={"new": 1})
+
+    assert session.raw == {"new": 1}
+    assert attrs.evolve(session, order_id="ord-1").raw == {"new": 1}
+    assert attrs.evolve(session, raw={"new": 2}).raw == {"new": 2}
+
+
 def test_only_the_status_is_needed() -> None:
     session = Session(status=SessionStatus.WAITING)
-    others = {name: value for name, value in attrs.asdict(session).items() if name not in ("status", "raw")}
+    others = {name: value for name, value in attrs.asdict(session).items() if name not in ("status", "_raw")}
 
     assert set(others.values()) == {None}
     assert session.raw == {}

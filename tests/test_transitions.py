@@ -253,7 +253,7 @@ def test_hostile_tokens_are_refused_or_harmless(token: str) -> None:
 
     assert position.session_id == SESSION_ID
     assert position.status.isprintable()
-    assert history(since=position).transitions == []
+    assert history(since=position).transitions == ()
 
 
 @pytest.mark.parametrize("since", [reading(), Position.of(reading(), session_id=SESSION_ID).token], ids=type)

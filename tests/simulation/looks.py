@@ -61,7 +61,8 @@ def _longest_delay(record: Record, wait: WaitRecord, request: Request) -> float:
     is_open = served.kind == "reading" and served.status != "WAITING"
     # By the status that was said; a stale one is believed to be what was said before.
     is_waiting = not is_open or served.lag > 0.0 or served.updated_at is None
-    longest = (10.0 if is_waiting else 2.0) + 0.01 * (told_at + ahead + 1.0)
+    age = told_at + ahead + 1.0
+    longest = 10.0 + max(age**0.5, 0.01 * age - 8.0) if is_waiting else 2.0 + 0.01 * age
     if wait.of.interval is not None:
         longest = wait.of.interval
     if served.kind != "reading" and not any(

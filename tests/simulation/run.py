@@ -123,7 +123,7 @@ class _Run:
             outage_tolerance=life.outage_tolerance,
             clock=self.clock,
         )
-        client._draw = Random(life.seed * 1009 + number).random
+        client._reads.draw = Random(life.seed * 1009 + number).random
         self.up.set()
         return _Process(number, client)
 

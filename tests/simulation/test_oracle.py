@@ -10,9 +10,11 @@ import anyio
 import pytest
 
 from hpp_async import AuthenticationError, HPPClient, HPPError, Outcome, OutcomeWait, Session
+from hpp_async._actions import Action, Fail
 from hpp_async._budget import Budget
 from hpp_async._clock import ProviderClock
-from hpp_async._poller import Action, Fail, Poller
+from hpp_async._following import Following
+from hpp_async._poller import Poller
 from hpp_async._reads import Reads, SharedReads
 from hpp_async._transitions import History
 from simulation.life import (
@@ -150,7 +152,7 @@ def hears_everything_twice(patch: pytest.MonkeyPatch) -> Build:
     def doubled(history: History, reading: Session, *, is_last: bool) -> object:
         transition = observe(history, reading, is_last=is_last)
         if transition is not None:
-            history.transitions.append(transition)
+            history.transitions += (transition,)
         return transition
 
     patch.setattr(History, "observe", doubled)
@@ -204,7 +206,7 @@ def shares_no_flight(patch: pytest.MonkeyPatch) -> Build:
 
 
 def shares_no_answer(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(OutcomeWait, "_take_young", lambda self, shared, since: False)
+    patch.setattr(Following, "take_young", lambda self, shared, since: False)
     return HPPClient
 
 
