@@ -1,0 +1,168 @@
+"""A watch on many sessions says of each what a wait on it says: lives and failures drawn by hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+import attrs
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hpp_async import (
+    FINAL,
+    OUTCOME,
+    BudgetPaused,
+    Event,
+    Expired,
+    HPPClient,
+    HPPError,
+    Outcome,
+    PollSchedule,
+    ReadBudget,
+    Transition,
+    TransitionSeen,
+    WaitEnded,
+    WaitError,
+)
+from hpp_async.testing import ScriptedProvider, VirtualClock
+
+STATUSES: Final = ("WAITING", "IN_PROGRESS", "BACK", "AWAITING_3DS", "FAILED", "ERROR", "COMPLETED", "CANCELLED")
+ODD: Final = 0.3
+"""Added to every time at which something happens: the reads go out at whole seconds, so none is in doubt."""
+
+Said = list[tuple[object, ...]]
+
+
+@attrs.frozen
+class Trouble:
+    """From *start*, for *length* seconds, every read of the session gives *answer*."""
+
+    start: int
+    length: int
+    answer: int | Exception
+
+
+@attrs.frozen
+class Life:
+    changes: Sequence[tuple[int, str]] = ()
+    troubles: Sequence[Trouble] = ()
+    lifetime: int = 400
+
+
+troubles = st.builds(
+    Trouble,
+    st.integers(0, 300),
+    st.integers(1, 120),
+    st.sampled_from([503, 503, 404, 400, 401, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")]),
+)
+lives = st.builds(
+    Life,
+    st.lists(st.tuples(st.integers(1, 350), st.sampled_from(STATUSES)), max_size=5, unique_by=lambda change: change[0]),
+    st.lists(troubles, max_size=2),
+    st.integers(20, 500),
+)
+
+
+class Troubled(ScriptedProvider):
+    """A provider of sessions that live as they are drawn, trouble included."""
+
+    def __init__(self, lives: Sequence[Life]) -> None:
+        super().__init__(VirtualClock(datetime(2026, 1, 15, 12, 0, 0, 250_000, tzinfo=UTC)))
+        self.lives = {f"session-{number}": life for number, life in enumerate(lives)}
+        for name, life in self.lives.items():
+            steps = [(after + ODD, status) for after, status in life.changes]
+            self.add(steps, session_id=name, lifetime=timedelta(seconds=life.lifetime + ODD))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        now, name = self.clock.now() - ODD, request.url.path.rpartition("/")[2]
+        found = [
+            trouble for trouble in self.lives[name].troubles if trouble.start <= now < trouble.start + trouble.length
+        ]
+        if found:
+            self.answer_next(found[0].answer)
+        return await super().handle_async_request(request)
+
+    def quick_client(self, events: list[Event]) -> HPPClient:
+        """Return a client that leaves nothing to chance, and waits for no budget."""
+        client = self.client(
+            schedule=PollSchedule.every(7),
+            budget=ReadBudget(1e9, in_flight=1000),
+            attempts=1,
+            outage_tolerance=60,
+            observers=[events.append],
+        )
+        client._reads.draw = lambda: 0.0  # chance is no setting of a client
+        return client
+
+
+def in_words(news: Transition | Outcome | HPPError) -> tuple[object, ...]:
+    """Return what two clients say alike: not the correlation ids, nor what a watch does not keep."""
+    match news:
+        case Transition():
+            return news.previous, news.status, news.sequence, news.is_last, news.token, news.session.read_at
+        case Outcome():
+            confirmed = news.confirmed if isinstance(news, Expired) else None
+            return type(news), news.session.read_at, news.status, news.is_final, confirmed
+        case WaitError():
+            return type(news), str(news), news.token, news.reads, type(news.last_error)
+        case _:
+            return (type(news),)
+
+
+async def watched(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[str, Said], list[Event]]:
+    provider, seen = Troubled(lives), list[Event]()
+    said: dict[str, Said] = {name: [] for name in provider.lives}
+    async with provider.quick_client(seen) as client, client.watch(list(said), stop_on=stop_on) as watch:
+        async for event in watch:
+            said[event.session_id].append(in_words(event.news))
+            assert event.token is None or event.session_id in event.token
+    return said, seen
+
+
+async def waited(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[str, Said], list[Event]]:
+    provider, seen = Troubled(lives), list[Event]()
+    said: dict[str, Said] = {}
+
+    async def follow(name: str) -> None:
+        wait = client.wait_for_outcome(name, stop_on=stop_on)
+        ending: Outcome | HPPError
+        try:
+            ending = await wait
+        except HPPError as error:
+            ending = error
+        said[name] = [*map(in_words, wait.transitions), in_words(ending)]
+
+    async with provider.quick_client(seen) as client, anyio.create_task_group() as tasks:
+        for name in provider.lives:
+            tasks.start_soon(follow, name)
+    return said, seen
+
+
+def by_session(events: list[Event]) -> dict[str, list[object]]:
+    """Return what observers were told of each session; of reads and rests only that there was one."""
+    told: dict[str, list[object]] = {}
+    for event in events:
+        if not isinstance(event, BudgetPaused):
+            is_exact = isinstance(event, TransitionSeen | WaitEnded)
+            told.setdefault(event.session_id, []).append(event if is_exact else type(event))
+    return told
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@settings(max_examples=25)
+@given(st.lists(lives, min_size=1, max_size=8), st.sampled_from([OUTCOME, FINAL]))
+@example([Life(((5, "IN_PROGRESS"), (20, "FAILED"), (30, "COMPLETED")))] * 3, FINAL)
+@example([Life(troubles=[Trouble(50, 100, 503)]), Life(troubles=[Trouble(50, 100, 404)]), Life(lifetime=60)], OUTCOME)
+def test_a_watch_says_of_each_session_what_a_wait_on_it_says(
+    backend: str, lives: list[Life], stop_on: frozenset[str]
+) -> None:
+    said, seen = anyio.run(watched, lives, stop_on, backend=backend)
+    expected, expected_seen = anyio.run(waited, lives, stop_on, backend=backend)
+
+    assert said == expected
+    assert by_session(seen) == by_session(expected_seen)
