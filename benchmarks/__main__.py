@@ -14,7 +14,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see that they run: a few seconds, and figures to ignore")
     quick = parser.parse_args().quick
 
-    figures = [figure for part in (micro, reads, concurrency, idle, imports) for figure in part.measure(quick=quick)]
+    report(figure for part in (micro, reads, concurrency, idle, imports) for figure in part.measure(quick=quick))
+
+
+def report(measured: Iterable[Figure]) -> None:
+    figures = list(measured)
     print(table(figures), *(figure.as_json() for figure in figures), sep="\n")
 
 

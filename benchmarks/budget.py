@@ -1,0 +1,338 @@
+"""One budget for thousands of sessions: how soon ends are seen, and what is left to the merchant's own calls."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import heapq
+import json
+import logging
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from multiprocessing import get_context
+from typing import Final
+
+import attrs
+import httpx
+import numpy as np
+
+from benchmarks.bound import bound
+from benchmarks.lives import MIXES, Lives
+from hpp_async import Event, HPPClient, Outcome, PollSchedule, ReadBudget, Slept, Watch
+from hpp_async.testing import ScriptedProvider, VirtualClock
+from hpp_async.testing._transport import AUTH
+
+_MIX: Final = MIXES[1]
+_QUOTA: Final = 200
+"""Requests per second that the provider grants the merchant, all together."""
+
+_OWN_CALLS: Final = 20.0
+"""Captures, refunds and new sessions per second."""
+
+_OWN_PAUSE: Final = 0.25
+
+_LOST: Final = 0.1
+"""Share of the callbacks that never arrive."""
+
+_SCHEDULE: Final = PollSchedule()
+_OWN_HEADERS: Final = {"authorization": "Basic " + b64encode(":".join(AUTH).encode()).decode()}
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """*alive* sessions, as many at the end as at the beginning, watched under *rate* reads per second."""
+
+    alive: int
+    rate: float
+    callbacks: bool = False
+    warm_up: float = 0.0
+    """Seconds before anything counts; without, it is a restart: every session is read anew."""
+    seconds: float = 3600.0
+    seed: int = 2026
+
+    @property
+    def name(self) -> str:
+        when = "" if self.warm_up else ", after a restart"
+        return f"{self.alive:,} at {self.rate:g}/s{', callbacks' if self.callbacks else ''}{when}"
+
+
+@attrs.define(kw_only=True)
+class Seen:
+    """What came of a scenario; seconds."""
+
+    scenario: Scenario
+    latencies: list[float] = attrs.field(factory=list[float])
+    unseen: int = 0
+    """Of these: ended, and not seen until the end of the run; they count with the time until then."""
+    moments: list[float] = attrs.field(factory=list[float])
+    """When each read arrived at the provider."""
+    gaps: list[tuple[float, float, float]] = attrs.field(factory=list[tuple[float, float, float]])
+    """Between two reads of a session: real seconds, seconds of the budget's virtual clock, and the seconds promised."""
+    first_reads: int = 0
+    """Of the sessions that were there at the beginning; and when the last of them was."""
+    all_read_at: float = 0.0
+    late_by: float = 0.0
+    own: int = 0
+    refused: int = 0
+    arrivals: float = 0.0
+
+
+class _Provider(ScriptedProvider):
+    """Notes when each session is read, and what the schedule then promises for the next time."""
+
+    reader: HPPClient
+
+    def __init__(self, clock: VirtualClock, seen: Seen) -> None:
+        super().__init__(clock)
+        self.model.quota = _QUOTA
+        self.seen = seen
+        self.changes: dict[str, list[tuple[float, str]]] = {}
+        """Of each session, when it got which status."""
+        self._read: dict[str, tuple[float, float, float]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.clear()
+        response = await super().handle_async_request(request)
+        now, session_id = self.clock.now(), request.url.path.rpartition("/")[2]
+        virtual = now - self.reader._reads.lateness()
+        self.seen.moments.append(now)
+        earlier, scenario = self._read.get(session_id), self.seen.scenario
+        if earlier is not None:
+            if earlier[0] >= scenario.warm_up:
+                self.seen.gaps.append((now - earlier[0], virtual - earlier[1], earlier[2]))
+        elif int(session_id) <= scenario.alive:
+            self.seen.first_reads += 1
+            self.seen.all_read_at = now
+        since, status = next(change for change in reversed(self.changes[session_id]) if change[0] <= now)
+        delay = _SCHEDULE.waiting if status == "WAITING" else _SCHEDULE.active
+        self._read[session_id] = now, virtual, delay.at(now - since)
+        return response
+
+
+class _Street:
+    """The merchant's sessions: those that are open at the beginning, and those that come."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.rng = np.random.default_rng(scenario.seed)
+        self.lives = Lives.of(_MIX, 400_000, seed=scenario.seed)
+        self.ends = np.minimum(self.lives.ended, self.lives.lifetime)
+        self.rate = scenario.alive / float(self.ends.mean())
+        """Arrivals per second that keep as many open as there are."""
+
+    def open_at_first(self, alive: int) -> Iterator[tuple[int, float]]:
+        """Give lives and their ages: of those that came in the past 48 hours, who is still there."""
+        while alive:
+            number, age = int(self.rng.integers(len(self.lives))), float(self.rng.uniform(0.0, self.lives.lifetime))
+            if age < self.ends[number]:
+                yield number, age
+                alive -= 1
+
+
+@attrs.define(kw_only=True)
+class _Run:
+    scenario: Scenario
+    seen: Seen
+    street: _Street
+    clock: VirtualClock
+    provider: _Provider
+    watch: Watch
+    _ended_at: dict[str, float] = attrs.field(init=False, factory=dict[str, float])
+    _callbacks: list[tuple[float, str]] = attrs.field(init=False, factory=list[tuple[float, str]])
+    _count: int = attrs.field(init=False, default=0)
+
+    def add(self, number: int, age: float) -> None:
+        """Create a session that is *age* seconds old, and watch it."""
+        self._count += 1
+        lives, session_id, now = self.street.lives, f"{self._count}", self.clock.now()
+        times = [(-age, "WAITING"), (float(lives.opened[number]) - age, "IN_PROGRESS")]
+        times.append((float(lives.ended[number]) - age, "COMPLETED"))
+        steps = [(after, status) for after, status in times if np.isfinite(after)]
+        url = self.provider.add(steps, session_id=session_id, lifetime=timedelta(seconds=lives.lifetime - age))
+        self.provider.changes[session_id] = [(now + after, status) for after, status in steps]
+        if np.isfinite(lives.ended[number]):
+            self._ended_at[session_id] = now + float(lives.ended[number]) - age
+        for after, _ in steps[1:]:
+            if after > 0 and self.street.rng.random() >= _LOST:
+                heapq.heappush(self._callbacks, (now + after, session_id))
+        self.watch.add(url)
+
+    async def follow(self) -> None:
+        async for event in self.watch:
+            if isinstance(event.news, Outcome) and event.session_id in self._ended_at:
+                ended_at = self._ended_at.pop(event.session_id)
+                if ended_at >= self.scenario.warm_up:
+                    self.seen.latencies.append(self.clock.now() - ended_at)
+
+    def close(self) -> None:
+        """Count those whose end nobody has seen yet."""
+        now = self.clock.now()
+        unseen = [now - at for at in self._ended_at.values() if self.scenario.warm_up <= at <= now]
+        self.seen.latencies += unseen
+        self.seen.unseen = len(unseen)
+
+    async def arrive(self) -> None:
+        while True:
+            await self.clock.sleep(float(self.street.rng.exponential(1 / self.street.rate)))
+            self.add(int(self.street.rng.integers(len(self.street.lives))), 0.0)
+
+    async def call(self) -> None:
+        """Make the merchant's own calls, a few at a time."""
+        while True:
+            await self.clock.sleep(_OWN_PAUSE)
+            for _ in range(int(self.street.rng.poisson(_OWN_CALLS * _OWN_PAUSE))):
+                answer = self.provider.model.answer("GET", "/hpp/v1/sessions/own", _OWN_HEADERS)
+                if self.clock.now() >= self.scenario.warm_up:
+                    self.seen.own += 1
+                    self.seen.refused += answer.status_code == 429
+
+    async def call_back(self) -> None:
+        while True:
+            await self.clock.sleep(1.0 if not self._callbacks else max(0.0, self._callbacks[0][0] - self.clock.now()))
+            while self._callbacks and self._callbacks[0][0] <= self.clock.now():
+                self.provider.reader.notify(heapq.heappop(self._callbacks)[1])
+
+
+async def _run(scenario: Scenario) -> Seen:
+    seen, clock, street = Seen(scenario=scenario), VirtualClock(), _Street(scenario)
+    seen.arrivals = street.rate
+    provider = _Provider(clock, seen)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Slept):
+            seen.late_by = max(seen.late_by, event.late_by)
+
+    provider.reader = client = provider.client(budget=ReadBudget(scenario.rate), observers=[observe])
+    async with client, client.watch(forever=True) as watch:
+        run = _Run(scenario=scenario, seen=seen, street=street, clock=clock, provider=provider, watch=watch)
+        for number, age in street.open_at_first(scenario.alive):
+            run.add(number, age)
+        tasks = [run.follow(), run.arrive(), run.call(), *([run.call_back()] if scenario.callbacks else [])]
+        running = [asyncio.create_task(task) for task in tasks]
+        await clock.sleep(scenario.warm_up + scenario.seconds)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        run.close()
+    return seen
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One scenario in figures; seconds, but for shares and factors."""
+
+    scenario: str
+    ended: int
+    mean: float
+    p50: float
+    p95: float
+    bound: float
+    """The least mean latency there can be at as many reads per session."""
+    reads_per_second: float
+    busiest_second: int
+    late_by: float
+    """The worst, of all waits."""
+    stretch: float
+    """Real seconds per second of the virtual clock, on average."""
+    worst_gap: float
+    """Of any session: seconds of the virtual clock between two reads, per second promised."""
+    all_read_at: float
+    refused: float
+    """Share of the merchant's own calls that got a 429."""
+    unseen: int
+
+    @classmethod
+    def of(cls, seen: Seen) -> Row:
+        scenario = seen.scenario
+        latency, moments = np.array(seen.latencies or [np.nan]), np.array(seen.moments)
+        counted = moments[moments >= scenario.warm_up]
+        gaps = np.array(seen.gaps)
+        reads_per_session = len(counted) / scenario.seconds / seen.arrivals
+        p50, p95 = (float(value) for value in np.quantile(latency, [0.5, 0.95]))
+        return cls(
+            scenario=scenario.name,
+            ended=len(seen.latencies),
+            mean=float(latency.mean()),
+            p50=p50,
+            p95=p95,
+            bound=bound(_MIX, np.geomspace(0.002, 20.0, 13)).at(reads_per_session),
+            reads_per_second=len(counted) / scenario.seconds,
+            busiest_second=int((np.searchsorted(moments, moments + 1.0 - 1e-6) - np.arange(len(moments))).max()),
+            late_by=seen.late_by,
+            stretch=float(gaps[:, 0].sum() / gaps[:, 1].sum()),
+            worst_gap=float((gaps[:, 1] / gaps[:, 2]).max()),
+            all_read_at=seen.all_read_at if seen.first_reads == scenario.alive else np.inf,
+            refused=seen.refused / seen.own,
+            unseen=seen.unseen,
+        )
+
+
+def measure(scenario: Scenario) -> Row:
+    logging.disable()
+    return Row.of(asyncio.run(_run(scenario)))
+
+
+def scenarios(*, quick: bool) -> list[Scenario]:
+    if quick:
+        return [
+            Scenario(alive=200, rate=20.0, warm_up=60.0, seconds=300.0),
+            Scenario(alive=200, rate=5.0, seconds=300.0),
+        ]
+    found: list[Scenario] = []
+    for alive, seconds in ((100_000, 2_400.0), (10_000, 5_400.0), (1_000, 20_000.0), (100, 40_000.0)):
+        for rate in (50.0, 100.0, 200.0):
+            warm_up = 1.5 * alive / rate + 600.0
+            found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=seconds))
+            if rate != 100.0:
+                found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=seconds, callbacks=True))
+                found.append(Scenario(alive=alive, rate=rate, seconds=min(seconds, max(1.5 * alive / rate, 600.0))))
+    return found
+
+
+def bars(scenario: Scenario, row: Row) -> Iterator[tuple[str, float, float]]:
+    """Give what SCHEDULE.md asks of a scenario: what, how much it came to, and how much it may be."""
+    yield "share of the merchant's own calls refused", row.refused, 0.001
+    yield "reads in the busiest second", row.busiest_second, scenario.rate + 1
+    if not scenario.warm_up:
+        yield "seconds until all were read", row.all_read_at, scenario.alive / scenario.rate * 1.1
+    elif not scenario.callbacks:
+        if scenario.rate == 50.0:
+            yield "the longest gap, by what was promised", row.worst_gap, 1.2
+        if scenario.rate == 100.0 and scenario.alive == 10_000:
+            yield "mean seconds", row.mean, 7.0
+        if scenario.rate == 100.0 and scenario.alive == 100_000:
+            yield "mean, by the bound", row.mean / row.bound, 1.25
+
+
+_HEAD: Final = "| scenario | ended | mean s | p50 | p95 | bound | reads/s | stretch | longest gap | late by | refused |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="see that it runs, and ignore the figures")
+    parser.add_argument("--alive", type=int, help="only the scenarios with as many sessions")
+    arguments = parser.parse_args()
+    wanted = [one for one in scenarios(quick=arguments.quick) if arguments.alive in (None, one.alive)]
+
+    print(_HEAD, "|---|" + "--:|" * 10, sep="\n")
+    verdicts: list[str] = []
+    rows: list[Row] = []
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        for scenario, row in zip(wanted, pool.map(measure, wanted), strict=True):
+            rows.append(row)
+            print(
+                f"| {row.scenario} | {row.ended:,} | {row.mean:.1f} | {row.p50:.1f} | {row.p95:.1f} | {row.bound:.1f} "
+                f"| {row.reads_per_second:.1f} | {row.stretch:.2f} | {row.worst_gap:.2f} | {row.late_by:.0f} | "
+                f"{row.refused:.2%} |",
+                flush=True,
+            )
+            for what, value, most in bars(scenario, row):
+                verdict = "met" if value <= most else "MISSED"
+                verdicts.append(f"{verdict:7}{row.scenario}: {what}: {value:.4g}, at most {most:.4g}")
+    print("", *verdicts, "", sep="\n")
+    print(*(json.dumps(attrs.asdict(row), ensure_ascii=False) for row in rows), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
