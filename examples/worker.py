@@ -1,0 +1,120 @@
+"""
+A worker that follows every open session of a shop to its end; what it knows is in a SQLite database.
+
+    python examples/worker.py shop.db       # HPP_USERNAME, HPP_PASSWORD and HPP_ENDPOINT say where to read
+
+The shop inserts a row into ``session`` when it has created one, and into ``callback`` when the provider calls back. The
+worker can be stopped and started at any time, with SIGTERM or without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+
+from hpp_async import (
+    FINAL,
+    AuthenticationError,
+    Completed,
+    HPPClient,
+    HPPError,
+    OutageError,
+    Outcome,
+    Transition,
+    Watch,
+    WatchEvent,
+)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS session (id TEXT PRIMARY KEY, token TEXT, ending TEXT);
+CREATE TABLE IF NOT EXISTS payment (session_id TEXT PRIMARY KEY, order_id TEXT, authorization_token TEXT);
+CREATE TABLE IF NOT EXISTS callback (session_id TEXT);
+"""
+LOOK_EVERY = 1.0  # seconds between two looks for what the shop has inserted
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode = WAL")  # the shop writes beside us
+    database.executescript(SCHEMA)
+    return database
+
+
+def deal_with(event: WatchEvent, database: sqlite3.Connection) -> None:
+    """
+    Store what happened and how far we are in one transaction, so that either both are known or neither.
+
+    An event that was not dealt with comes again after a restart: everything here can be done twice.
+    """
+    ending: str | None
+    with database:
+        match event.news:
+            case Transition(status=status):
+                ending = None
+                print(event.session_id, status, flush=True)
+            case Completed() as paid:
+                ending = "needs a person" if paid.needs_attention else "paid"
+                database.execute(
+                    "INSERT OR IGNORE INTO payment VALUES (?, ?, ?)",
+                    (event.session_id, paid.order_id, paid.authorization_token),
+                )
+            case Outcome() as outcome:
+                ending = "needs a person" if outcome.needs_attention else "not paid"
+            case HPPError() as error:
+                ending = f"needs a person: {type(error).__name__}"
+        database.execute(
+            "UPDATE session SET token = ?, ending = ? WHERE id = ?", (event.token, ending, event.session_id)
+        )
+    if ending is not None:
+        print(event.session_id, ending, flush=True)
+
+
+async def follow(watch: Watch, database: sqlite3.Connection) -> None:
+    async for event in watch:
+        if isinstance(event.news, AuthenticationError):
+            raise event.news  # our credentials, not this session: nothing is over
+        if isinstance(event.news, OutageError):
+            watch.add(event.session_id, since=event.token)  # it may still be paid
+            continue
+        deal_with(event, database)
+
+
+async def take_in(client: HPPClient, watch: Watch, database: sqlite3.Connection, sleep: Sleep) -> None:
+    """Watch what the shop has created, and read at once what the provider has called back about."""
+    newest = 0
+    while True:
+        rows = "SELECT rowid, id, token FROM session WHERE ending IS NULL AND rowid > ? ORDER BY rowid"
+        for rowid, session_id, token in database.execute(rows, (newest,)).fetchall():
+            watch.add(session_id, since=token)
+            newest = rowid
+        with database:
+            for (session_id,) in database.execute("DELETE FROM callback RETURNING session_id").fetchall():
+                client.notify(session_id)
+        await sleep(LOOK_EVERY)
+
+
+async def work(client: HPPClient, database: sqlite3.Connection, *, sleep: Sleep = asyncio.sleep) -> None:
+    # FAILED and ERROR do not end a session: the consumer may try again.
+    async with client.watch(stop_on=FINAL, forever=True) as watch, asyncio.TaskGroup() as tasks:
+        tasks.create_task(follow(watch, database))
+        tasks.create_task(take_in(client, watch, database, sleep))
+
+
+async def main(path: str) -> None:
+    working = asyncio.current_task()
+    assert working is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    with contextlib.closing(open_database(path)) as database:
+        async with HPPClient.from_env() as client:
+            await work(client, database)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1]))
