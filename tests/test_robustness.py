@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from email.utils import format_datetime
+from collections.abc import Coroutine
+from typing import Any
 
 import anyio
 import httpx
@@ -254,3 +256,21 @@ async def test_a_failure_is_outdated_by_what_others_have_read_since(provider: Sc
     other = await client.wait_for_outcome(session)
 
     assert await away == other
+
+
+@pytest.mark.parametrize("loop", ["running", "gone"])
+def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvider, loop: str) -> None:
+    session = provider.add([(0, "COMPLETED")])
+    client = provider.client()
+    wait = client.wait_for_outcome(session)
+
+    async def begin() -> Coroutine[Any, Any, object]:
+        step = wait.__anext__()
+        step.send(None)
+        if loop == "running":
+            step.close()
+        return step
+
+    asyncio.run(begin()).close()
+
+    assert (wait.reads, wait.outcome) == (0, None)
