@@ -67,7 +67,8 @@ class HPPClient:
         auth: ``(username, password)``, or an API key.
         endpoint: an `Endpoint`, its name, or a base URL; plain http for loopback hosts only.
         http_client: an `httpx.AsyncClient` to borrow: it is never closed, and of its configuration only the transport,
-            the event hooks and the pool apply. Without it the client builds and owns one.
+            the event hooks and the pool apply. This is the way to another transport, such as httpx-aiohttp's (asyncio
+            only; see benchmarks/README.md). Without it the client builds and owns its own.
         schedule: how long to wait between reads; see `PollSchedule`.
         budget: what the reads may use of the merchant's quota, over all waits of this client. Without it a quarter of
             what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
