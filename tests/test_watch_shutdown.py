@@ -176,6 +176,23 @@ async def test_a_session_with_news_that_is_discarded_says_nothing_and_begins_ane
     assert by_session(events) == {"first": ["DISABLED", "Disabled"], "again": ["CANCELLED", "Cancelled"]}
 
 
+async def test_a_session_discarded_between_its_reading_and_its_event_is_skipped(provider: ScriptedProvider) -> None:
+    for name in ("kept", "dropped"):
+        provider.add([(20, "IN_PROGRESS"), (40, "DISABLED")], session_id=name)
+    client = provider.client(budget=ReadBudget(1000, in_flight=1))
+    async with client, client.watch(["kept", "dropped"]) as watch:
+        for _ in range(2):
+            await step(watch)
+        await provider.clock.sleep(20)
+        for name in ("kept", "dropped"):
+            await client.read_session(name)  # lands with the watch, which takes both at once
+        first = await step(watch)
+        watch.discard("dropped")
+        events = [first, *await events_of(watch)]
+
+    assert by_session(events) == {"kept": ["IN_PROGRESS", "DISABLED", "Disabled"]}
+
+
 async def test_a_read_that_landed_is_not_told_of_a_session_discarded_since(provider: ScriptedProvider) -> None:
     seen: list[Event] = []
     session = provider.add()
