@@ -280,9 +280,9 @@ def scenarios(*, quick: bool) -> list[Scenario]:
             Scenario(alive=200, rate=5.0, seconds=300.0),
         ]
     found: list[Scenario] = []
-    for alive, seconds in ((100_000, 2_400.0), (10_000, 5_400.0), (1_000, 20_000.0), (100, 40_000.0)):
+    for alive, seconds in ((100_000, 1_200.0), (10_000, 2_400.0), (1_000, 10_000.0), (100, 20_000.0)):
         for rate in (50.0, 100.0, 200.0):
-            warm_up = 1.5 * alive / rate + 600.0
+            warm_up = 1.2 * alive / rate + 300.0
             found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=seconds))
             if rate != 100.0:
                 found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=seconds, callbacks=True))
