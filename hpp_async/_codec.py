@@ -135,14 +135,16 @@ def decode_session(
     return session
 
 
-@attrs.frozen(weakref_slot=False)
 class _Received:
     """What came, at a fifth of the size of the mapping it is."""
 
-    body: bytes = attrs.field(repr=False)
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
 
     def __call__(self) -> dict[str, object]:
-        return _mapping(self.body) or {}
+        return _mapping(self._body) or {}
 
 
 # -- an error ----------------------------------------------------------------------------------------------------

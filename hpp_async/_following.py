@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-import attrs
-
 from hpp_async._actions import Read
 from hpp_async._events import Slept, TransitionSeen, WaitEnded
 from hpp_async._exceptions import ClientClosedError, HPPError
@@ -22,18 +20,20 @@ _LASTING: Final = 30.0
 _logger = logging.getLogger("hpp_async")
 
 
-@attrs.define
 class Alarm:
     """Whether a lasting outage is still to be warned of: once, or again after *pause* seconds."""
 
-    pause: float = _FOREVER
-    _silent_until: float = attrs.field(init=False, default=-_FOREVER)
+    __slots__ = ("_pause", "_silent_until")
+
+    def __init__(self, pause: float = _FOREVER) -> None:
+        self._pause = pause
+        self._silent_until = -_FOREVER
 
     def sounds(self, now: float) -> bool:
         """Tell whether to warn at *now*; then it is silent."""
         if now < self._silent_until:
             return False
-        self._silent_until = now + self.pause
+        self._silent_until = now + self._pause
         return True
 
 

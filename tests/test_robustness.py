@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from email.utils import format_datetime
-from collections.abc import Coroutine
 from typing import Any
 
 import anyio
