@@ -116,5 +116,5 @@ def simulate(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; `nox -s bench -- --quick` only sees that they run."""
     session.install(*CHECKOUT, *_group("bench"))
-    session.run("python", "-m", "benchmarks", *session.posargs)
-    session.run("python", "-m", "benchmarks.schedule", *session.posargs)
+    for module in ("benchmarks", "benchmarks.schedule", "benchmarks.watch", "benchmarks.budget"):
+        session.run("python", "-m", module, *session.posargs)
