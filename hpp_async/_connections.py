@@ -64,7 +64,8 @@ class Owned:
 
     async def take(self) -> httpx.AsyncClient:
         """Return the client that was given back last, or a new one."""
-        while self._idle and self._idle[0][0] <= self._now() - KEEPALIVE:
+        # Not the last one: if need be httpx connects it anew.
+        while len(self._idle) > 1 and self._idle[0][0] <= self._now() - KEEPALIVE:
             _, stale = self._idle.popleft()
             self._open.remove(stale)
             await stale.aclose()
