@@ -17,10 +17,12 @@ from hpp_async import (
     Expired,
     OutageError,
     PollSchedule,
+    ReadBudget,
     Session,
     SessionNotFoundError,
     SessionVanishedError,
     Transition,
+    Watch,
 )
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
@@ -153,6 +155,29 @@ async def test_a_schedule_that_raises_is_told_after_what_was_read_and_loses_noth
         assert by_session(await events_of(watch)) == {"even": ["DISABLED", "Disabled"]}
 
 
+async def test_an_error_of_a_schedule_does_not_wait_for_all_there_is_to_read(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    class Broken:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            return float("nan")
+
+    sessions = [provider.add() for _ in range(50)]
+    provider.latency = 0.1
+    client = provider.client(budget=ReadBudget(1000, in_flight=2))
+    async with client, client.watch(sessions, schedule=Broken()) as watch:
+        with pytest.raises(ConfigurationError, match=r"Broken\.delay\(\) returned nan"):
+            await dealt_with_slowly(watch, clock)
+
+    assert len(provider.requests) < 5
+
+
+async def dealt_with_slowly(watch: Watch, clock: VirtualClock) -> None:
+    """Take a second for each event, in which more is read."""
+    async for _ in watch:
+        await clock.sleep(1)
+
+
 # -- who is on the list ------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +221,7 @@ async def test_discarding_the_last_session_ends_the_iteration(provider: Scripted
         watch.discard(session)
         watch.discard(session)
 
-    assert len(watch) == 0
+    assert (len(watch), clock.now()) == (0, 1)
 
 
 async def test_a_watch_that_ran_out_goes_on_after_another_add(provider: ScriptedProvider) -> None:

@@ -141,6 +141,26 @@ async def test_a_busy_consumer_stands_in_nobodys_way(provider: ScriptedProvider,
     assert clock.now() - asked_at <= 1.1
 
 
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_session_discarded_in_the_queue_leaves_its_turn_to_others(
+    provider: ScriptedProvider, clock: VirtualClock, others: int
+) -> None:
+    client = provider.client(budget=ReadBudget(0.1), schedule=PollSchedule.every(300))
+    watch = client.watch([provider.add() for _ in range(others)], forever=True)
+    async with client, watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(1)
+        await client.read_session(provider.add())
+        began, session = clock.now(), provider.add()  # the next read may go out in ten seconds
+        watch.add(session)
+        await clock.sleep(1)
+        watch.discard(session)
+        await client.read_session(provider.add())
+
+        assert clock.now() - began == pytest.approx(10)
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_consumer_that_comes_back_to_a_backlog_does_not_go_before_everybody_else(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:

@@ -102,7 +102,7 @@ async def test_leaving_a_watch_ends_the_step_of_another_task(provider: ScriptedP
         tasks.start_soon(events_of, watch)
         await provider.clock.sleep(1)
 
-    assert len(watch) == 1
+    assert (len(watch), provider.clock.now()) == (1, 1)
 
 
 async def test_what_lands_after_a_watch_was_left_is_nobodys(provider: ScriptedProvider) -> None:
