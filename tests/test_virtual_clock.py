@@ -37,3 +37,16 @@ async def test_who_left_is_not_waited_for(clock: VirtualClock) -> None:
     await clock.sleep(1.0)
 
     assert (before, clock.now()) == (0.0, 1.0)
+
+
+async def test_who_left_is_not_woken_with_the_others_of_the_same_time(clock: VirtualClock) -> None:
+    left = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(clock.sleep, 100.0)
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(clock.wait, left, 100.0)
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        left.set()
+
+    assert clock.now() == 100.0

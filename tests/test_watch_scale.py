@@ -45,7 +45,7 @@ async def test_ten_thousand_sessions_are_read_in_turn_within_the_budget(clock: V
         observers=[lambda event: slept.append(event) if isinstance(event, Slept) else None],
     )
     async with client, client.watch(sessions) as watch, anyio.create_task_group() as tasks:
-        tasks.start_soon(events_of, watch)
+        tasks.start_soon(events_of, watch, 600.0)
         await clock.sleep(NUMBER / RATE * 1.1)  # SCHEDULE.md, bar 4
         tasks.cancel_scope.cancel()
 

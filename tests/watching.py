@@ -23,9 +23,9 @@ async def step(watch: Watch) -> WatchEvent:
         return await anext(watch)
 
 
-async def events_of(watch: Watch) -> list[WatchEvent]:
+async def events_of(watch: Watch, within: float = 60.0) -> list[WatchEvent]:
     """Return all events there are."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(within):
         return [event async for event in watch]
 
 
