@@ -48,6 +48,7 @@ class WatchEvent:
         token: where its wait is after this event; hand it to `Watch.add` or ``wait_for_outcome(since=…)`` to go on from
             here. ``None`` where the session was never seen. Store it once the event is dealt with.
         news: a `Transition`, or how it ended: an `Outcome`, or the `HPPError` that an awaited wait would have raised.
+            A watch keeps no transition that it has handed over, so an outcome's ``transitions`` are the last ones only.
     """
 
     session_id: str

@@ -39,6 +39,7 @@ async def test_a_watch_yields_each_transition_and_then_the_outcome(provider: Scr
     assert [told(event) for event in events] == ["WAITING", "IN_PROGRESS", "COMPLETED", "Completed"]
     assert [event.is_last for event in events] == [False, False, False, True]
     assert isinstance(events[-1].news, Completed)
+    assert events[-1].news.transitions == (events[-2].news,)  # the others are not kept
     assert len(watch) == 0
 
 
