@@ -14,6 +14,7 @@ nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "packag
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
 CHECKOUT: Final = ("-e", ".[cli,fast,simulator]")
+ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
 
 IS_INSTALLED: Final = """
 import pathlib, sysconfig, hpp_async
@@ -57,7 +58,7 @@ def tests(session: nox.Session) -> None:
     session.install(*CHECKOUT, *_group("tests"))
     session.env["COVERAGE_FILE"] = f".coverage.{session.python}"
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
     if not session.posargs:
         session.notify("coverage")
 
@@ -76,7 +77,7 @@ def coverage(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the suite on the oldest interpreter with the oldest dependencies that pyproject.toml admits."""
     session.install(*CHECKOUT, *_floors(), *_group("tests"))
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
 
 
 @nox.session(reuse_venv=False)
@@ -88,7 +89,7 @@ def package(session: nox.Session) -> None:
     [wheel] = dist.glob("*.whl")
     session.install(f"{wheel}[cli,simulator]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
-    session.run("python", "-Im", "pytest", *session.posargs)
+    session.run("python", "-Im", "pytest", *ON_ALL_CORES, *session.posargs)
 
 
 @nox.session
@@ -102,7 +103,7 @@ def docs(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Meet every fault of a network over real sockets, and again behind a real nginx, where there is one."""
     session.install(*CHECKOUT, *_group("faults"))
-    session.run("python", "-m", "pytest", "tests/faults", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/faults", *ON_ALL_CORES, *session.posargs)
 
 
 @nox.session

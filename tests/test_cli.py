@@ -552,7 +552,7 @@ def test_a_terminal_gets_a_live_line(simulated: Provider, monkeypatch: pytest.Mo
     session_id = simulated.create([(2, "COMPLETED")])
 
     with terminal() as sent:
-        assert run("wait", session_id, "--every", "0.1") == 0
+        assert run("wait", session_id, "--every", "1") == 0  # most of it asleep, which is when the line counts
 
     screen = text(sent)
     assert f"session {session_id}" in screen

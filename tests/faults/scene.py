@@ -197,7 +197,7 @@ async def scene(
     caplog.set_level(logging.DEBUG, "hpp_async")
     clock, told = StillClock() if time is None else time, Told()
     options = Options(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
-    options.setdefault("http_client", None)
+    http_client = options.get("http_client")
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):
         tasks = _tasks()
@@ -215,8 +215,8 @@ async def scene(
                 with anyio.CancelScope(shield=True):
                     await client.aclose()
                     at_rest = connections.busy == 0
-                    if options["http_client"] is not None:
-                        await options["http_client"].aclose()
+                    if http_client is not None:
+                        await http_client.aclose()
             assert at_rest
             await server.wait_until_left()
             rate = (options.get("budget") or ReadBudget(12.5)).reads_per_second
