@@ -36,13 +36,10 @@ from hpp_async.testing._faults import (
     Cut,
     Dateless,
     Dropped,
-    Envelope,
     Fault,
     Foreign,
     Garbled,
-    Hint,
     Missing,
-    Operation,
     Refused,
     Scarce,
     Skewed,
@@ -53,8 +50,10 @@ from hpp_async.testing._faults import (
     Trouble,
     Undated,
 )
+from hpp_async.testing._forms import Envelope, Hint, Operation
 from hpp_async.testing._life import Life, Step
 from hpp_async.testing._provider import Provider, SessionOverError
+from hpp_async.testing._scenario import Planned, Scenario
 from hpp_async.testing._transport import ScriptedProvider
 from hpp_async.testing._troubles import Met, Troubles
 
@@ -76,9 +75,11 @@ __all__ = [
     "Met",
     "Missing",
     "Operation",
+    "Planned",
     "Provider",
     "Refused",
     "Scarce",
+    "Scenario",
     "Script",
     "ScriptedProvider",
     "SessionOverError",

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from hpp_async.testing._faults import Envelope, Hint
+from hpp_async.testing._forms import Envelope, Hint
 
 
 @attrs.frozen(kw_only=True)

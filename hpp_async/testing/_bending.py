@@ -29,7 +29,8 @@ def instead(fault: Answered | Throttled | Missing, moment: datetime) -> Answer:
     match fault:
         case Answered(status_code, more, envelope, code):
             answer = error(status_code, headers, code=code, envelope=envelope)
-            return attrs.evolve(answer, headers={**answer.headers, **dict(more)})
+            has_body = status_code not in (204, 304)  # by HTTP, these have none
+            return attrs.evolve(answer, headers={**answer.headers, **dict(more)}, body=answer.body if has_body else b"")
         case Throttled(seconds, hint, envelope):
             answer = error(429, headers, message="Too many requests", envelope=envelope)
             return attrs.evolve(answer, headers={**answer.headers, **hint_headers(hint, seconds, moment)})

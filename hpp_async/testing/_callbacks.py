@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import attrs
 
-from hpp_async.testing._faults import Operation, Slow
+from hpp_async.testing._faults import Slow
+from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import Life
 from hpp_async.testing._troubles import Troubles
 

@@ -10,8 +10,8 @@ from typing import Final
 import attrs
 
 from hpp_async._exceptions import ConfigurationError
-from hpp_async._schedule import seconds
 from hpp_async._session import SessionStatus
+from hpp_async.testing._durations import duration
 from hpp_async.testing._life import FINAL, LIFETIME, Step
 
 _SHORT: Final = timedelta(seconds=30)  # a session made late in its payment session's life has as little left
@@ -45,9 +45,9 @@ class Act:
     is_forgotten: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "after", seconds(self.after, "after"))
+        object.__setattr__(self, "after", duration(self.after, "after"))
         if self.expires_in is not None:
-            object.__setattr__(self, "expires_in", seconds(self.expires_in, "expires_in"))
+            object.__setattr__(self, "expires_in", duration(self.expires_in, "expires_in"))
 
     def __call__(
         self,
@@ -59,10 +59,10 @@ class Act:
         """Return the same act at another time, or with fields."""
         return Act(
             self.word,
-            self.after if after is None else seconds(after, "after"),
+            self.after if after is None else duration(after, "after"),
             self.status,
             fields={**self.fields, **fields},
-            expires_in=self.expires_in if expires_in is None else seconds(expires_in, "expires_in"),
+            expires_in=self.expires_in if expires_in is None else duration(expires_in, "expires_in"),
             is_forgotten=self.is_forgotten,
         )
 
@@ -110,7 +110,7 @@ forgotten: Final = Act("forgotten", 5.0, is_forgotten=True)
 
 def becomes(status: str, after: float | timedelta = 3.0, **fields: object) -> Act:
     """Return an act that puts a session into any *status*, one that the provider has not got yet included."""
-    return Act("becomes", seconds(after, "after"), status, fields=fields)
+    return Act("becomes", duration(after, "after"), status, fields=fields)
 
 
 ACTS: Final = {
@@ -161,7 +161,7 @@ class Script:
                 raise ConfigurationError(f"acts[{number}]={act.word!r}: nothing can follow {acts[number - 1].word!r}")
         told = ", ".join(act.word.replace("_", " ") for act in acts) or "does not come"
         object.__setattr__(self, "acts", acts)
-        object.__setattr__(self, "lasts", timedelta(seconds=seconds(lifetime, "lifetime", at_least=0.001)))
+        object.__setattr__(self, "lasts", timedelta(seconds=duration(lifetime, "lifetime", at_least=0.001)))
         object.__setattr__(self, "story", told if story is None else story)
 
     def steps(self, speed: float = 1.0) -> tuple[Step, ...]:

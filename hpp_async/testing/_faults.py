@@ -2,137 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
-from enum import StrEnum
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from hpp_async._exceptions import ConfigurationError
-from hpp_async._schedule import seconds as in_seconds
-
-_Word = TypeVar("_Word", bound=StrEnum)
-
-
-class Operation(StrEnum):
-    """What merchants ask for; and ``CALLBACK``, what the provider tells them of its own accord."""
-
-    CREATE = "create"
-    READ = "read"
-    DISTRIBUTE = "distribute"
-    DISABLE = "disable"
-    CALLBACK = "callback"
-
-
-class Envelope(StrEnum):
-    """The forms in which errors come."""
-
-    LEGACY = "legacy"
-    """``{error_code, error_messages, correlation_id}``"""
-    NETWORK = "network"
-    """The Klarna Network's ``{error_id, error_type, error_code, error_message, doc_url}``"""
-    HTML = "html"
-    """A gateway's page."""
-    TEXT = "text"
-    """A proxy's line."""
-    EMPTY = "empty"
-    """No body."""
-
-
-class Hint(StrEnum):
-    """The forms in which a 429 says how long to stay away."""
-
-    RESET = "reset"
-    """``X-Ratelimit-Reset`` in seconds, with ``-Limit`` and ``-Remaining``: the documented one."""
-    RETRY_AFTER = "retry-after"
-    """``Retry-After`` in seconds."""
-    RETRY_AFTER_DATE = "retry-after-date"
-    """``Retry-After`` as a date."""
-    BOTH = "both"
-    """``X-Ratelimit-Reset``, and a ``Retry-After`` of twice that."""
-    ODD = "odd"
-    """A limit without its window, ``-Remaining: -1``, and a ``Retry-After`` that has passed."""
-    NONE = "none"
-    """Nothing."""
-
-
-# -- what is said, checked ---------------------------------------------------------------------------------------------
-
-
-def _seconds(value: float | timedelta) -> float:
-    return in_seconds(value, "seconds")
-
-
-def _lag(value: float | timedelta) -> float:
-    return in_seconds(value, "lag")
-
-
-def _by(value: float | timedelta) -> float:
-    return in_seconds(value, "by", at_least=float("-inf"))
-
-
-def _reset(value: float | timedelta) -> float:
-    return in_seconds(value, "reset")
-
-
-def _start(value: float | timedelta) -> float:
-    return in_seconds(value, "start")
-
-
-def _until(value: float | timedelta) -> float:
-    return in_seconds(value, "until")
-
-
-def _bytes(value: bytes | str) -> bytes:
-    if not isinstance(value, bytes | str):
-        raise ConfigurationError(f"body={value!r}: give bytes or text")
-    return value.encode() if isinstance(value, str) else value
-
-
-def _envelope(value: Envelope | str) -> Envelope:
-    return _word(Envelope, value, "envelope")
-
-
-def _hint(value: Hint | str) -> Hint:
-    return _word(Hint, value, "hint")
-
-
-def _operations(value: Operation | str | Iterable[Operation | str]) -> frozenset[Operation]:
-    words: Iterable[str] = (value,) if isinstance(value, str) else value
-    return frozenset(_word(Operation, word, "on") for word in words)
-
-
-def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(dict(value).items())
-
-
-def _word(kind: type[_Word], value: str, name: str) -> _Word:
-    try:
-        return kind(value)
-    except ValueError:
-        raise ConfigurationError(f"{name}={value!r}: give one of {', '.join(kind)}") from None
-
-
-def _is_whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{attribute.name}={value!r}: give a whole number, 0 or more")
-
-
-def _is_status_code(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 200 <= value <= 599:
-        raise ConfigurationError(f"{attribute.name}={value!r}: give an HTTP status code from 200 to 599")
-
-
-def _is_text(_: object, attribute: attrs.Attribute[str], value: object) -> None:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{attribute.name}={value!r}: give text")
-
-
-def _is_share(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{attribute.name}={value!r}: give a share from 0 to 1")
-
+from hpp_async.testing._checks import (
+    by_of,
+    bytes_of,
+    envelope_of,
+    hint_of,
+    is_flag,
+    is_share,
+    is_status_code,
+    is_text,
+    is_whole,
+    lag_of,
+    operations_of,
+    pairs_of,
+    reset_of,
+    seconds_of,
+    start_of,
+    until_of,
+)
+from hpp_async.testing._forms import Envelope, Hint, Operation
 
 # -- the connection ----------------------------------------------------------------------------------------------------
 
@@ -141,7 +35,7 @@ def _is_share(_: object, attribute: attrs.Attribute[float], value: object) -> No
 class Slow:
     """The answer takes that many seconds (or `timedelta`) more; several add up."""
 
-    seconds: float = attrs.field(converter=_seconds)
+    seconds: float = attrs.field(converter=seconds_of)
 
 
 @attrs.frozen
@@ -152,7 +46,7 @@ class Stalled:
     The simulator cannot make the other side give up: there the connection is closed after so long.
     """
 
-    seconds: float = attrs.field(default=10.0, converter=_seconds)
+    seconds: float = attrs.field(default=10.0, converter=seconds_of)
 
 
 @attrs.frozen
@@ -174,8 +68,8 @@ class Dropped:
         is_reset: with a TCP reset, as a crash or a firewall does it, and not in an orderly way.
     """
 
-    is_done: bool = False
-    is_reset: bool = False
+    is_done: bool = attrs.field(default=False, validator=is_flag)
+    is_reset: bool = attrs.field(default=False, validator=is_flag)
 
 
 @attrs.frozen
@@ -190,26 +84,26 @@ class Cut:
 class Answered:
     """The gateway answers with this status code, these headers on top of its own, and an error in this form."""
 
-    status_code: int = attrs.field(validator=_is_status_code)
-    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs)
-    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=_envelope)
-    error_code: str | None = attrs.field(default=None, validator=attrs.validators.optional(_is_text))
+    status_code: int = attrs.field(validator=is_status_code)
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=pairs_of)
+    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=envelope_of)
+    error_code: str | None = attrs.field(default=None, validator=attrs.validators.optional(is_text))
 
 
 @attrs.frozen
 class Throttled:
     """429: the merchant is asked to stay away for that many seconds, in the form that *hint* names."""
 
-    seconds: float = attrs.field(default=1.0, converter=_seconds)
-    hint: Hint = attrs.field(default=Hint.RESET, converter=_hint)
-    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=_envelope)
+    seconds: float = attrs.field(default=1.0, converter=seconds_of)
+    hint: Hint = attrs.field(default=Hint.RESET, converter=hint_of)
+    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=envelope_of)
 
 
 @attrs.frozen
 class Missing:
     """A 404 that is not true, with this error code."""
 
-    error_code: str = attrs.field(default="NOT_FOUND", validator=_is_text)
+    error_code: str = attrs.field(default="NOT_FOUND", validator=is_text)
 
 
 # -- the answer, bent --------------------------------------------------------------------------------------------------
@@ -219,7 +113,7 @@ class Missing:
 class Garbled:
     """A good answer with another body."""
 
-    body: bytes = attrs.field(default=b"<html>try again later</html>", converter=_bytes)
+    body: bytes = attrs.field(default=b"<html>try again later</html>", converter=bytes_of)
 
 
 @attrs.frozen
@@ -231,7 +125,7 @@ class Foreign:
 class Stale:
     """The replica that answers a read is that many seconds (or `timedelta`) behind; it knows every session."""
 
-    lag: float = attrs.field(converter=_lag)
+    lag: float = attrs.field(converter=lag_of)
 
 
 @attrs.frozen
@@ -248,16 +142,16 @@ class Dateless:
 class Skewed:
     """The clock of the replica that answers is that many seconds (or `timedelta`) ahead; negative: behind."""
 
-    by: float = attrs.field(converter=_by)
+    by: float = attrs.field(converter=by_of)
 
 
 @attrs.frozen
 class Scarce:
     """An answer that says how little of the merchant's quota is left."""
 
-    limit: int = attrs.field(default=50, validator=_is_whole)
-    remaining: int = attrs.field(default=0, validator=_is_whole)
-    reset: float = attrs.field(default=1.0, converter=_reset)
+    limit: int = attrs.field(default=50, validator=is_whole)
+    remaining: int = attrs.field(default=0, validator=is_whole)
+    reset: float = attrs.field(default=1.0, converter=reset_of)
 
 
 Fault = (
@@ -322,13 +216,13 @@ class Trouble:
     """
 
     fault: Fault
-    share: float = attrs.field(default=1.0, kw_only=True, validator=_is_share)
-    first: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_is_whole))
-    in_a_row: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_is_whole))
-    start: float = attrs.field(default=0.0, kw_only=True, converter=_start)
-    until: float = attrs.field(default=float("inf"), kw_only=True, converter=_until)
-    on: frozenset[Operation] = attrs.field(default=frozenset[Operation](), kw_only=True, converter=_operations)
-    session: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_is_text))
+    share: float = attrs.field(default=1.0, kw_only=True, validator=is_share)
+    first: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(is_whole))
+    in_a_row: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(is_whole))
+    start: float = attrs.field(default=0.0, kw_only=True, converter=start_of)
+    until: float = attrs.field(default=float("inf"), kw_only=True, converter=until_of)
+    on: frozenset[Operation] = attrs.field(default=frozenset[Operation](), kw_only=True, converter=operations_of)
+    session: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(is_text))
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.fault, Fault):

@@ -6,7 +6,7 @@ import re
 import uuid
 from typing import Final
 
-from hpp_async.testing._faults import Operation
+from hpp_async.testing._forms import Operation
 
 SESSIONS: Final = "/hpp/v1/sessions"
 _OPERATIONS: Final = (

@@ -21,7 +21,8 @@ from hpp_async.testing._answers import Answer, error, headers_at, respond
 from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._consumers import Act, Consumer, Script, Visitor, script_of
-from hpp_async.testing._faults import Fault, Operation, Trouble
+from hpp_async.testing._faults import Fault, Trouble
+from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import FINAL, LIFETIME, AnyStep, Life, Step, date, steps_of
 from hpp_async.testing._paths import SESSIONS, operation_of, page_key
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
@@ -78,7 +79,8 @@ class Provider:
         Create a session that lives through *life* and return its id; it begins as WAITING unless that says otherwise.
 
         A step that reaches COMPLETED carries what *place_order_mode* makes the provider send. *lifetime* is in seconds
-        (or a `timedelta`); ``None`` takes the script's, or the provider's 47 hours.
+        (or a `timedelta`); ``None`` takes the script's, or the provider's 47 hours. Scripts pass at the provider's
+        ``speed``; steps and *lifetime* are taken as they are.
         """
         steps, lasts = self._told(life)
         created = Life(
@@ -146,6 +148,11 @@ class Provider:
         """Let the session expire at another time; at Kustom an interaction does that."""
         self._lives[session_id].move_expiry(expires_at, self.now())
 
+    @property
+    def owes_callbacks(self) -> bool:
+        """Whether any merchant wants to be called."""
+        return any("status_update" in life.merchant_urls for life in list(self._lives.values()))
+
     def forget(self, session_id: str) -> None:
         """Answer 404 for the session from now on."""
         del self._lives[session_id]
@@ -157,7 +164,7 @@ class Provider:
         What came of one is told to `Callbacks.failed`. Those that meet a trouble on `Operation.CALLBACK` never come:
         whatever the fault is, but for `Slow`.
         """
-        return self.callbacks.due(self._lives.values(), self.now(), self.troubles)
+        return self.callbacks.due(list(self._lives.values()), self.now(), self.troubles)
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -262,7 +269,7 @@ class Provider:
             if not parts or not isinstance(parts[0], Act):
                 return cast("list[AnyStep]", parts), LIFETIME
             story = Script(*cast("list[Act]", parts))
-        return script_of(story).steps(), script_of(story).lifetime()
+        return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)
 
 
 def _disabled(life: Life, headers: Mapping[str, str], moment: datetime) -> Answer:

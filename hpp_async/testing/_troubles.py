@@ -15,7 +15,6 @@ from hpp_async.testing._faults import (
     Dropped,
     Fault,
     Missing,
-    Operation,
     Refused,
     Slow,
     Stale,
@@ -23,6 +22,7 @@ from hpp_async.testing._faults import (
     Throttled,
     Trouble,
 )
+from hpp_async.testing._forms import Operation
 
 
 @attrs.frozen
