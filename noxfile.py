@@ -9,7 +9,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # A missing interpreter is skipped, or an error where CI is set.
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs"]
+nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "schemathesis"]
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
@@ -103,6 +103,13 @@ def faults(session: nox.Session) -> None:
     """Meet every fault of the fault server over real sockets; not yet among the default sessions."""
     session.install(*CHECKOUT, *_group("faults"))
     session.run("python", "-m", "pytest", "tests/faults", *session.posargs)
+
+
+@nox.session
+def schemathesis(session: nox.Session) -> None:
+    """Hold the simulator against its own OpenAPI description: the same requests each time, about a minute of them."""
+    session.install(*CHECKOUT, *_group("schemathesis"))
+    session.run("python", "tests/contract/run.py", *session.posargs)
 
 
 @nox.session
