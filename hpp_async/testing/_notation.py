@@ -42,12 +42,15 @@ def read_act(value: object, path: str) -> Act:
         table = Table(value, path)
         word = next((word for word in _WORDS if word in table), "")
     if word == "becomes":
-        act = becomes(table.text(word) or "", table.number("after") or 0.0)
-        if not act.status:
+        status, after = table.text(word), table.number("after")
+        with at(path):
+            act = becomes(status or "", after or 0.0)
+        if not status:
             raise ConfigurationError(f"{path}.becomes is missing: give the status")
     elif word in ACTS:
         after = table.number(word)
-        act = ACTS[word] if after is None else attrs.evolve(ACTS[word], after=after)
+        with at(path):
+            act = ACTS[word] if after is None else ACTS[word](after)
     else:
         raise ConfigurationError(f"{path}={value!r}: give an act, one of {', '.join(_WORDS)}")
     fields, expires_in = table.table("fields"), table.number("expires_in")

@@ -94,6 +94,8 @@ class Scenario:
         """
         try:
             return cls.parse(Path(path).read_text("utf-8"))
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{path}: no TOML: it is not in UTF-8") from None
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}") from error
         except ConfigurationError as refusal:
@@ -116,7 +118,12 @@ class Scenario:
             name, script = _consumer(Table(item, path), consumers)
             consumers[name] = script
         troubles = tuple(read_trouble(item, path) for path, item in table.items("fault"))
-        sessions = tuple(_session(Table(item, path), consumers) for path, item in table.items("session"))
+        sessions: list[Planned] = []
+        for path, item in table.items("session"):
+            planned = _session(Table(item, path), consumers)
+            if planned.session_id is not None and planned.session_id in [one.session_id for one in sessions]:
+                raise ConfigurationError(f"{path}.id={planned.session_id!r}: there is one already")
+            sessions.append(planned)
         seed, quota = table.take("seed", int, "a whole number"), table.take("quota", int, "a whole number")
         are_empty = table.take("repeats_are_empty", bool, "true or false")
         visitor = read_visitor(table, consumers)
@@ -131,7 +138,7 @@ class Scenario:
             repeats_are_empty=bool(are_empty),
             consumers=consumers,
             troubles=troubles,
-            sessions=sessions,
+            sessions=tuple(sessions),
         )
 
     def provider(
