@@ -9,7 +9,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # A missing interpreter is skipped, or an error where CI is set.
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "faults"]
+nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "faults", "schemathesis"]
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
@@ -111,6 +111,13 @@ def simulate(session: nox.Session) -> None:
     """Live thousands of lives in virtual time: `nox -s simulate -- --start 0 --count 5000`, or one: `-- --seed 7`."""
     session.install(*CHECKOUT, *_group("tests"))
     session.run("python", "-m", "simulation", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def schemathesis(session: nox.Session) -> None:
+    """Hold the simulator against its own OpenAPI description: the same requests each time, about a minute of them."""
+    session.install(*CHECKOUT, *_group("schemathesis"))
+    session.run("python", "tests/contract/run.py", *session.posargs)
 
 
 @nox.session

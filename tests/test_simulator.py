@@ -18,7 +18,7 @@ import yaml
 from hpp_async import Completed, ConfigurationError, HPPClient
 from hpp_async.simulator import serve
 from hpp_async.testing import Answer, Consumer, Provider
-from hpp_async.testing._creation import CATEGORIES, CHOICES, MERCHANT_URLS
+from hpp_async.testing._requests import CATEGORIES, CHOICES, MERCHANT_URLS
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)

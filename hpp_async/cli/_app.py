@@ -9,9 +9,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import anyio
+import attrs
 import typer
 import typer.main
 from rich.console import Console
@@ -31,7 +33,8 @@ from hpp_async.cli._process import exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import JSONView, PlainView, View, print_reading
 from hpp_async.cli._words import say
-from hpp_async.testing import Consumer
+from hpp_async.testing import Consumer, Scenario
+from hpp_async.testing._consumers import script_of
 
 app = typer.Typer(
     help=ABOUT,
@@ -151,21 +154,35 @@ def simulate(
     *,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8888,
-    consumer: ConsumerOption = Consumer.PAY,
-    speed: SpeedOption = 1.0,
+    consumer: Annotated[
+        Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as people are.", show_default="1"
+        ),
+    ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Consumers, sessions and faults, in TOML.")
+    ] = None,
     verbose: VerboseOption = 0,
 ) -> None:
     """Run a simulated provider."""
     with exiting(verbose):
         with needing_simulator():
-            from hpp_async.cli._demo import AUTH, simulated  # noqa: PLC0415 - an extra
-            from hpp_async.simulator import serve  # noqa: PLC0415 - an extra
-        with suppress(KeyboardInterrupt), serve(simulated(consumer, speed), host=host, port=port) as url:
+            from hpp_async.cli._demo import AUTH  # noqa: PLC0415 - an extra
+            from hpp_async.simulator import Calendar, serve  # noqa: PLC0415 - an extra
+        plan = Scenario() if scenario is None else Scenario.load(scenario)
+        if consumer is not None:
+            plan = attrs.evolve(plan, visitor=consumer)
+        provider = plan.provider(now=Calendar(), auth=AUTH, speed=speed)
+        with suppress(KeyboardInterrupt), serve(provider, host=host, port=port) as url:
             username, password = AUTH
-            example = EXAMPLE.format(
-                url=url, consumer=consumer, story=consumer.story, username=username, password=password
-            )
-            print(example, flush=True)
+            story = script_of(provider.consumer).story
+            print(EXAMPLE.format(url=url, story=story, username=username, password=password), flush=True)
+            for session_id in provider.sessions:
+                print(f"Session: {url}/hpp/v1/sessions/{session_id}", flush=True)
             anyio.run(anyio.sleep_forever)
         say("the simulated provider is gone, and its sessions with it")
 

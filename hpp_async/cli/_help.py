@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Final
+
+import attrs
 
 from hpp_async.cli._exits import EXITS
 from hpp_async.testing import Consumer
+from hpp_async.testing._consumers import ACTS
+from hpp_async.testing._faults import FAULTS, Trouble
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in EXITS)
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
+_ACTS: Final = textwrap.indent(textwrap.fill(", ".join([*ACTS, '{ becomes = "STATUS", after = 5 }']), 70), "  ")
+_WHEN: Final = ", ".join(field.name for field in attrs.fields(Trouble) if field.name != "fault")
+_FAULTS: Final = "\n".join(
+    f"  {kind:<10} {', '.join(field.name for field in attrs.fields(fault))}".rstrip() for kind, fault in FAULTS.items()
+)
 
 ABOUT: Final = """\
 Read Klarna Hosted Payment Page sessions, and wait for their outcome.
@@ -52,13 +62,43 @@ Nothing leaves the machine, and no credentials are needed. Exit codes and JSON a
 SIMULATE: Final = f"""\
 Run a simulated provider on this machine, until Ctrl-C.
 
-Sessions that are created over HTTP are visited by the consumer. -v logs every request.
+Sessions that are created over HTTP are visited by the consumer. -v logs every request, and every status callback: \
+they are posted to merchant_urls.status_update where that is on this machine, and nowhere else.
 
-{_CONSUMERS}"""
+It describes itself at /openapi.json, and is controlled at /simulator: sessions, faults, time.
+
+{_CONSUMERS}
+
+With --scenario they come from a file, and so do sessions and faults:
+
+  visitor = "hesitant"         # who visits sessions that are created
+  seed = 7                     # of the faults
+
+  [\\[consumer]]
+  name = "hesitant"
+  acts = [{{ opens = 5 }}, {{ declines = 20 }}, "retries", {{ pays = 30 }}]
+
+  [\\[fault]]
+  kind = "throttled"
+  seconds = 5
+  share = 0.2
+  until = 60
+
+  [\\[session]]
+  id = "one-that-expires"
+  acts = ["opens", "vanishes"]
+  lifetime = 120
+
+Acts, each with the seconds since the one before
+{_ACTS}
+
+Faults, each with keys of its own
+{_FAULTS}
+  and all with {_WHEN}"""
 
 EXAMPLE: Final = """\
 Simulated provider: {url} (Ctrl-C ends it)
-Scripted consumer:  {consumer}: {story}
+Scripted consumer:  {story}
 
 Try it in another terminal:
 
@@ -68,4 +108,5 @@ Try it in another terminal:
     -d '{{"payment_session_url": "{url}/payments/v1/sessions/1"}}' |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["session_url"])')
   hpp-async wait "$session"
+  curl -s {url}/simulator/sessions
 """

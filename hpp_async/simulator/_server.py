@@ -9,10 +9,13 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import anyio
 import uvicorn
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async.simulator._app import application
+from hpp_async.simulator._calls import call
+from hpp_async.simulator._connections import Connection
 from hpp_async.testing import Provider
 
 
@@ -22,7 +25,8 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
     Serve *provider* at *host*, a loopback address; yield the base URL, which the provider is told too.
 
     *port* 0 takes any free one. Connections are accepted from the first moment. Answers are made in a thread of their
-    own, so this can be used around code on any event loop, or on none; on leaving, that thread has ended.
+    own, so this can be used around code on any event loop, or on none; on leaving, that thread has ended. Status
+    callbacks are posted to ``merchant_urls.status_update`` where that is on a loopback host, and not otherwise.
 
     Raises:
         ConfigurationError: *host* is not of this machine alone, or *port* cannot be had.
@@ -33,7 +37,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         # The answers have the provider's own Date, and nothing else of ours.
         config = uvicorn.Config(
             application(provider),
-            http="h11",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -44,7 +48,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         server = uvicorn.Server(config)
         # Not asyncio's signal handling, which uvicorn would take over in the main thread.
         thread = threading.Thread(
-            target=lambda: asyncio.run(server.serve(sockets=[listener])), name="hpp_async simulator", daemon=True
+            target=lambda: asyncio.run(_serve(server, listener, provider)), name="hpp_async simulator", daemon=True
         )
         thread.start()
         try:
@@ -52,6 +56,13 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         finally:
             server.should_exit = True
             thread.join()
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, provider: Provider) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, provider)
+        await server.serve(sockets=[listener])
+        tasks.cancel_scope.cancel()
 
 
 def _listener(host: str, port: int) -> socket.socket:

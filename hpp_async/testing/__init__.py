@@ -1,12 +1,112 @@
 """
 What users need to test code that waits for sessions, and what this library's own suite uses.
 
-A virtual clock and a provider in memory: 48 hours pass in about a second, on asyncio and trio, without patching.
+A virtual clock and a provider in memory: 48 hours pass in about a second, on asyncio and trio, without patching. What
+consumers do and what goes wrong is data, in one vocabulary for tests, scenario files and the simulator:
+
+- `Script` and its acts: ``Script(opens(after=5), declines(after=20), retries, pays(after=30))``;
+- `Trouble` and its faults: ``Trouble(Throttled(5), share=0.2, until=60)``.
 """
 
+from hpp_async.testing._answers import Answer
+from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._clock import VirtualClock
-from hpp_async.testing._consumers import Consumer, Step
-from hpp_async.testing._provider import Answer, Provider
+from hpp_async.testing._consumers import (
+    Act,
+    Consumer,
+    Script,
+    becomes,
+    cancels,
+    declines,
+    disabled,
+    errors,
+    extends,
+    forgotten,
+    goes_back,
+    identifies,
+    opens,
+    pays,
+    retries,
+    returns,
+    vanishes,
+    waits,
+)
+from hpp_async.testing._faults import (
+    Answered,
+    Cut,
+    Dateless,
+    Dropped,
+    Fault,
+    Foreign,
+    Garbled,
+    Missing,
+    Refused,
+    Scarce,
+    Skewed,
+    Slow,
+    Stale,
+    Stalled,
+    Throttled,
+    Trouble,
+    Undated,
+)
+from hpp_async.testing._forms import Envelope, Hint, Operation
+from hpp_async.testing._life import Life, SessionOverError, Step
+from hpp_async.testing._provider import Provider
+from hpp_async.testing._scenario import Planned, Scenario
 from hpp_async.testing._transport import ScriptedProvider
+from hpp_async.testing._troubles import Met, Troubles
 
-__all__ = ["Answer", "Consumer", "Provider", "ScriptedProvider", "Step", "VirtualClock"]
+__all__ = [
+    "Act",
+    "Answer",
+    "Answered",
+    "Callbacks",
+    "Consumer",
+    "Cut",
+    "Dateless",
+    "Dropped",
+    "Envelope",
+    "Fault",
+    "Foreign",
+    "Garbled",
+    "Hint",
+    "Life",
+    "Met",
+    "Missing",
+    "Operation",
+    "Planned",
+    "Provider",
+    "Refused",
+    "Scarce",
+    "Scenario",
+    "Script",
+    "ScriptedProvider",
+    "SessionOverError",
+    "Skewed",
+    "Slow",
+    "Stale",
+    "Stalled",
+    "StatusCallback",
+    "Step",
+    "Throttled",
+    "Trouble",
+    "Troubles",
+    "Undated",
+    "VirtualClock",
+    "becomes",
+    "cancels",
+    "declines",
+    "disabled",
+    "errors",
+    "extends",
+    "forgotten",
+    "goes_back",
+    "identifies",
+    "opens",
+    "pays",
+    "retries",
+    "returns",
+    "vanishes",
+    "waits",
+]

@@ -7,47 +7,31 @@ answers follows the provider's OpenAPI file and the pages named in the library's
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from math import ceil
-from typing import Final, cast
+from datetime import datetime, timedelta
+from typing import cast
 
 import attrs
 
-from hpp_async._session import SessionStatus
-from hpp_async.testing._consumers import LIFETIME, Consumer, Step
-from hpp_async.testing._creation import BadValueError, Creation
+from hpp_async._schedule import seconds
+from hpp_async.testing._answers import Answer, error, headers_at, respond
+from hpp_async.testing._bending import bent, instead
+from hpp_async.testing._callbacks import Callbacks, StatusCallback
+from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
+from hpp_async.testing._faults import Fault, Trouble
+from hpp_async.testing._forms import Operation
+from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
+from hpp_async.testing._paths import operation_of
+from hpp_async.testing._quota import Quota, merchant_of, quota_headers
+from hpp_async.testing._requests import Creation
+from hpp_async.testing._resource import created, disabled_by_merchant, distributed
+from hpp_async.testing._shapes import BadValueError
+from hpp_async.testing._troubles import UNTROUBLED, Met, Troubles
 
-_SESSIONS: Final = "/hpp/v1/sessions"
-_SESSION_PATH: Final = re.compile(rf"{_SESSIONS}/([^/]+)")
-
-
-@attrs.frozen(kw_only=True)
-class Answer:
-    """What goes back over HTTP."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-@attrs.define(kw_only=True)
-class _Life:
-    session_id: str
-    created_at: datetime
-    expires_at: datetime
-    steps: list[Step]
-    place_order_mode: str
-
-    def at(self, moment: datetime) -> tuple[Step, datetime]:
-        age = (moment - self.created_at).total_seconds()
-        step = next(step for step in reversed(self.steps) if step.after <= age or step is self.steps[0])
-        return step, self.created_at + timedelta(seconds=step.after)
+LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
+"""What becomes of a session: a script, a consumer, acts, or steps."""
 
 
 @attrs.define(kw_only=True)
@@ -57,11 +41,14 @@ class Provider:
 
     Args:
         now: returns the date and time, aware.
-        auth: the only credentials it takes; ``None`` takes any.
-        quota: requests per second for everything together; above it 429, until the second is over. ``None``: no limit.
+        auth: the only credentials it takes; ``None`` takes any, and a session is then its own merchant's only.
+        quota: requests per second of each merchant; above it 429, until the second is over. ``None``: no limit.
         readable_for: how long after its expiry a session can still be read; then 404.
         base_url: where it is, for the URLs it hands out.
         consumer: who comes to the sessions that are created over HTTP, and ``speed`` times as fast as people are.
+        consumers: those who can be asked for by name, over HTTP.
+        troubles: what goes wrong.
+        callbacks: what merchants are told.
     """
 
     now: Callable[[], datetime]
@@ -69,181 +56,204 @@ class Provider:
     quota: int | None = 50
     readable_for: timedelta = timedelta(days=1)
     base_url: str = "https://api.playground.klarna.com"
-    consumer: Consumer = Consumer.PAY
+    consumer: Visitor = Consumer.PAY
     speed: float = 1.0
-    _lives: dict[str, _Life] = attrs.field(init=False, factory=dict[str, _Life])
-    _second: tuple[int, int] = attrs.field(init=False, default=(0, 0))
+    consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
+    troubles: Troubles = attrs.field(factory=Troubles)
+    callbacks: Callbacks = attrs.field(factory=Callbacks)
+    _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
+    _counted: Quota = attrs.field(init=False, factory=Quota)
 
     def create(
         self,
-        steps: Iterable[Step | tuple[float, str] | tuple[float, str, Mapping[str, object]]] = (),
+        life: LifeStory = (),
         *,
         session_id: str | None = None,
-        lifetime: timedelta = LIFETIME,
+        lifetime: float | timedelta | None = None,
         place_order_mode: str = "NONE",
+        merchant_urls: Mapping[str, str] | None = None,
     ) -> str:
         """
-        Create a session that lives through *steps* and return its id; it begins as WAITING unless they say otherwise.
+        Create a session that lives through *life* and return its id; it begins as WAITING unless that says otherwise.
 
-        A step that reaches COMPLETED carries what *place_order_mode* makes the provider send.
+        A step that reaches COMPLETED carries what *place_order_mode* makes the provider send. *lifetime* is in seconds
+        (or a `timedelta`); ``None`` takes the script's, or the provider's 47 hours. Scripts pass at the provider's
+        ``speed``; steps and *lifetime* are taken as they are.
         """
-        # The cast is for pyright, which unpacks the two tuples as one with everything everywhere.
-        life = [step if isinstance(step, Step) else Step(*cast("tuple[float, str]", step)) for step in steps]
-        if not life or life[0].after > 0:
-            life.insert(0, Step(0.0, SessionStatus.WAITING))
-        session_id = str(uuid.uuid4()) if session_id is None else session_id
-        created_at = self.now()
-        self._lives[session_id] = _Life(
-            session_id=session_id,
-            created_at=created_at,
-            expires_at=created_at + lifetime,
-            steps=sorted(life, key=lambda step: step.after),
+        steps, lasts = self._told(life)
+        new = Life(
+            session_id=str(uuid.uuid4()) if session_id is None else session_id,
+            created_at=self.now(),
+            lifetime=lasts if lifetime is None else timedelta(seconds=seconds(lifetime, "lifetime")),
+            steps=steps_of(steps),
             place_order_mode=place_order_mode,
+            merchant_urls=merchant_urls or {},
         )
-        return session_id
+        self._lives[new.session_id] = new
+        return new.session_id
 
     def change(self, session_id: str, status: str, **fields: object) -> None:
         """Put the session into *status* now, whatever its later steps were going to be."""
-        life = self._lives[session_id]
-        after = (self.now() - life.created_at).total_seconds()
-        life.steps = [step for step in life.steps if step.after <= after]
-        life.steps.append(Step(after, status, fields))
+        self._lives[session_id].change([Step(0.0, status, fields)], self.now())
+
+    def act(self, session_id: str, act: Act) -> None:
+        """
+        Let *act* happen to the session now, whoever was going to come to it.
+
+        Raises:
+            KeyError: there is no such session.
+            SessionOverError: nothing can happen to it any more.
+        """
+        self.visit(session_id, Script(act(after=0)))
+
+    def visit(self, session_id: str, visitor: Visitor) -> None:
+        """
+        Let *visitor* come to the session now, in place of whoever was going to.
+
+        Raises:
+            KeyError: there is no such session.
+            SessionOverError: nothing can happen to it any more.
+        """
+        life, moment = self._lives[session_id], self.now()
+        life.must_go_on(moment)
+        script = script_of(visitor)
+        life.change(script.steps(self.speed), moment)
+        if script.lasts != LIFETIME:
+            life.move_expiry(moment + script.lifetime(self.speed), moment)
 
     @property
     def sessions(self) -> list[str]:
         """The ids of all sessions there are, oldest first."""
         return list(self._lives)
 
+    def life(self, session_id: str) -> Life:
+        """
+        Return everything about the session.
+
+        Raises:
+            KeyError: there is no such session.
+        """
+        return self._lives[session_id]
+
     def status(self, session_id: str) -> str:
         """Return the status the session is in now."""
-        return self._lives[session_id].at(self.now())[0].status
+        return self._lives[session_id].status(self.now())
 
     def move_expiry(self, session_id: str, expires_at: datetime) -> None:
         """Let the session expire at another time; at Kustom an interaction does that."""
-        self._lives[session_id].expires_at = expires_at
+        self._lives[session_id].move_expiry(expires_at, self.now())
+
+    @property
+    def owes_callbacks(self) -> bool:
+        """Whether any merchant wants to be called."""
+        return any("status_update" in life.merchant_urls for life in list(self._lives.values()))
 
     def forget(self, session_id: str) -> None:
         """Answer 404 for the session from now on."""
         del self._lives[session_id]
 
+    def due_callbacks(self) -> list[StatusCallback]:
+        """
+        Return the callbacks whose time has come since the last asking, as data; nothing is sent.
+
+        What came of one is told to `Callbacks.failed`. Those that meet a trouble on `Operation.CALLBACK` never come:
+        whatever the fault is, but for `Slow`.
+        """
+        return self.callbacks.due(list(self._lives.values()), self.now(), self.troubles)
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def add_trouble(self, trouble: Trouble | Fault) -> str:
+        """Let *trouble* begin now; return its key in `troubles`."""
+        trouble = trouble if isinstance(trouble, Trouble) else Trouble(trouble)
+        return self.troubles.add(trouble, self.now())
+
+    def meet(self, method: str, path: str) -> Met:
+        """Return what this request meets; asking counts, and draws: the driver asks once, before the answer."""
+        operation, session_id, _ = operation_of(method, path)
+        if operation is None or not self.troubles:
+            return UNTROUBLED
+        return self.troubles.meet(operation, session_id, self.now())
+
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """Return what the provider answers to this request now; *headers* has lower-case names."""
-        moment = self.now()
-        counted = self._count(moment)
-        if not counted:
-            return self._error(429, "TOO_MANY_REQUESTS", "Too many requests", moment)
-        if not self._is_authorized(headers.get("authorization", "")):
-            return self._error(401, "UNAUTHORIZED", None, moment)
-        if method == "POST" and path == _SESSIONS:
-            return self._created(body, moment)
-        found = _SESSION_PATH.fullmatch(path)
-        life = None if found is None else self._lives.get(found[1])
-        if life is None or moment > life.expires_at + self.readable_for:
-            return self._error(404, "NOT_FOUND", "Invalid session id", moment)
-        if method == "GET":
-            return self._respond(200, moment, self._body(life, moment))
-        if method == "DELETE":
-            return self._disable(life, moment)
-        return self._error(405, "METHOD_NOT_ALLOWED", "Method not allowed", moment)
+    def answer(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, met: Met = UNTROUBLED
+    ) -> Answer:
+        """
+        Return what the provider answers to this request now; *headers* has lower-case names.
 
-    def _created(self, body: bytes, moment: datetime) -> Answer:
+        Of what the request *met* everything is in the answer that can be: what befalls time and connection is the
+        driver's to do.
+        """
+        moment = self.now()
+        if met.error is not None:
+            return instead(met.error, moment)
+        answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
+        for fault in met.faults:
+            answer = bent(answer, fault, moment)
+        return answer
+
+    def error(self, status_code: int) -> Answer:
+        """Return an error of the provider with *status_code*, as its gateway would send it."""
+        return error(status_code, headers_at(self.now()))
+
+    def _answer(self, method: str, path: str, authorization: str, body: bytes, moment: datetime, lag: float) -> Answer:
+        merchant = merchant_of(authorization)
+        count = self._counted.count(merchant, moment)
+        headers = {**headers_at(moment), **quota_headers(self.quota, count, moment)}
+        if self.quota is not None and count > self.quota:
+            return error(429, headers, message="Too many requests")
+        if not self._is_authorized(authorization):
+            return error(401, headers)
+        operation, session_id, methods = operation_of(method, path)
+        if operation is None and methods:
+            return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
+        if operation == Operation.CREATE:
+            return self._created(merchant, body, headers, moment)
+        life = self._lives.get(session_id or "")
+        if life is None or life.merchant not in (None, merchant) or self._is_gone(life, moment):
+            return error(404, headers, message="Invalid session id")
+        if operation != Operation.READ and moment >= life.expiry(moment):
+            return error(404, headers, message="HPP session has expired")
+        match operation:
+            case Operation.DISABLE:
+                return disabled_by_merchant(life, headers, moment)
+            case Operation.DISTRIBUTE:
+                return distributed(life, body, headers, moment)
+            case _:
+                return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
+
+    def _created(self, merchant: str, body: bytes, headers: Mapping[str, str], moment: datetime) -> Answer:
         try:
             creation = Creation.parse(body)
-        except BadValueError as error:
-            return self._error(400, "BAD_VALUE", f"Bad value: {error}", moment)
-        session_id = self.create(
-            self.consumer.steps(self.speed),
-            lifetime=self.consumer.lifetime(self.speed),
+        except BadValueError as refusal:
+            return error(400, headers, message=f"Bad value: {refusal}")
+        script = script_of(self.consumer)
+        life = Life(
+            session_id=str(uuid.uuid4()),
+            created_at=moment,
+            lifetime=script.lifetime(self.speed),
+            steps=steps_of(script.steps(self.speed)),
             place_order_mode=creation.place_order_mode,
+            merchant=merchant if self.auth is None else None,
+            merchant_urls=creation.merchant_urls,
         )
-        return self._respond(
-            201,
-            moment,
-            {
-                "session_id": session_id,
-                "session_url": f"{self.base_url}{_SESSIONS}/{session_id}",
-                "redirect_url": f"{self.base_url}/hpp/payments/{session_id[:7]}",
-                "expires_at": _date(self._lives[session_id].expires_at),
-            },
-        )
+        self._lives[life.session_id] = life
+        return created(life, self.base_url, headers, moment)
 
-    def _disable(self, life: _Life, moment: datetime) -> Answer:
-        if life.at(moment)[0].status == SessionStatus.COMPLETED:
-            # Disable page: 400 means that it was completed meanwhile.
-            return self._error(400, "BAD_REQUEST", "HPP session has already been successfully completed.", moment)
-        self.change(life.session_id, SessionStatus.DISABLED)
-        return self._respond(204, moment)
-
-    def _body(self, life: _Life, moment: datetime) -> dict[str, object]:
-        step, since = life.at(moment)
-        body: dict[str, object] = {
-            "session_id": life.session_id,
-            "status": str(step.status),
-            "updated_at": _date(since),
-            "expires_at": _date(life.expires_at),
-        }
-        if step.status == SessionStatus.COMPLETED:
-            name = f"{life.session_id}/{life.place_order_mode}"
-            paid = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-            if life.place_order_mode == "NONE":
-                body["authorization_token"] = paid
-            else:
-                body |= {"order_id": paid, "klarna_reference": paid[:8].upper()}
-        return body | dict(step.fields)
+    def _is_gone(self, life: Life, moment: datetime) -> bool:
+        return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for
 
     def _is_authorized(self, header: str) -> bool:
         if self.auth is None:
             return header.startswith("Basic ")
         return header == "Basic " + b64encode(":".join(self.auth).encode()).decode()
 
-    def _count(self, moment: datetime) -> bool:
-        second = int(moment.timestamp())
-        count = self._second[1] + 1 if self._second[0] == second else 1
-        self._second = (second, count)
-        return self.quota is None or count <= self.quota
-
-    def _respond(self, status_code: int, moment: datetime, body: Mapping[str, object] | None = None) -> Answer:
-        headers = {
-            "Date": format_datetime(moment.astimezone(UTC), usegmt=True),
-            "Klarna-Correlation-Id": str(uuid.uuid4()),
-            "Cache-Control": "no-cache, no-store, max-age=0, must-revalidate",
-        }
-        if self.quota is not None:
-            headers |= {
-                "X-Ratelimit-Limit": f"{self.quota}, {self.quota};w=1",
-                "X-Ratelimit-Remaining": str(max(0, self.quota - self._second[1])),
-                "X-Ratelimit-Reset": str(ceil(1 - moment.microsecond / 1_000_000)),
-            }
-        if body is None:
-            return Answer(status_code=status_code, headers=headers)
-        if "correlation_id" in body:
-            body = {**body, "correlation_id": headers["Klarna-Correlation-Id"]}
-        headers["Content-Type"] = "application/json;charset=utf-8"
-        return Answer(status_code=status_code, headers=headers, body=json.dumps(body).encode())
-
-    def _error(self, status_code: int, code: str, message: str | None, moment: datetime) -> Answer:
-        messages = [] if message is None else [message]
-        return self._respond(
-            status_code, moment, {"error_code": code, "error_messages": messages, "correlation_id": None}
-        )
-
-    def error(self, status_code: int) -> Answer:
-        """Return an error of the provider with *status_code*, as its gateway would send it."""
-        code = _CODES.get(status_code, "TEMPORARILY_UNAVAILABLE" if status_code >= 500 else "BAD_VALUE")
-        return self._error(status_code, code, None, self.now())
-
-
-_CODES: Final = {
-    401: "UNAUTHORIZED",
-    403: "INVALID_OPERATION",
-    404: "NOT_FOUND",
-    429: "TOO_MANY_REQUESTS",
-    500: "INTERNAL_SERVER_ERROR",
-}
-
-
-def _date(moment: datetime) -> str:
-    """Dates page: ISO 8601 with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _told(self, story: LifeStory) -> tuple[Iterable[AnyStep], timedelta]:
+        if not isinstance(story, Script | Consumer):
+            parts = list(story)
+            if not parts or not isinstance(parts[0], Act):
+                return cast("list[AnyStep]", parts), LIFETIME
+            story = Script(*cast("list[Act]", parts))
+        return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)

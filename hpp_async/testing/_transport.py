@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 
 import anyio.lowlevel
 import httpx
 
 from hpp_async._client import HPPClient, Options
 from hpp_async._endpoint import Endpoint
+from hpp_async.testing._answers import Answer
 from hpp_async.testing._clock import VirtualClock
-from hpp_async.testing._consumers import Step
-from hpp_async.testing._provider import Answer, Provider
+from hpp_async.testing._faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
+from hpp_async.testing._provider import LifeStory, Provider
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 
@@ -27,7 +28,8 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
         clock = VirtualClock()
         provider = ScriptedProvider(clock)
-        session = provider.add([(30, "IN_PROGRESS"), (95, "COMPLETED")])
+        session = provider.add(Script(opens(after=30), declines, retries, pays(after=65)))
+        provider.trouble(Answered(503), share=0.2)
         async with provider.client() as client:
             outcome = await client.wait_for_outcome(session)
 
@@ -51,17 +53,30 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
     def add(
         self,
-        steps: Iterable[Step | tuple[float, str] | tuple[float, str, Mapping[str, object]]] = (),
+        life: LifeStory = (),
         *,
         session_id: str | None = None,
-        lifetime: timedelta = timedelta(hours=47),
+        lifetime: float | timedelta | None = None,
         place_order_mode: str = "NONE",
+        merchant_urls: Mapping[str, str] | None = None,
     ) -> str:
-        """Add a session that lives through *steps*, ``(seconds, status[, fields])``; return its ``session_url``."""
+        """Add a session that lives through *life*; return its ``session_url``. Arguments as for `Provider.create`."""
         session_id = self.model.create(
-            steps, session_id=session_id, lifetime=lifetime, place_order_mode=place_order_mode
+            life,
+            session_id=session_id,
+            lifetime=lifetime,
+            place_order_mode=place_order_mode,
+            merchant_urls=merchant_urls,
         )
         return f"{self.endpoint}/hpp/v1/sessions/{session_id}"
+
+    def trouble(self, fault: Fault, **when: Any) -> str:
+        """
+        Let requests meet *fault* from now on: all of them, or as *when* says with the attributes of `Trouble`.
+
+        Time passes on the virtual clock; a broken connection is the error that httpx raises for it.
+        """
+        return self.model.add_trouble(Trouble(fault, **when))
 
     def answer_next(self, *answers: int | Exception | httpx.Response) -> None:
         """Answer the next requests with these instead: an error status, an error to raise, or a whole response."""
@@ -86,8 +101,31 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             return answer
         if answer is not None:
             return _response(self.model.error(answer))
+        return await self._answer(request)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        met = self.model.meet(request.method, request.url.path)
+        if met.delay:
+            await self.clock.sleep(met.delay)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return _response(self.model.answer(request.method, request.url.path, headers, await request.aread()))
+        body = await request.aread()
+        answer = None
+        if met.is_done:
+            answer = self.model.answer(request.method, request.url.path, headers, body, met=met)
+        match met.breach:
+            case Stalled(seconds):
+                raise httpx.ReadTimeout(f"no answer within {seconds:g} s", request=request)
+            case Refused():
+                raise httpx.ConnectError("connection refused", request=request)
+            case Dropped(is_reset=True):
+                raise httpx.ReadError("connection reset by peer", request=request)
+            case Dropped():
+                raise httpx.RemoteProtocolError("server disconnected without sending a response", request=request)
+            case Cut():
+                raise httpx.RemoteProtocolError("peer closed connection half way through the body", request=request)
+            case _:
+                assert answer is not None, "where nothing breaks, it is done"
+                return _response(answer)
 
 
 def _response(answer: Answer) -> httpx.Response:

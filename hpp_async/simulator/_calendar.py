@@ -1,0 +1,65 @@
+"""The simulated provider's date and time, which may pass faster than ours, and jump."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from hpp_async._exceptions import ConfigurationError
+from hpp_async._schedule import seconds
+from hpp_async.testing._durations import duration
+
+
+class Calendar:
+    """
+    Today's date and time, until it is told to go faster, or ahead; never backwards.
+
+    ``Provider(now=Calendar())`` is a provider whose time can be moved: in Python, and over HTTP.
+
+    Args:
+        start: the date and time at the beginning, aware; now, by default.
+        clock: returns seconds, from any beginning.
+    """
+
+    def __init__(self, start: datetime | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # One value, replaced as a whole: it is read on the server's thread, and may be moved from another.
+        self._since = (datetime.now(UTC) if start is None else start, clock(), 1.0)
+
+    def __call__(self) -> datetime:
+        """Return the date and time, aware."""
+        start, began_at, pace = self._since
+        return start + timedelta(seconds=(self._clock() - began_at) * pace)
+
+    @property
+    def pace(self) -> float:
+        """The seconds that pass in one of ours."""
+        return self._since[2]
+
+    @pace.setter
+    def pace(self, pace: float) -> None:
+        pace = seconds(pace, "pace")
+        if pace > 86_400:
+            raise ConfigurationError(f"pace={pace:g}: give at most 86400, a day in a second")
+        self._since = (self(), self._clock(), pace)
+
+    def advance(self, by: float | timedelta) -> None:
+        """
+        Let *by*, seconds or a `timedelta`, have passed.
+
+        Raises:
+            ConfigurationError: no time, or a negative one.
+        """
+        self.jump(self() + timedelta(seconds=duration(by, "advance")))
+
+    def jump(self, to: datetime) -> None:
+        """
+        Let it be *to*, aware; a time that has passed leaves things as they are.
+
+        Raises:
+            ConfigurationError: no aware date.
+        """
+        if not isinstance(to, datetime) or to.tzinfo is None:
+            raise ConfigurationError(f"jump_to={to!r}: give a date and time with its zone")
+        self._since = (max(to, self()), self._clock(), self.pace)

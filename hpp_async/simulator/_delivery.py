@@ -1,0 +1,60 @@
+"""The provider's answers over HTTP, through the faults that they meet."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hpp_async.simulator._connections import close, hold
+from hpp_async.testing import Cut, Dropped, Provider, Refused, Stalled
+
+
+async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the request in *scope* as *provider* does, or break its connection."""
+    request = Request(scope, receive)
+    method, path = request.method, str(scope["path"])
+    with suppress(ClientDisconnect):
+        body = await request.body()
+        met = provider.meet(method, path)
+        if met.delay and await _has_left(scope, receive, met.delay):
+            return
+        answer = None
+        if met.is_done:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            answer = provider.answer(method, path, headers, body, met=met)
+        match met.breach:
+            case Refused() | Dropped(is_reset=True):
+                close(scope, is_reset=True)
+            case Stalled() | Dropped():
+                close(scope, is_reset=False)
+            case Cut():
+                assert answer is not None, "half of it is sent"
+                if answer.body:  # of nothing there is no half
+                    await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
+                close(scope, is_reset=False)
+            case _:
+                assert answer is not None, "where nothing breaks, it is done"
+                await Response(answer.body, answer.status_code, dict(answer.headers))(scope, receive, send)
+                return
+        await _has_left(scope, receive, None)
+
+
+async def _has_left(scope: Scope, receive: Receive, seconds: float | None) -> bool:
+    """Wait until the connection is gone, or *seconds* have passed; tell which."""
+    hold(scope)
+    with anyio.move_on_after(seconds):
+        await receive()  # after the body, the next message is that the client has gone
+        return True
+    hold(scope, is_held=False)
+    return False
+
+
+async def _send_half(response: Response, send: Send) -> None:
+    start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    await send(start)
+    half = bytes(response.body)[: len(response.body) // 2]
+    await send({"type": "http.response.body", "body": half, "more_body": True})
