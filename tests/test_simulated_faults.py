@@ -87,6 +87,15 @@ def test_what_was_asked_may_be_done_before_the_connection_breaks(provider: Provi
     assert provider.status("one") == "DISABLED"
 
 
+def test_there_is_no_half_of_an_answer_without_a_body(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_trouble(Cut())
+
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        shop.delete("sessions/one")
+
+    assert provider.status("one") == "DISABLED"
+
+
 def test_answers_are_bent_and_replaced(provider: Provider, shop: httpx.Client) -> None:
     key = provider.add_trouble(Scarce(40, 3, 2))
     bent = shop.get("sessions/one")

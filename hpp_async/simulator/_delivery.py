@@ -33,7 +33,8 @@ async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send
                 close(scope, is_reset=False)
             case Cut():
                 assert answer is not None, "half of it is sent"
-                await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
+                if answer.body:  # of nothing there is no half
+                    await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
                 close(scope, is_reset=False)
             case _:
                 assert answer is not None, "where nothing breaks, it is done"

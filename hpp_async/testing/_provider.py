@@ -19,7 +19,7 @@ from hpp_async._schedule import seconds
 from hpp_async.testing._answers import Answer, error, headers_at, respond
 from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
-from hpp_async.testing._consumers import Act, Consumer, Script, Visitor, script_of
+from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
 from hpp_async.testing._faults import Fault, Trouble
 from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
@@ -46,6 +46,7 @@ class Provider:
         readable_for: how long after its expiry a session can still be read; then 404.
         base_url: where it is, for the URLs it hands out.
         consumer: who comes to the sessions that are created over HTTP, and ``speed`` times as fast as people are.
+        consumers: those who can be asked for by name, over HTTP.
         troubles: what goes wrong.
         callbacks: what merchants are told.
     """
@@ -57,6 +58,7 @@ class Provider:
     base_url: str = "https://api.playground.klarna.com"
     consumer: Visitor = Consumer.PAY
     speed: float = 1.0
+    consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     troubles: Troubles = attrs.field(factory=Troubles)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
     _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
