@@ -13,7 +13,7 @@ nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "packag
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
-CHECKOUT: Final = ("-e", ".[cli,fast,simulator]")
+CHECKOUT: Final = ("-e", ".[cli,fast,simulator,testing]")
 ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
 
 IS_INSTALLED: Final = """
@@ -87,7 +87,7 @@ def package(session: nox.Session) -> None:
     session.install(*_group("package"))
     session.run("python", "-m", "build", "--outdir", str(dist))
     [wheel] = dist.glob("*.whl")
-    session.install(f"{wheel}[cli,simulator]", *_group("tests"))
+    session.install(f"{wheel}[cli,simulator,testing]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
     session.run("python", "-Im", "pytest", *ON_ALL_CORES, *session.posargs)
 

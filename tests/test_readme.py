@@ -10,18 +10,15 @@ import subprocess
 import sysconfig
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import attrs
-import httpx
 import pytest
 import respx
 
-from hpp_async import Endpoint
-from hpp_async.testing import Provider
+from hpp_async.testing import ScriptedProvider, VirtualClock, mock_provider
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -40,23 +37,18 @@ BLOCK: Final = re.compile(r"(<!-- fresh -->\n+)?^```(\w*)\n(.*?)^```$", re.MULTI
 @contextmanager
 def namespace() -> Generator[dict[str, object]]:
     """Provide the names that the Python blocks of one story start with, and the world they run in."""
-    provider = Provider(now=lambda: datetime.now(UTC), auth=("PK12345_abc", "secret"))
-    session_id = provider.create([(0, "COMPLETED")])
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        found = provider.answer(request.method, request.url.path, dict(request.headers))
-        return httpx.Response(found.status_code, headers=dict(found.headers), content=found.body)
+    provider = ScriptedProvider(VirtualClock(), auth=("PK12345_abc", "secret"))
 
     names: dict[str, object] = {
         "__name__": "__main__",
-        "session_url": f"{Endpoint.EU_PLAYGROUND}/hpp/v1/sessions/{session_id}",
+        "session_url": provider.add([(0, "COMPLETED")]),
     }
     names |= dict.fromkeys(("book", "save", "ask_a_person", "keep_open", "release"), print)  # what the shop does
-    with respx.mock(base_url=Endpoint.EU_PLAYGROUND) as router, pytest.MonkeyPatch.context() as environment:
+    with respx.mock as router, pytest.MonkeyPatch.context() as environment:
         environment.setenv("HPP_USERNAME", "PK12345_abc")
         environment.setenv("HPP_PASSWORD", "secret")
         environment.setenv("HPP_ENDPOINT", "EU_PLAYGROUND")
-        router.get(path__startswith="/hpp/").mock(side_effect=answer)
+        mock_provider(router, provider)
         yield names
 
 

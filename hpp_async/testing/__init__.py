@@ -53,6 +53,7 @@ from hpp_async.testing._faults import (
 from hpp_async.testing._forms import Envelope, Hint, Operation
 from hpp_async.testing._life import Life, SessionOverError, Step
 from hpp_async.testing._provider import Provider
+from hpp_async.testing._respx import mock_provider
 from hpp_async.testing._scenario import Planned, Scenario
 from hpp_async.testing._transport import ScriptedProvider
 from hpp_async.testing._troubles import Met, Troubles
@@ -103,6 +104,7 @@ __all__ = [
     "forgotten",
     "goes_back",
     "identifies",
+    "mock_provider",
     "opens",
     "pays",
     "retries",

@@ -33,7 +33,13 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         async with provider.client() as client:
             outcome = await client.wait_for_outcome(session)
 
-    A client that your own code makes wants its ``auth``, ``endpoint``, ``http_client`` and ``clock``.
+    A client that your own code makes wants its ``auth``, ``endpoint``, ``http_client`` and ``clock``; with respx see
+    `mock_provider`.
+
+    Args:
+        clock: by which its sessions live.
+        endpoint: where it is.
+        auth: the only credentials that it takes.
 
     Attributes:
         model: the provider's sessions; `Provider.change` moves one by hand.
@@ -41,12 +47,14 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         latency: virtual seconds each answer takes.
     """
 
-    def __init__(self, clock: VirtualClock, *, endpoint: Endpoint = Endpoint.EU_PLAYGROUND) -> None:
+    def __init__(
+        self, clock: VirtualClock, *, endpoint: Endpoint = Endpoint.EU_PLAYGROUND, auth: tuple[str, str] = AUTH
+    ) -> None:
         self.clock = clock
         self.endpoint = endpoint
-        self.auth = AUTH
+        self.auth = auth
         self.http_client = httpx.AsyncClient(transport=self)
-        self.model = Provider(now=clock.provider_time, auth=AUTH, quota=None, base_url=str(endpoint))
+        self.model = Provider(now=clock.provider_time, auth=auth, quota=None, base_url=str(endpoint))
         self.requests: list[httpx.Request] = []
         self.latency = 0.0
         self._next: deque[int | Exception | httpx.Response] = deque()

@@ -1,0 +1,87 @@
+"""
+Fixtures for tests of code that waits for sessions, in virtual time: `hpp_provider` and `hpp_client`.
+
+pytest imports this module in every run on a machine where the library is installed. It stands beside the package, not
+in it, so that this costs nothing, and so that coverage can be started before the package is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import httpx
+
+    from hpp_async import HPPClient
+    from hpp_async.testing import ScriptedProvider
+
+
+@pytest.fixture
+def hpp_provider() -> ScriptedProvider:
+    """
+    Give a provider of Hosted Payment Page sessions, in memory and in virtual time: see `hpp_async.testing`.
+
+    ``hpp_provider.add(…)`` returns the ``session_url`` of a session with a script.
+    """
+    from hpp_async.testing import ScriptedProvider, VirtualClock  # noqa: PLC0415 - see above
+
+    return ScriptedProvider(VirtualClock())
+
+
+@pytest.fixture
+def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -> Generator[HPPClient]:
+    """
+    Give an `hpp_async.HPPClient` of `hpp_provider`, in its virtual time, and close it in the loop that it was used in.
+
+    For tests on asyncio and on trio, whichever plugin runs them, and for those that start an event loop themselves.
+    """
+    import asyncio  # noqa: PLC0415 - see above
+
+    import httpx  # noqa: PLC0415 - see above
+
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def note_loop(_: httpx.Request) -> None:
+        with suppress(RuntimeError):  # trio's is none of asyncio's
+            loops[:] = [asyncio.get_running_loop()]
+
+    http_client = httpx.AsyncClient(transport=hpp_provider, event_hooks={"request": [note_loop]})
+    client = hpp_provider.client(http_client=http_client)
+    is_with_anyio = "anyio_backend" in request.fixturenames
+    closing: list[HPPClient] = request.getfixturevalue("_hpp_closing") if is_with_anyio else []
+    yield client
+    if loops and not loops[0].is_closed():
+        # It stands still: whoever runs it is between a test and the end of a fixture.
+        loops[0].run_until_complete(client.aclose())
+    elif is_with_anyio:
+        closing.append(client)
+    else:
+        _close_at_once(client)
+
+
+def _close_at_once(client: HPPClient) -> None:
+    """
+    Close *client* outside of a loop.
+
+    A loop that has ended has cancelled what was under way (asyncio.run, pytest-asyncio, trio), so there is nothing to
+    wait for. One that was dropped as it stood has not; what had begun in it can only be left alone.
+    """
+    closing = client.aclose()
+    with suppress(StopIteration, RuntimeError):
+        closing.send(None)
+    closing.close()
+
+
+@pytest.fixture
+async def _hpp_closing() -> AsyncGenerator[list[HPPClient]]:
+    """Run by anyio's plugin: clients to close in its loop, which on trio cannot be reached from anywhere else."""
+    clients: list[HPPClient] = []
+    yield clients
+    for client in clients:
+        await client.aclose()

@@ -1,0 +1,171 @@
+"""Tests of the shop, in virtual time: an hour of a session takes a moment, and FAILED-then-COMPLETED is one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import anyio
+import httpx
+import pytest
+from shop import create_app
+
+from hpp_async import HPPClient
+from hpp_async.testing import (
+    Answered,
+    Dropped,
+    Operation,
+    Refused,
+    Script,
+    ScriptedProvider,
+    declines,
+    opens,
+    pays,
+    retries,
+    vanishes,
+)
+
+pytestmark = pytest.mark.anyio  # on asyncio and on trio
+
+
+@pytest.fixture
+async def browser(hpp_provider: ScriptedProvider, hpp_client: HPPClient) -> AsyncGenerator[httpx.AsyncClient]:
+    """Whoever talks to the shop: the consumer's browser, and the provider that calls back."""
+    klarna = httpx.AsyncClient(transport=hpp_provider, base_url=hpp_provider.endpoint, auth=hpp_provider.auth)
+    shop = create_app(klarna, hpp_client, url="http://shop.example", secret="s3cret")
+    transport = httpx.ASGITransport(shop)
+    async with (
+        shop.router.lifespan_context(shop),
+        httpx.AsyncClient(transport=transport, base_url="http://shop.example") as browser,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(call_back, hpp_provider, browser)
+        yield browser
+        tasks.cancel_scope.cancel()
+
+
+async def call_back(provider: ScriptedProvider, shop: httpx.AsyncClient) -> None:
+    """Post the provider's callbacks, a second late at most."""
+    while True:
+        await provider.clock.sleep(1)
+        for callback in provider.model.due_callbacks():
+            answer = await shop.post(callback.url, content=callback.body)
+            if not answer.is_success:
+                provider.model.callbacks.failed(callback)
+
+
+async def order(browser: httpx.AsyncClient) -> str:
+    """Order something; return the path of the order."""
+    return f"/orders/{(await browser.post('/orders')).json()['number']}"
+
+
+async def state_of(browser: httpx.AsyncClient, path: str) -> str:
+    """Return what becomes of the order, however long that takes."""
+    while True:
+        answer = await browser.get(path, params={"wait": 25})
+        if answer.status_code == 200:
+            return str(answer.json()["state"])
+
+
+def names(stream: str) -> list[str]:
+    return [line.removeprefix("data: ").strip('"') for line in stream.splitlines() if line.startswith("data: ")]
+
+
+async def test_a_declined_consumer_who_tries_again_has_paid(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), declines(after=20), retries(after=5), pays(after=40))
+    path = await order(browser)
+
+    stream = (await browser.get(f"{path}/events")).text
+
+    assert names(stream) == ["WAITING", "IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED", "paid"]
+
+
+async def test_an_abandoned_session_expires_and_the_goods_are_released(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), vanishes, lifetime=3600)
+    path = await order(browser)
+
+    stream = (await browser.get(f"{path}/events")).text
+
+    assert names(stream) == ["WAITING", "IN_PROGRESS", "released"]
+    assert stream.count(": nothing new") > 200  # a heartbeat each 15 s
+    assert hpp_provider.clock.now() > 3600
+
+
+async def test_a_callback_is_acted_on_at_once(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
+    path = await order(browser)
+
+    stream = (await browser.get(f"{path}/events")).text
+
+    assert names(stream)[-1] == "paid"
+    assert hpp_provider.clock.now() < 3630 + 2
+
+
+async def test_lost_callbacks_cost_seconds_and_no_order(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
+    hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
+    path = await order(browser)
+
+    stream = (await browser.get(f"{path}/events")).text
+
+    assert names(stream)[-1] == "paid"
+    assert hpp_provider.clock.now() < 3630 + 2 + 37  # two seconds and a hundredth of the quiet time
+
+
+async def test_an_outage_is_sat_out(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+    hpp_provider.trouble(Answered(503), start=20, until=400)
+    path = await order(browser)
+
+    assert await state_of(browser, path) == "paid"
+    assert hpp_provider.clock.now() > 400
+
+
+async def test_an_outage_without_end_is_a_matter_for_people(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+    hpp_provider.trouble(Refused(), start=20)
+    path = await order(browser)
+
+    stream = (await browser.get(f"{path}/events")).text
+    await hpp_provider.clock.sleep(60)
+    shown = await browser.get(path)
+
+    assert stream.endswith("\n\n")
+    assert "event: interrupted" in stream
+    assert shown.status_code == 202
+    assert shown.json()["state"] == "for a person to look at"
+
+
+async def test_a_browser_that_comes_back_is_not_told_again(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+    path = await order(browser)
+    stream = (await browser.get(f"{path}/events")).text
+    first, *_ = [line.removeprefix("id: ") for line in stream.splitlines() if line.startswith("id: ")]
+
+    again = (await browser.get(f"{path}/events", headers={"Last-Event-ID": first})).text
+
+    assert names(again) == ["COMPLETED", "paid"]
+
+
+@pytest.mark.parametrize(("secret", "status_code"), [("s3cret", 204), ("guess", 404)])
+async def test_a_forged_callback_pays_for_nothing(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient, secret: str, status_code: int
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), vanishes)
+    path = await order(browser)
+    forged = {"session": {"session_id": hpp_provider.model.sessions[0], "status": "COMPLETED"}}
+
+    answer = await browser.post(f"/klarna/{secret}", json=forged)
+    await hpp_provider.clock.sleep(60)
+
+    assert answer.status_code == status_code
+    assert (await browser.get(path)).json() == {"state": "open", "status": "IN_PROGRESS"}
