@@ -24,7 +24,7 @@ from hpp_async.testing._consumers import Act, Consumer, Script, Visitor, script_
 from hpp_async.testing._faults import Fault, Trouble
 from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import FINAL, LIFETIME, AnyStep, Life, Step, date, steps_of
-from hpp_async.testing._paths import SESSIONS, operation_of, page_key
+from hpp_async.testing._paths import SESSIONS, operation_of, page_path
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
 from hpp_async.testing._requests import Creation, parse_distribution
 from hpp_async.testing._shapes import BadValueError
@@ -243,13 +243,14 @@ class Provider:
             place_order_mode=creation.place_order_mode,
             merchant=merchant if self.auth is None else None,
             merchant_urls=creation.merchant_urls,
+            page_title=creation.page_title,
         )
         self._lives[life.session_id] = life
         session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
         created = {
             "session_id": life.session_id,
             "session_url": session_url,
-            "redirect_url": f"{self.base_url}/hpp/payments/{page_key(life.session_id)}",
+            "redirect_url": f"{self.base_url}{page_path(life.session_id)}",
             "distribution_url": f"{session_url}/distribution",
             "expires_at": date(life.expiry(moment)),
         }
