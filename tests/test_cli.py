@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import attrs
@@ -50,10 +51,11 @@ from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import PlainView
 from hpp_async.cli._words import advice, duration
 from hpp_async.simulator import serve
-from hpp_async.testing import Provider, ScriptedProvider, Step, VirtualClock
+from hpp_async.testing import Provider, Scenario, ScriptedProvider, Step, VirtualClock
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+SIMULATOR: Final = ("PK00000_simulated", "not-a-secret")
 SESSION: Final = "39a1c773"
 TRANSITION: Final = [
     "type",
@@ -519,6 +521,41 @@ def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> Non
     assert codes == [201]
     assert '"POST /hpp/v1/sessions HTTP/1.1" 201' in said
     assert said.endswith("hpp-async: the simulated provider is gone, and its sessions with it\n")
+
+
+def test_simulate_goes_through_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[session]]\nid = "one"\nacts = [{ cancels = 0 }]\n', "utf-8")
+    read: list[str] = []
+
+    with piped() as output:
+
+        def use_it() -> None:
+            session_url = next(line.split()[1] for line in iter(output.readline, "") if line.startswith("Session: "))
+            read.append(httpx.get(session_url, auth=SIMULATOR, trust_env=False).json()["status"])
+            press_ctrl_c()
+
+        with in_background(use_it):
+            options = ["--port", "0", "--consumer", "cancel", "--speed", "2"]
+            assert run("simulate", *options, "--scenario", str(tmp_path / "plan.toml")) == 0
+
+    assert read == ["CANCELLED"]
+
+
+def test_a_scenario_that_is_wrong_is_refused_by_its_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[[fault]]\nkind = "slow"\n', "utf-8")
+
+    assert run("simulate", "--scenario", str(tmp_path / "plan.toml")) == 2
+    assert capsys.readouterr().err.endswith("plan.toml: fault[1].seconds is missing\n")
+
+
+def test_the_scenario_in_the_help_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run("simulate", "--help")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    example = lines[lines.index('visitor = "hesitant"         # who visits sessions that are created') :]
+
+    scenario = Scenario.parse("\n".join(example[: example.index("lifetime = 120") + 1]))
+
+    assert (len(scenario.troubles), len(scenario.sessions)) == (1, 1)
 
 
 # -- on a terminal ----------------------------------------------------------------------------------------------------

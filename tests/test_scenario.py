@@ -108,6 +108,7 @@ def test_a_provider_goes_through_it() -> None:
 
     life = provider.life("0b6b8c1e-hesitates")
     assert provider.sessions == ["0b6b8c1e-hesitates"]
+    assert provider.consumers["hesitant"] == provider.consumer
     assert (provider.speed, provider.troubles.seed, provider.callbacks.repeats_are_empty) == (4, 7, True)
     assert list(provider.troubles.all.values()) == list(scenario.troubles)
     assert (life.steps[1].after, life.lifetime) == (5 / 4, timedelta(seconds=120))

@@ -19,22 +19,22 @@ PATIENCE: Final = 3.0
 """Seconds that the merchant has for a 2xx (status callbacks page)."""
 
 
-async def call(provider: Provider) -> None:
+async def call(provider: Provider, *, patience: float = PATIENCE) -> None:
     """
-    Post *provider*'s callbacks as they are due, for ever.
+    Post *provider*'s callbacks as they are due, for ever; merchants have *patience* seconds for a 2xx.
 
     Those that are not for a loopback host are not sent, and one log line for a session says so: nothing here may talk
     to other machines.
     """
     refused: set[str] = set()
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http,
+        httpx.AsyncClient(trust_env=False, timeout=patience) as http,
         anyio.create_task_group() as tasks,
     ):
         while True:
             for callback in provider.due_callbacks() if provider.owes_callbacks else ():
                 if _is_here(callback.url):
-                    tasks.start_soon(partial(_post, provider, callback, http))
+                    tasks.start_soon(partial(_post, provider, callback, http, patience))
                 elif callback.session_id not in refused:
                     refused.add(callback.session_id)
                     _LOG.warning(
@@ -44,9 +44,9 @@ async def call(provider: Provider) -> None:
             await anyio.sleep(_LOOKS_APART)
 
 
-async def _post(provider: Provider, callback: StatusCallback, http: httpx.AsyncClient) -> None:
-    said = f"nothing within {PATIENCE:g} s"
-    with anyio.move_on_after(PATIENCE):
+async def _post(provider: Provider, callback: StatusCallback, http: httpx.AsyncClient, patience: float) -> None:
+    said = f"nothing within {patience:g} s"
+    with anyio.move_on_after(patience):
         try:
             answer = await http.post(callback.url, content=callback.body, headers={"Content-Type": "application/json"})
         except httpx.HTTPError as error:

@@ -14,7 +14,7 @@ from hpp_async._exceptions import ConfigurationError
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.testing import Provider, SessionOverError
-from hpp_async.testing._notation import CONSUMERS, read_act, read_trouble, read_visitor
+from hpp_async.testing._notation import read_act, read_trouble, read_visitor
 from hpp_async.testing._tables import Table
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -41,7 +41,7 @@ def control_routes(provider: Provider) -> list[Route]:
             table.end()
             provider.act(session_id, chosen)
         else:
-            visitor = read_visitor(table, CONSUMERS)
+            visitor = read_visitor(table, provider.consumers)
             table.end()
             if visitor is None:
                 raise ConfigurationError("act is missing: give act, acts or visitor")

@@ -33,9 +33,10 @@ async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send
                 close(scope, is_reset=False)
             case Cut():
                 assert answer is not None, "half of it is sent"
-                await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
+                if answer.body:  # of nothing there is no half
+                    await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
                 close(scope, is_reset=False)
-            case None:
+            case _:
                 assert answer is not None, "where nothing breaks, it is done"
                 await Response(answer.body, answer.status_code, dict(answer.headers))(scope, receive, send)
                 return
@@ -46,8 +47,7 @@ async def _has_left(scope: Scope, receive: Receive, seconds: float | None) -> bo
     """Wait until the connection is gone, or *seconds* have passed; tell which."""
     hold(scope)
     with anyio.move_on_after(seconds):
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await receive()  # after the body, the next message is that the client has gone
         return True
     hold(scope, is_held=False)
     return False

@@ -51,8 +51,8 @@ from hpp_async.testing._faults import (
     Undated,
 )
 from hpp_async.testing._forms import Envelope, Hint, Operation
-from hpp_async.testing._life import Life, Step
-from hpp_async.testing._provider import Provider, SessionOverError
+from hpp_async.testing._life import Life, SessionOverError, Step
+from hpp_async.testing._provider import Provider
 from hpp_async.testing._scenario import Planned, Scenario
 from hpp_async.testing._transport import ScriptedProvider
 from hpp_async.testing._troubles import Met, Troubles

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, assert_never
 
 import attrs
 
@@ -76,6 +76,8 @@ def error(
             return _by_gateway(status_code, headers, "text/plain", "upstream connect error or disconnect")
         case Envelope.EMPTY:
             return Answer(status_code=status_code, headers=headers)
+        case _:
+            assert_never(envelope)
 
 
 def _by_gateway(status_code: int, headers: Mapping[str, str], kind: str, body: str) -> Answer:
@@ -112,6 +114,8 @@ def hint_headers(hint: Hint, seconds: float, moment: datetime) -> dict[str, str]
             return {**reset, "X-Ratelimit-Limit": "50", "X-Ratelimit-Remaining": "-1", "Retry-After": passed}
         case Hint.NONE:
             return {}
+        case _:
+            assert_never(hint)
 
 
 CODES: Final = {

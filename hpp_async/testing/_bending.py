@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import attrs
 
@@ -36,6 +36,8 @@ def instead(fault: Answered | Throttled | Missing, moment: datetime) -> Answer:
             return attrs.evolve(answer, headers={**answer.headers, **hint_headers(hint, seconds, moment)})
         case Missing(error_code):
             return error(404, headers, code=error_code, message="Invalid session id")
+        case _:
+            assert_never(fault)
 
 
 def bent(answer: Answer, fault: Fault, moment: datetime) -> Answer:

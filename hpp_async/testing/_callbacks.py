@@ -68,17 +68,6 @@ class Callbacks:
         self._pending = [one for one in self._pending if one.due_at > moment]
         return due
 
-    def next_at(self, lives: Iterable[Life], moment: datetime) -> datetime | None:
-        """Return when the next callback will be due, by what is known at *moment*."""
-        coming = [
-            life.created_at + timedelta(seconds=step.after)
-            for life in lives
-            if "status_update" in life.merchant_urls
-            for step in life.steps[life.told :]
-            if step.status is not None
-        ]
-        return min([*coming, *(one.due_at for one in self._pending)], default=None)
-
     def failed(self, callback: StatusCallback) -> None:
         """Take note that *callback* got no 2xx within 3 s: it is repeated, unless it was the fourth call."""
         if callback.call < CALLS:

@@ -230,6 +230,10 @@ Visitor = Script | Consumer
 """Who comes to a session."""
 
 
+CONSUMERS: Final[Mapping[str, Visitor]] = {str(consumer): consumer for consumer in Consumer}
+"""The consumers that need no description, by their names."""
+
+
 def script_of(life: Visitor | Iterable[Act]) -> Script:
     """Return the script that *life* is, or stands for."""
     if isinstance(life, Consumer):

@@ -15,6 +15,10 @@ LIFETIME: Final = timedelta(hours=47)  # session lifetime page: 48 hours from th
 FINAL: Final = frozenset({SessionStatus.COMPLETED, SessionStatus.CANCELLED, SessionStatus.DISABLED})
 
 
+class SessionOverError(ValueError):
+    """Nobody can do anything with the session any more: it is in a final status, or has expired."""
+
+
 @attrs.frozen
 class Step:
     """
@@ -110,6 +114,18 @@ class Life:
     def is_over(self, moment: datetime) -> bool:
         """Tell whether nothing can follow: a final status, or the end of its lifetime."""
         return self.status(moment) in FINAL or moment >= self.expiry(moment)
+
+    def must_go_on(self, moment: datetime) -> None:
+        """
+        Do nothing.
+
+        Raises:
+            SessionOverError: nothing can follow.
+        """
+        if self.is_over(moment):
+            status = self.status(moment)
+            end = f"is {status}, which is final" if status in FINAL else "has expired"
+            raise SessionOverError(f"session {self.session_id} {end}: nothing can follow")
 
     def reading(self, moment: datetime) -> dict[str, object]:
         """Return what a read shows then."""

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import attrs
 
 from hpp_async._exceptions import ConfigurationError
-from hpp_async.testing._consumers import ACTS, Act, Consumer, Script, Visitor, becomes
+from hpp_async.testing._consumers import ACTS, Act, Script, Visitor, becomes
 from hpp_async.testing._faults import FAULTS, Fault, Trouble
 from hpp_async.testing._tables import Table
 
@@ -79,10 +79,6 @@ def read_visitor(table: Table, known: Mapping[str, Visitor]) -> Visitor | None:
         return None
     with at(table.where):
         return Script(*acts, story=story) if lifetime is None else Script(*acts, lifetime=lifetime, story=story)
-
-
-CONSUMERS: Final[Mapping[str, Visitor]] = {str(consumer): consumer for consumer in Consumer}
-"""The consumers that need no description."""
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------

@@ -16,26 +16,22 @@ from typing import cast
 import attrs
 
 from hpp_async._schedule import seconds
-from hpp_async._session import SessionStatus
 from hpp_async.testing._answers import Answer, error, headers_at, respond
 from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
-from hpp_async.testing._consumers import Act, Consumer, Script, Visitor, script_of
+from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
 from hpp_async.testing._faults import Fault, Trouble
 from hpp_async.testing._forms import Operation
-from hpp_async.testing._life import FINAL, LIFETIME, AnyStep, Life, Step, date, steps_of
-from hpp_async.testing._paths import SESSIONS, operation_of, page_path
+from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
+from hpp_async.testing._paths import operation_of
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
-from hpp_async.testing._requests import Creation, parse_distribution
+from hpp_async.testing._requests import Creation
+from hpp_async.testing._resource import created, disabled_by_merchant, distributed
 from hpp_async.testing._shapes import BadValueError
 from hpp_async.testing._troubles import UNTROUBLED, Met, Troubles
 
 LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
 """What becomes of a session: a script, a consumer, acts, or steps."""
-
-
-class SessionOverError(ValueError):
-    """Nobody can do anything with the session any more: it is in a final status, or has expired."""
 
 
 @attrs.define(kw_only=True)
@@ -50,6 +46,7 @@ class Provider:
         readable_for: how long after its expiry a session can still be read; then 404.
         base_url: where it is, for the URLs it hands out.
         consumer: who comes to the sessions that are created over HTTP, and ``speed`` times as fast as people are.
+        consumers: those who can be asked for by name, over HTTP.
         troubles: what goes wrong.
         callbacks: what merchants are told.
     """
@@ -61,6 +58,7 @@ class Provider:
     base_url: str = "https://api.playground.klarna.com"
     consumer: Visitor = Consumer.PAY
     speed: float = 1.0
+    consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     troubles: Troubles = attrs.field(factory=Troubles)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
     _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
@@ -83,7 +81,7 @@ class Provider:
         ``speed``; steps and *lifetime* are taken as they are.
         """
         steps, lasts = self._told(life)
-        created = Life(
+        new = Life(
             session_id=str(uuid.uuid4()) if session_id is None else session_id,
             created_at=self.now(),
             lifetime=lasts if lifetime is None else timedelta(seconds=seconds(lifetime, "lifetime")),
@@ -91,8 +89,8 @@ class Provider:
             place_order_mode=place_order_mode,
             merchant_urls=merchant_urls or {},
         )
-        self._lives[created.session_id] = created
-        return created.session_id
+        self._lives[new.session_id] = new
+        return new.session_id
 
     def change(self, session_id: str, status: str, **fields: object) -> None:
         """Put the session into *status* now, whatever its later steps were going to be."""
@@ -117,10 +115,7 @@ class Provider:
             SessionOverError: nothing can happen to it any more.
         """
         life, moment = self._lives[session_id], self.now()
-        if life.is_over(moment):
-            status = life.status(moment)
-            end = f"is {status}, which is final" if status in FINAL else "has expired"
-            raise SessionOverError(f"session {session_id} {end}: nothing can follow")
+        life.must_go_on(moment)
         script = script_of(visitor)
         life.change(script.steps(self.speed), moment)
         if script.lasts != LIFETIME:
@@ -223,9 +218,9 @@ class Provider:
             return error(404, headers, message="HPP session has expired")
         match operation:
             case Operation.DISABLE:
-                return _disabled(life, headers, moment)
+                return disabled_by_merchant(life, headers, moment)
             case Operation.DISTRIBUTE:
-                return _distributed(life, body, headers, moment)
+                return distributed(life, body, headers, moment)
             case _:
                 return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
 
@@ -246,15 +241,7 @@ class Provider:
             page_title=creation.page_title,
         )
         self._lives[life.session_id] = life
-        session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
-        created = {
-            "session_id": life.session_id,
-            "session_url": session_url,
-            "redirect_url": f"{self.base_url}{page_path(life.session_id)}",
-            "distribution_url": f"{session_url}/distribution",
-            "expires_at": date(life.expiry(moment)),
-        }
-        return respond(201, {**headers, "Location": session_url}, created)
+        return created(life, self.base_url, headers, moment)
 
     def _is_gone(self, life: Life, moment: datetime) -> bool:
         return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for
@@ -271,23 +258,3 @@ class Provider:
                 return cast("list[AnyStep]", parts), LIFETIME
             story = Script(*cast("list[Act]", parts))
         return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)
-
-
-def _disabled(life: Life, headers: Mapping[str, str], moment: datetime) -> Answer:
-    status = life.status(moment)
-    if status == SessionStatus.COMPLETED:
-        # Disable page: 400 means that it was completed meanwhile.
-        return error(400, headers, code="BAD_REQUEST", message="HPP session has already been successfully completed.")
-    if status not in FINAL:
-        life.change([Step(0.0, SessionStatus.DISABLED)], moment)
-    return respond(204, headers)
-
-
-def _distributed(life: Life, body: bytes, headers: Mapping[str, str], moment: datetime) -> Answer:
-    if life.status(moment) == SessionStatus.DISABLED:
-        return error(400, headers, code="BAD_REQUEST", message="HPP session is disabled.")
-    try:
-        life.distributions.append(parse_distribution(body))
-    except BadValueError as refusal:
-        return error(400, headers, message=f"Bad value: {refusal}")
-    return respond(204, headers)

@@ -14,10 +14,10 @@ import attrs
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async.testing._callbacks import Callbacks
-from hpp_async.testing._consumers import Consumer, Script, Visitor
+from hpp_async.testing._consumers import CONSUMERS, Consumer, Script, Visitor
 from hpp_async.testing._durations import duration
 from hpp_async.testing._faults import Trouble
-from hpp_async.testing._notation import CONSUMERS, at, read_trouble, read_visitor
+from hpp_async.testing._notation import at, read_trouble, read_visitor
 from hpp_async.testing._provider import Provider
 from hpp_async.testing._requests import CHOICES
 from hpp_async.testing._tables import Table
@@ -151,6 +151,7 @@ class Scenario:
             quota=self.quota,
             readable_for=self.readable_for,
             consumer=self.visitor,
+            consumers=self.consumers,
             speed=self.speed if speed is None else speed,
             troubles=Troubles(self.seed),
             callbacks=Callbacks(self.repeats_are_empty),

@@ -123,7 +123,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
                 raise httpx.RemoteProtocolError("server disconnected without sending a response", request=request)
             case Cut():
                 raise httpx.RemoteProtocolError("peer closed connection half way through the body", request=request)
-            case None:
+            case _:
                 assert answer is not None, "where nothing breaks, it is done"
                 return _response(answer)
 
