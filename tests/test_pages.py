@@ -187,10 +187,10 @@ def test_a_scripted_consumer_is_watched_and_not_disturbed(
 ) -> None:
     session_id = provider.create(Consumer.PAY)
 
-    before = web.get(page_path(session_id))
+    before = web.get(page_path(session_id) + "?refresh=on")
     status = provider.status(session_id)
     calendar.advance(10)
-    after = web.get(page_path(session_id))
+    after = web.get(page_path(session_id) + "?refresh=on")
 
     assert status == "WAITING"
     assert buttons(before) == ["opens"]
@@ -435,12 +435,12 @@ def test_a_fault_from_elsewhere_is_shown_and_can_be_turned_off(provider: Provide
     assert not provider.troubles
 
 
-def test_it_is_refreshed_unless_somebody_stops_that(web: httpx.Client) -> None:
-    stopped = web.post("/simulator?refresh=off", data={"create": "1"}).headers["Location"]
+def test_it_is_refreshed_for_who_asks_for_it(web: httpx.Client) -> None:
+    refreshed = web.post("/simulator?refresh=on", data={"create": "1"}).headers["Location"]
 
-    assert refresh(web.get("/simulator")) == ["5"]
-    assert stopped == "/simulator?refresh=off"
-    assert refresh(web.get(stopped)) == []
+    assert refresh(web.get("/simulator")) == []
+    assert refreshed == "/simulator?refresh=on"
+    assert refresh(web.get(refreshed)) == ["2"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 STYLE: Final = "/simulator/style.css"
+_EVERY: Final = 2
+"""Seconds until a page is asked for again."""
 _FILES: Final = PackageLoader("hpp_async.simulator")
 _TEMPLATES: Final = Environment(
     loader=_FILES,
@@ -29,12 +31,24 @@ _HEADERS: Final = {
 }
 
 
-def page(name: str, status_code: int = 200, *, leads_to: Iterable[str] = (), **values: object) -> Response:
-    """Return the template *name* with *values*; its forms may lead to this server, and to the origins in *leads_to*."""
-    text = _TEMPLATES.get_template(name).render(style=STYLE, **values)
+def page(
+    name: str, status_code: int = 200, *, is_refreshed: bool = False, leads_to: Iterable[str] = (), **values: object
+) -> Response:
+    """
+    Return the template *name* with *values*.
+
+    Its forms may lead to this server, and to the origins in *leads_to*.
+    """
+    every = _EVERY if is_refreshed else None
+    text = _TEMPLATES.get_template(name).render(style=STYLE, refreshed_every=every, **values)
     targets = " ".join(["'self'", *leads_to])
     policy = f"default-src 'none'; style-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
     return HTMLResponse(text, status_code, {**_HEADERS, "Content-Security-Policy": policy})
+
+
+def asks_to_refresh(request: Request) -> bool:
+    """Tell whether the page is to be shown anew by itself."""
+    return request.query_params.get("refresh") == "on"
 
 
 class RefusedError(HTTPException):

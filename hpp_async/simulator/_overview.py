@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 import attrs
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hpp_async.simulator._calendar import Calendar
-from hpp_async.simulator._html import RefusedError, form, page
+from hpp_async.simulator._html import RefusedError, asks_to_refresh, form, page
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.testing import (
     Answered,
@@ -30,12 +29,11 @@ from hpp_async.testing._paths import page_path
 from hpp_async.testing._requests import CHOICES
 
 OVERVIEW: Final = "/simulator"
-_EVERY: Final = 5
 _MOST: Final = 50
 _PACES: Final = (1, 60)
 _MODES: Final = ("NONE", *(mode for mode in CHOICES["place_order_mode"] if mode != "NONE"))
 _VISITORS: Final[Mapping[str, str]] = {
-    Consumer.NOBODY: "nobody: the payment page is yours",
+    Consumer.NOBODY: "you, on its payment page",
     **{visitor: f"somebody who {visitor.story}" for visitor in Consumer if visitor != Consumer.NOBODY},
 }
 _FAULTS: Final = {
@@ -53,11 +51,11 @@ def overview_routes(provider: Provider) -> list[Route]:
     """Return the routes of *provider*'s overview page, which needs no credentials."""
 
     async def overview(request: Request) -> Response:
-        return _shown(provider, request.query_params)
+        return _shown(provider, request)
 
     async def changed(request: Request) -> Response:
         _change(provider, await form(request))
-        return RedirectResponse(_path(request.query_params), 303)
+        return RedirectResponse(_path(request), 303)
 
     return [
         Route(OVERVIEW, overview, methods=["GET"]),
@@ -65,8 +63,8 @@ def overview_routes(provider: Provider) -> list[Route]:
     ]
 
 
-def _path(query: QueryParams) -> str:
-    return f"{OVERVIEW}?refresh=off" if query.get("refresh") == "off" else OVERVIEW
+def _path(request: Request) -> str:
+    return f"{OVERVIEW}?refresh=on" if asks_to_refresh(request) else OVERVIEW
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
@@ -83,16 +81,15 @@ class _Switch:
     met: object = 0
 
 
-def _shown(provider: Provider, query: QueryParams) -> Response:
+def _shown(provider: Provider, request: Request) -> Response:
     moment = provider.now()
     ids = provider.sessions
     lives = [provider.life(session_id) for session_id in reversed(ids[-_MOST:])]
     return page(
         "overview.html",
-        path=_path(query),
+        is_refreshed=asks_to_refresh(request),
+        path=_path(request),
         url=provider.base_url,
-        is_refreshed=_path(query) == OVERVIEW,
-        refreshed_every=_EVERY,
         visitors=_VISITORS,
         modes=_MODES,
         time=time_record(provider),

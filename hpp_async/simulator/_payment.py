@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hpp_async._session import SessionStatus
-from hpp_async.simulator._html import RefusedError, form, page
+from hpp_async.simulator._html import RefusedError, asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
 from hpp_async.testing import (
     Act,
@@ -102,7 +102,7 @@ def payment_routes(provider: Provider) -> list[Route]:
         if act is not None and request.method == "GET" and not _is_scripted(life, moment):
             with suppress(SessionOverError):
                 provider.act(life.session_id, act)
-        return _shown(provider, life)
+        return _shown(provider, life, is_refreshed=asks_to_refresh(request))
 
     async def acted(request: Request) -> Response:
         said = (await form(request)).get("act", "")
@@ -129,7 +129,9 @@ def payment_routes(provider: Provider) -> list[Route]:
     ]
 
 
-def _shown(provider: Provider, life: Life, status_code: int = 200, *, has_left: bool = False) -> Response:
+def _shown(
+    provider: Provider, life: Life, status_code: int = 200, *, has_left: bool = False, is_refreshed: bool = False
+) -> Response:
     moment = provider.now()
     status, is_over, is_scripted = life.status(moment), life.is_over(moment), _is_scripted(life, moment)
     buttons: tuple[_Button, ...] = ()
@@ -138,6 +140,7 @@ def _shown(provider: Provider, life: Life, status_code: int = 200, *, has_left: 
     return page(
         "payment.html",
         status_code,
+        is_refreshed=is_refreshed and is_scripted and not is_over,
         leads_to=sorted({exit_.origin for exit_ in _exits(life, moment) if exit_.origin is not None}),
         title=life.page_title or "Your payment",
         path=page_path(life.session_id),
