@@ -317,9 +317,12 @@ def test_every_page_is_accessible(page: Page, provider: Provider, calendar: Cale
         expect(page.get_by_role(landmark)).to_have_count(1)
 
 
-def test_the_table_is_one_on_a_phone_too(page: Page, provider: Provider) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+@pytest.mark.parametrize("options", [PHONE])
+def test_the_table_is_one_on_a_phone_too(context: BrowserContext, page: Page, provider: Provider) -> None:
     provider.create()
     page.goto("/simulator")
 
-    expect(page.get_by_role("table", name="1 session, the newest first").get_by_role("cell")).to_have_count(4)
+    # What Chromium tells screen readers; Playwright's own roles do not know what a stylesheet does to a table.
+    nodes = context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    roles = [node["role"]["value"] for node in nodes if not node["ignored"]]
+    assert [roles.count(role) for role in ("table", "row", "columnheader", "cell")] == [1, 2, 4, 4]
