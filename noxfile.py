@@ -9,7 +9,18 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # A missing interpreter is skipped, or an error where CI is set.
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "faults", "schemathesis"]
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "tests",
+    "coverage",
+    "lowest",
+    "package",
+    "docs",
+    "faults",
+    "schemathesis",
+    "browser",
+]
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
@@ -111,6 +122,13 @@ def simulate(session: nox.Session) -> None:
     """Live thousands of lives in virtual time: `nox -s simulate -- --start 0 --count 5000`, or one: `-- --seed 7`."""
     session.install(*CHECKOUT, *_group("tests"))
     session.run("python", "-m", "simulation", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Click through the simulator's pages in a real Chromium: skipped where there is none, but for CI."""
+    session.install(*CHECKOUT, *_group("browser"))
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
 
 
 @nox.session
