@@ -15,6 +15,7 @@ PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
 CHECKOUT: Final = ("-e", ".[cli,fast,simulator]")
 ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
+BRIEFLY: Final = ("-m", "not thorough")
 
 IS_INSTALLED: Final = """
 import pathlib, sysconfig, hpp_async
@@ -75,9 +76,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=INTERPRETERS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the suite on the oldest interpreter with the oldest dependencies that pyproject.toml admits."""
+    """Run the suite, but what is thorough, on the oldest interpreter with the oldest dependencies that are admitted."""
     session.install(*CHECKOUT, *_floors(), *_group("tests"))
-    session.run("python", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, *BRIEFLY, *session.posargs)
 
 
 @nox.session(reuse_venv=False)
@@ -89,7 +90,7 @@ def package(session: nox.Session) -> None:
     [wheel] = dist.glob("*.whl")
     session.install(f"{wheel}[cli,simulator]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
-    session.run("python", "-Im", "pytest", *ON_ALL_CORES, *session.posargs)
+    session.run("python", "-Im", "pytest", *ON_ALL_CORES, *BRIEFLY, *session.posargs)
 
 
 @nox.session
