@@ -26,6 +26,7 @@ PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
 CHECKOUT: Final = ("-e", ".[cli,fast,simulator,testing]")
 ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
+BRIEFLY: Final = ("-m", "not thorough")
 
 IS_INSTALLED: Final = """
 import pathlib, sysconfig, hpp_async
@@ -65,8 +66,11 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=INTERPRETERS)
 def tests(session: nox.Session) -> None:
-    """Run the suite on one interpreter, measuring branch coverage."""
+    """Run the suite on one interpreter; on the oldest and the newest in full, and measuring branch coverage."""
     session.install(*CHECKOUT, *_group("tests"))
+    if session.python not in (INTERPRETERS[0], INTERPRETERS[-1]):
+        session.run("python", "-m", "pytest", *ON_ALL_CORES, *BRIEFLY, *session.posargs)
+        return
     session.env["COVERAGE_FILE"] = f".coverage.{session.python}"
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
@@ -86,9 +90,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=INTERPRETERS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the suite on the oldest interpreter with the oldest dependencies that pyproject.toml admits."""
+    """Run the suite, but what is thorough, on the oldest interpreter with the oldest dependencies that are admitted."""
     session.install(*CHECKOUT, *_floors(), *_group("tests"))
-    session.run("python", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, *BRIEFLY, *session.posargs)
 
 
 @nox.session(reuse_venv=False)
@@ -100,7 +104,7 @@ def package(session: nox.Session) -> None:
     [wheel] = dist.glob("*.whl")
     session.install(f"{wheel}[cli,simulator,testing]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
-    session.run("python", "-Im", "pytest", *ON_ALL_CORES, *session.posargs)
+    session.run("python", "-Im", "pytest", *ON_ALL_CORES, *BRIEFLY, *session.posargs)
 
 
 @nox.session

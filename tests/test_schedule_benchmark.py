@@ -17,6 +17,8 @@ from benchmarks.lives import ENDS, MIXES, Lives, Mix  # noqa: E402 - as above
 from benchmarks.peers import PEERS, Ours  # noqa: E402 - as above
 from hpp_async import PollSchedule  # noqa: E402 - as above
 
+pytestmark = pytest.mark.thorough
+
 PUBLISHED: Final = Path(__file__).parents[2] / "shared" / "data" / "schedule-bound.json"
 
 WEB, MIXED, LINK, TILL = MIXES

@@ -31,6 +31,8 @@ from hpp_async import (
 )
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
+pytestmark = pytest.mark.thorough
+
 STATUSES: Final = ("WAITING", "IN_PROGRESS", "BACK", "AWAITING_3DS", "FAILED", "ERROR", "COMPLETED", "CANCELLED")
 ODD: Final = 0.3
 """Added to every time at which something happens: the reads go out at whole seconds, so none is in doubt."""

@@ -14,6 +14,8 @@ from watching import events_of
 from hpp_async import PollSchedule, ReadBudget, Slept
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
+pytestmark = pytest.mark.thorough
+
 NUMBER: Final = 10_000
 RATE: Final = 50
 

@@ -16,6 +16,8 @@ from simulation.drawing import life_of
 from simulation.oracle import judge
 from simulation.run import Loop, live
 
+pytestmark = pytest.mark.thorough
+
 LIVES: Final = range(150)
 TESTS: Final = Path(__file__).parents[1]
 

@@ -37,6 +37,8 @@ from simulation.life import (
 from simulation.oracle import OF_LIVES, OF_WAITS, judge
 from simulation.run import Build, live
 
+pytestmark = pytest.mark.thorough
+
 PAYS: Final = Timeline(steps=((20.0, "IN_PROGRESS"), (90.0, "COMPLETED")))
 RETRIES: Final = Timeline(steps=((5.0, "IN_PROGRESS"), (30.0, "FAILED"), (60.0, "IN_PROGRESS"), (90.0, "COMPLETED")))
 LEAVES: Final = Timeline(steps=((5.0, "IN_PROGRESS"),), lifetime=120.0)
