@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Final
 
 import pytest
@@ -136,20 +133,3 @@ def test_fixtures_are_shown_with_what_they_are(pytester: pytest.Pytester) -> Non
     shown = pytester.runpytest_inprocess("--fixtures", "-pno:asyncio")
 
     shown.stdout.fnmatch_lines(["hpp_provider -- *", "*in memory and in virtual time*", "hpp_client -- *"])
-
-
-def test_a_run_that_uses_no_fixture_does_not_import_the_library(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        import sys
-
-        def test_modules():
-            assert "_hpp_async_pytest" in sys.modules
-            assert not {"hpp_async", "httpx", "anyio", "attrs"} & set(sys.modules)
-    """)
-    # Other plugins, respx's for one, import httpx.
-    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "_hpp_async_pytest"], env=environment, check=False, capture_output=True
-    )
-
-    assert run.returncode == 0, run.stdout.decode()

@@ -1,25 +1,17 @@
-"""
-Fixtures for tests of code that waits for sessions, in virtual time: `hpp_provider` and `hpp_client`.
-
-pytest imports this module in every run on a machine where the library is installed. It stands beside the package, not
-in it, so that this costs nothing, and so that coverage can be started before the package is imported.
-"""
+"""Fixtures for tests of code that waits for sessions, in virtual time: `hpp_provider` and `hpp_client`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-if TYPE_CHECKING:
-    import asyncio
-
-    import httpx
-
-    from hpp_async import HPPClient
-    from hpp_async.testing import ScriptedProvider
+from hpp_async._client import HPPClient
+from hpp_async.testing._clock import VirtualClock
+from hpp_async.testing._transport import ScriptedProvider
 
 
 @pytest.fixture
@@ -29,8 +21,6 @@ def hpp_provider() -> ScriptedProvider:
 
     ``hpp_provider.add(…)`` returns the ``session_url`` of a session with a script.
     """
-    from hpp_async.testing import ScriptedProvider, VirtualClock  # noqa: PLC0415 - see above
-
     return ScriptedProvider(VirtualClock())
 
 
@@ -41,10 +31,6 @@ def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -
 
     For tests on asyncio and on trio, whichever plugin runs them, and for those that start an event loop themselves.
     """
-    import asyncio  # noqa: PLC0415 - see above
-
-    import httpx  # noqa: PLC0415 - see above
-
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def note_loop(_: httpx.Request) -> None:
