@@ -75,7 +75,7 @@ _URLS: Final[Mapping[str, str]] = {
 
 _MEANINGS: Final[Mapping[str, str]] = {
     SessionStatus.WAITING: "Nobody has opened the payment page yet.",
-    SessionStatus.IN_PROGRESS: "Somebody is on the payment page.",
+    SessionStatus.IN_PROGRESS: "The payment page has been opened.",
     SessionStatus.COMPLETED: "It is paid.",
     SessionStatus.FAILED: "The payment was declined. It can be tried again.",
     SessionStatus.ERROR: "Something went wrong. It can be tried again.",
