@@ -9,6 +9,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -42,8 +43,9 @@ def worker() -> ModuleType:
 
 
 @pytest.fixture
-def database(worker: ModuleType, tmp_path: Path) -> sqlite3.Connection:
-    return worker.open_database(str(tmp_path / "shop.db"))  # type: ignore[no-any-return]  # an example's own
+def database(worker: ModuleType, tmp_path: Path) -> Generator[sqlite3.Connection]:
+    with contextlib.closing(worker.open_database(str(tmp_path / "shop.db"))) as database:
+        yield database
 
 
 def insert(database: sqlite3.Connection, table: str, session_id: str) -> None:
