@@ -9,7 +9,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"  # A missing interpreter is skipped, or an error where CI is set.
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "schemathesis"]
+nox.options.sessions = ["lint", "typing", "tests", "coverage", "lowest", "package", "docs", "schemathesis", "browser"]
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
@@ -103,6 +103,13 @@ def faults(session: nox.Session) -> None:
     """Meet every fault of the fault server over real sockets; not yet among the default sessions."""
     session.install(*CHECKOUT, *_group("faults"))
     session.run("python", "-m", "pytest", "tests/faults", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Click through the simulator's pages in a real Chromium: skipped where there is none, but for CI."""
+    session.install(*CHECKOUT, *_group("browser"))
+    session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
 
 
 @nox.session

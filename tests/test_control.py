@@ -101,7 +101,7 @@ def test_a_session_is_acted_on(provider: Provider, control: httpx.Client, body: 
         (b"{}", "act is missing: give act, acts or visitor"),
         (b'{"act": "pay"}', "act='pay': give an act, one of opens, waits, "),
         (b'{"act": "pays", "after": 5}', "after is not known: the keys here are act"),
-        (b'{"visitor": "nobody"}', "visitor='nobody': give one of pay, "),
+        (b'{"visitor": "stranger"}', "visitor='stranger': give one of pay, "),
         (b'{"acts": ["pays"], "speed": 2}', "speed is not known: the keys here are "),
     ],
 )

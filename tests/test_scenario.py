@@ -129,7 +129,7 @@ async def test_a_scripted_provider_goes_through_it(provider: ScriptedProvider, c
     [
         ("visitor = ", "no TOML: "),
         ("visitr = 'pay'", "visitr is not known: the keys here are consumer, fault, session, seed, "),
-        ("visitor = 'nobody'", "visitor='nobody': give one of pay, decline-and-retry, "),
+        ("visitor = 'stranger'", "visitor='stranger': give one of pay, decline-and-retry, "),
         ("visitor = 5", "visitor=5: give text"),
         ("seed = 1.5", "seed=1.5: give a whole number"),
         ("quota = true", "quota=True: give a whole number"),

@@ -84,6 +84,7 @@ def test_a_created_session_is_handed_out_with_its_urls(shop: httpx.Client) -> No
         (Consumer.CANCEL, ["WAITING", "IN_PROGRESS", "CANCELLED"]),
         (Consumer.ERROR, ["WAITING", "IN_PROGRESS", "ERROR"]),
         (Consumer.VANISH, ["WAITING", "IN_PROGRESS"]),
+        (Consumer.NOBODY, ["WAITING"]),
     ],
 )
 def test_consumers_live_their_story(
@@ -153,15 +154,6 @@ def test_a_session_can_be_disabled_until_it_is_paid(calendar: Calendar, shop: ht
     assert shop.get(open_url).json()["status"] == "DISABLED"
     assert refused.status_code == 400
     assert shop.get(paid_url).json()["status"] == "COMPLETED"
-
-
-def test_the_payment_page_says_that_nobody_is_needed(shop: httpx.Client) -> None:
-    redirect_url = shop.post(SESSIONS, json=PAYMENT_SESSION).json()["redirect_url"]
-
-    page = httpx.get(redirect_url, trust_env=False)
-
-    assert page.status_code == 200
-    assert "a scripted consumer enters and pays" in page.text
 
 
 # -- headers and errors -----------------------------------------------------------------------------------------------

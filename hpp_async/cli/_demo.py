@@ -32,7 +32,7 @@ def demonstrate(consumer: Consumer, speed: float, *, stop_on: AbstractSet[Sessio
         HPPError: the wait's.
     """
     with serve(simulated(consumer, speed)) as url:
-        say(f"a simulated provider is at {url}; a scripted consumer {consumer.story}")
+        say(f"a simulated provider is at {url}/simulator; a scripted consumer {consumer.story}")
         return asyncio.run(_wait(url, stop_on=stop_on, every=min(1.5, max(0.1, 1.5 / speed)), view=view))
 
 

@@ -65,7 +65,8 @@ Run a simulated provider on this machine, until Ctrl-C.
 Sessions that are created over HTTP are visited by the consumer. -v logs every request, and every status callback: \
 they are posted to merchant_urls.status_update where that is on this machine, and nowhere else.
 
-It describes itself at /openapi.json, and is controlled at /simulator: sessions, faults, time.
+It describes itself at /openapi.json, and is controlled at /simulator: sessions, faults, time. Both there and at a \
+session's redirect_url are pages for people; with --consumer nobody it is you who pays.
 
 {_CONSUMERS}
 
@@ -98,6 +99,7 @@ Faults, each with keys of its own
 
 EXAMPLE: Final = """\
 Simulated provider: {url} (Ctrl-C ends it)
+Overview page:      {url}/simulator
 Scripted consumer:  {story}
 
 Try it in another terminal:

@@ -47,9 +47,9 @@ def needing_simulator() -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        if error.name not in ("jinja2", "starlette", "uvicorn"):
             raise
-        say('the simulated provider needs two more packages: pip install "hpp-async[cli,simulator]"')
+        say('the simulated provider needs more packages: pip install "hpp-async[cli,simulator]"')
         raise typer.Exit(UNEXPECTED) from None
 
 

@@ -8,7 +8,8 @@ A provider on loopback, for trying things out over real HTTP (extra ``simulator`
         client = HPPClient(auth=provider.auth, endpoint=url)
 
 The provider, `hpp_async.testing.Provider`, has the sessions, their consumers and the faults; sessions created over HTTP
-are visited by its consumer. It describes itself at ``/openapi.json``, and is controlled at ``/simulator``:
+are visited by its consumer. There are pages for people: the payment page at each session's ``redirect_url``, and the
+overview at ``/simulator``. It describes itself at ``/openapi.json``, and is controlled under ``/simulator``:
 
 ==================================  ==================================================================================
 ``GET  sessions``                   all sessions with their timelines; ``sessions/{id}`` one of them

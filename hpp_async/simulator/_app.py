@@ -8,13 +8,15 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from hpp_async.simulator._control import control_routes
 from hpp_async.simulator._delivery import deliver
+from hpp_async.simulator._html import RefusedError, refused, style_route
+from hpp_async.simulator._overview import overview_routes
+from hpp_async.simulator._payment import payment_routes
 from hpp_async.testing import Provider
-from hpp_async.testing._consumers import script_of
 
 OPENAPI: Final = "/openapi.json"
 
@@ -23,25 +25,24 @@ def application(provider: Provider) -> Starlette:
     """
     Return an application that answers as *provider* does, every method and path.
 
-    Its own are ``/openapi.json``, which describes the provider, and ``/simulator/…``, which controls it. Callbacks are
-    sent by `serve`, not by the application.
+    Its own are ``/openapi.json``, which describes the provider, ``/hpp/payments/…``, the payment pages, and
+    ``/simulator``, which shows and controls it. Callbacks are sent by `serve`, not by the application.
     """
-
-    async def payment_page(_: Request) -> Response:
-        story = script_of(provider.consumer).story
-        return PlainTextResponse(f"Nothing to click here: a scripted consumer {story}.\n")
 
     async def description(_: Request) -> Response:
         return Response(openapi(), media_type="application/json")
 
-    # The page is where redirect_url leads, without credentials; everything else is the API.
+    # The pages and their like need no credentials; everything else is the API.
     return Starlette(
         routes=[
             Route(OPENAPI, description, methods=["GET"]),
             *control_routes(provider),
-            Route("/hpp/payments/{key}", payment_page),
+            *payment_routes(provider),
+            *overview_routes(provider),
+            style_route(),
             Mount("/", partial(deliver, provider)),
-        ]
+        ],
+        exception_handlers={RefusedError: refused},
     )
 
 

@@ -8,7 +8,7 @@ from hpp_async.simulator._calendar import Calendar
 from hpp_async.testing import Life, Provider
 from hpp_async.testing._life import date
 from hpp_async.testing._notation import write_trouble
-from hpp_async.testing._paths import page_key
+from hpp_async.testing._paths import page_path
 
 
 def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str, object]:
@@ -23,7 +23,7 @@ def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str
         "expires_at": date(life.expiry(moment)),
         "is_over": life.is_over(moment),
         "place_order_mode": life.place_order_mode,
-        "redirect_url": f"{provider.base_url}/hpp/payments/{page_key(life.session_id)}",
+        "redirect_url": f"{provider.base_url}{page_path(life.session_id)}",
         "distributions": list(life.distributions),
         "timeline": [
             {

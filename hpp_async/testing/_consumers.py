@@ -187,6 +187,7 @@ class Consumer(StrEnum):
     CANCEL = "cancel"
     ERROR = "error"
     VANISH = "vanish"
+    NOBODY = "nobody"
 
     @property
     def script(self) -> Script:
@@ -221,6 +222,7 @@ _SCRIPTS: Final = {
         lifetime=_SHORT,
         story=f"enters and never comes back; it expires in {_SHORT.seconds} s",
     ),
+    Consumer.NOBODY: Script(story="does not come; the payment page is for you to open"),
 }
 
 

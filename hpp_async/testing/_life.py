@@ -60,6 +60,7 @@ class Life:
         lifetime: from the creation until it expires, unless a step says otherwise.
         merchant: whose it is; ``None`` is everybody's.
         merchant_urls: where the consumer and the callbacks are sent, as the merchant gave them.
+        page_title: what the merchant wants the payment page to be called.
         distributions: the ways in which its link was sent to the consumer.
         told: how many of its steps the merchant has been called about, or never will be.
     """
@@ -71,6 +72,7 @@ class Life:
     place_order_mode: str = "NONE"
     merchant: str | None = None
     merchant_urls: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    page_title: str | None = None
     distributions: list[str] = attrs.field(factory=list[str])
     told: int = 1
 

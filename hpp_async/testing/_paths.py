@@ -9,6 +9,7 @@ from typing import Final
 from hpp_async.testing._forms import Operation
 
 SESSIONS: Final = "/hpp/v1/sessions"
+PAGES: Final = "/hpp/payments"
 _OPERATIONS: Final = (
     (re.compile(SESSIONS), {"POST": Operation.CREATE}),
     (re.compile(rf"{SESSIONS}/([^/]+)"), {"GET": Operation.READ, "DELETE": Operation.DISABLE}),
@@ -26,6 +27,6 @@ def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, 
     return None, None, ()
 
 
-def page_key(session_id: str) -> str:
-    """Return the name that the session has in the URL of its payment page."""
-    return uuid.uuid5(uuid.NAMESPACE_URL, session_id).hex[:7]
+def page_path(session_id: str) -> str:
+    """Return where the session's payment page is; the session has another name there."""
+    return f"{PAGES}/{uuid.uuid5(uuid.NAMESPACE_URL, session_id).hex[:7]}"

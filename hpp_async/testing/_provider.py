@@ -238,6 +238,7 @@ class Provider:
             place_order_mode=creation.place_order_mode,
             merchant=merchant if self.auth is None else None,
             merchant_urls=creation.merchant_urls,
+            page_title=creation.page_title,
         )
         self._lives[life.session_id] = life
         return created(life, self.base_url, headers, moment)

@@ -70,6 +70,7 @@ class Creation:
 
     place_order_mode: str
     merchant_urls: Mapping[str, str]
+    page_title: str | None
 
     @classmethod
     def parse(cls, body: bytes) -> Creation:
@@ -88,6 +89,7 @@ class Creation:
         return cls(
             place_order_mode=mode,
             merchant_urls={name: url for name in MERCHANT_URLS if (url := urls.get(name)) is not None},
+            page_title=cast("str | None", options.get("page_title")),
         )
 
 

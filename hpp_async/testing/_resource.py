@@ -8,7 +8,7 @@ from datetime import datetime
 from hpp_async._session import SessionStatus
 from hpp_async.testing._answers import Answer, error, respond
 from hpp_async.testing._life import FINAL, Life, Step, date
-from hpp_async.testing._paths import SESSIONS, page_key
+from hpp_async.testing._paths import SESSIONS, page_path
 from hpp_async.testing._requests import parse_distribution
 from hpp_async.testing._shapes import BadValueError
 
@@ -19,7 +19,7 @@ def created(life: Life, base_url: str, headers: Mapping[str, str], moment: datet
     urls = {
         "session_id": life.session_id,
         "session_url": session_url,
-        "redirect_url": f"{base_url}/hpp/payments/{page_key(life.session_id)}",
+        "redirect_url": f"{base_url}{page_path(life.session_id)}",
         "distribution_url": f"{session_url}/distribution",
         "expires_at": date(life.expiry(moment)),
     }

@@ -1,0 +1,85 @@
+"""How the simulator's pages are made and sent, and what their forms say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+STYLE: Final = "/simulator/style.css"
+_EVERY: Final = 2
+"""Seconds until a page is asked for again."""
+_FILES: Final = PackageLoader("hpp_async.simulator")
+_TEMPLATES: Final = Environment(
+    loader=_FILES,
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    # Not no-referrer: with that, browsers say of our own forms that they come from nowhere.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def page(
+    name: str, status_code: int = 200, *, is_refreshed: bool = False, leads_to: Iterable[str] = (), **values: object
+) -> Response:
+    """
+    Return the template *name* with *values*.
+
+    Its forms may lead to this server, and to the origins in *leads_to*.
+    """
+    every = _EVERY if is_refreshed else None
+    text = _TEMPLATES.get_template(name).render(style=STYLE, refreshed_every=every, **values)
+    targets = " ".join(["'self'", *leads_to])
+    policy = f"default-src 'none'; style-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+    return HTMLResponse(text, status_code, {**_HEADERS, "Content-Security-Policy": policy})
+
+
+def asks_to_refresh(request: Request) -> bool:
+    """Tell whether the page is to be shown anew by itself."""
+    return request.query_params.get("refresh") == "on"
+
+
+class RefusedError(HTTPException):
+    """The person in front of the browser gets a page that says why not."""
+
+
+async def refused(_: Request, refusal: Exception) -> Response:
+    """Return that page."""
+    assert isinstance(refusal, RefusedError)
+    return page("refused.html", refusal.status_code, reason=refusal.detail)
+
+
+async def form(request: Request) -> dict[str, str]:
+    """
+    Return what the form in *request* says.
+
+    Raises:
+        RefusedError: it stands on another site's page.
+    """
+    # Every browser says where a form comes from; who says nothing is none.
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}":
+        raise RefusedError(403, "This form is on another site's page.")
+    return dict(parse_qsl((await request.body()).decode(errors="replace")))
+
+
+def style_route() -> Route:
+    """Return the route of the one stylesheet."""
+    style, _, _ = _FILES.get_source(_TEMPLATES, "style.css")
+
+    async def stylesheet(_: Request) -> Response:
+        return Response(style, media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+    return Route(STYLE, stylesheet, methods=["GET"])
