@@ -2,12 +2,8 @@
 
 import ast
 import asyncio
-import doctest
 import inspect
-import os
 import re
-import subprocess
-import sysconfig
 from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import groupby
@@ -17,6 +13,7 @@ from typing import Final
 import attrs
 import pytest
 import respx
+from sittings import Sitting
 
 from hpp_async.testing import ScriptedProvider, VirtualClock, mock_provider
 
@@ -27,11 +24,17 @@ DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 SET_UP: Final = {
     "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
     "pip install hpp-async\n",
+    "pip install 'hpp-async[testing]'\n",
+    "python3 -m venv .venv && . .venv/bin/activate && pip install -q 'hpp-async[cli,simulator]'\n",
     "python3 -m venv .venv && .venv/bin/pip install -q 'nox[uv]' && .venv/bin/nox\n",
 }
 
 FENCE: Final = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
-BLOCK: Final = re.compile(r"(<!-- fresh -->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK: Final = re.compile(
+    # fresh: another story begins. The others are told to a sitting.
+    r"(?:<!-- (?:(fresh|file|left running|more of)(?:: | )?)([\w. ]*) -->\n+)?^```(\w*)\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @contextmanager
@@ -60,6 +63,8 @@ class Block:
     document: Path
     line: int
     story: int
+    kind: str
+    name: str
     language: str
     text: str
 
@@ -73,25 +78,29 @@ def _blocks(document: Path) -> list[Block]:
     return [
         Block(
             document=document,
-            line=text.count("\n", 0, block.start(3)) + 1,
-            story=sum(1 for earlier in found[: index + 1] if earlier[1]),
-            language=block[2],
-            text=block[3],
+            line=text.count("\n", 0, block.start(4)) + 1,
+            story=sum(1 for earlier in found[: index + 1] if earlier[1] == "fresh"),
+            kind=block[1] or "",
+            name=block[2] or "",
+            language=block[3],
+            text=block[4],
         )
         for index, block in enumerate(found)
     ]
 
 
 BLOCKS: Final = [block for document in DOCUMENTS for block in _blocks(document)]
-PYTHON: Final = [block for block in BLOCKS if block.language == "python"]
-CONSOLE: Final = [block for block in BLOCKS if block.language == "console"]
+SITTINGS: Final = [
+    block for block in BLOCKS if block.language == "console" or block.kind in ("file", "left running", "more of")
+]
+PYTHON: Final = [block for block in BLOCKS if block.language == "python" and block not in SITTINGS]
 STORIES: Final = [list(story) for _, story in groupby(PYTHON, key=lambda block: (block.document, block.story))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_every_block_is_run_or_known(document: Path) -> None:
     blocks = [block for block in BLOCKS if block.document == document]
-    unknown = [block for block in blocks if block not in PYTHON + CONSOLE and block.text not in SET_UP]
+    unknown = [block for block in blocks if block not in PYTHON + SITTINGS and block.text not in SET_UP]
 
     assert len(FENCE.findall(document.read_text("utf-8"))) == 2 * len(blocks), "a fence of a kind that is not read"
     assert [str(block) for block in unknown] == []
@@ -109,19 +118,21 @@ def test_python_blocks_run(story: list[Block]) -> None:
                 runner.run(coroutine)
 
 
-@pytest.mark.parametrize("block", CONSOLE, ids=str)
-def test_console_blocks_print_what_they_show(block: Block) -> None:
-    environment = os.environ | {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])}
-
-    assert block.text.startswith("$ ")
-    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
-        run = subprocess.run(
-            command, shell=True, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False
-        )
-
-        assert run.returncode == 0, run.stderr
-        if shown:
-            assert doctest.OutputChecker().check_output(shown, run.stdout, doctest.ELLIPSIS), run.stdout
+@pytest.mark.parametrize("document", sorted({block.document for block in SITTINGS}), ids=lambda document: document.name)
+def test_what_is_typed_prints_what_is_shown(document: Path, tmp_path: Path) -> None:
+    with Sitting(tmp_path) as sitting:
+        for block in SITTINGS:
+            if block.document != document:
+                continue
+            match block.kind:
+                case "file":
+                    sitting.save(block.name, block.text)
+                case "left running":
+                    sitting.leave_running(block.name, block.text)
+                case "more of":
+                    sitting.go_on(block.name, block.text)
+                case _:
+                    sitting.enter(block.text)
 
 
 def test_readme_can_be_read_in_minutes() -> None:
