@@ -8,6 +8,13 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def ini(pytester: pytest.Pytester) -> None:
+    """Let no configuration be found further up: nox puts temporary folders into the checkout."""
+    pytester.makeini("[pytest]")
+
+
 # What a user writes, but for the hook: it looks at the client when everything is torn down.
 CONFTEST: Final = """
 import pytest
