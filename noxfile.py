@@ -98,7 +98,9 @@ def lowest(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 def package(session: nox.Session) -> None:
     """Build the sdist and from it the wheel, and run the suite against the wheel: without orjson, for once."""
-    dist = Path(session.create_tmp())
+    dist = Path(
+        session.virtualenv.location, "dist"
+    )  # a temporary folder of nox's would be the tests' own, in the checkout
     session.install(*_group("package"))
     session.run("python", "-m", "build", "--outdir", str(dist))
     [wheel] = dist.glob("*.whl")
