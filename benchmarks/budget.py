@@ -33,6 +33,8 @@ _OWN_CALLS: Final = 20.0
 
 _OWN_PAUSE: Final = 0.25
 
+_PATIENCE: Final = 7200.0
+
 _LOST: Final = 0.1
 """Share of the callbacks that never arrive."""
 
@@ -50,6 +52,7 @@ class Scenario:
     warm_up: float = 0.0
     """Seconds before anything counts; without, it is a restart: every session is read anew."""
     seconds: float = 3600.0
+    """Seconds that count: whoever ends in them is waited for, so that long latencies are not cut short."""
     seed: int = 2026
 
     @property
@@ -65,7 +68,7 @@ class Seen:
     scenario: Scenario
     latencies: list[float] = attrs.field(factory=list[float])
     unseen: int = 0
-    """Of these: ended, and not seen until the end of the run; they count with the time until then."""
+    """Of these: ended, and not seen even two hours later; they count with the time until then."""
     moments: list[float] = attrs.field(factory=list[float])
     """When each read arrived at the provider."""
     gaps: list[tuple[float, float, float]] = attrs.field(factory=list[tuple[float, float, float]])
@@ -162,14 +165,19 @@ class _Run:
         async for event in self.watch:
             if isinstance(event.news, Outcome) and event.session_id in self._ended_at:
                 ended_at = self._ended_at.pop(event.session_id)
-                if ended_at >= self.scenario.warm_up:
+                if self.counts(ended_at):
                     self.seen.latencies.append(self.clock.now() - ended_at)
 
-    def close(self) -> None:
-        """Count those whose end nobody has seen yet."""
-        now = self.clock.now()
-        unseen = [now - at for at in self._ended_at.values() if self.scenario.warm_up <= at <= now]
-        self.seen.latencies += unseen
+    def counts(self, moment: float) -> bool:
+        return self.scenario.warm_up <= moment < self.scenario.warm_up + self.scenario.seconds
+
+    async def wait(self) -> None:
+        """Let time pass, and then until everybody who ended in it was seen."""
+        await self.clock.sleep(self.scenario.warm_up + self.scenario.seconds)
+        latest = self.clock.now() + _PATIENCE
+        while (unseen := [at for at in self._ended_at.values() if self.counts(at)]) and self.clock.now() < latest:
+            await self.clock.sleep(10.0)
+        self.seen.latencies += [self.clock.now() - at for at in unseen]
         self.seen.unseen = len(unseen)
 
     async def arrive(self) -> None:
@@ -210,11 +218,10 @@ async def _run(scenario: Scenario) -> Seen:
             run.add(number, age)
         tasks = [run.follow(), run.arrive(), run.call(), *([run.call_back()] if scenario.callbacks else [])]
         running = [asyncio.create_task(task) for task in tasks]
-        await clock.sleep(scenario.warm_up + scenario.seconds)
+        await run.wait()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        run.close()
     return seen
 
 
@@ -246,7 +253,7 @@ class Row:
     def of(cls, seen: Seen) -> Row:
         scenario = seen.scenario
         latency, moments = np.array(seen.latencies or [np.nan]), np.array(seen.moments)
-        counted = moments[moments >= scenario.warm_up]
+        counted = moments[(moments >= scenario.warm_up) & (moments < scenario.warm_up + scenario.seconds)]
         gaps = np.array(seen.gaps)
         reads_per_session = len(counted) / scenario.seconds / seen.arrivals
         p50, p95 = (float(value) for value in np.quantile(latency, [0.5, 0.95]))
@@ -311,9 +318,9 @@ _HEAD: Final = "| scenario | ended | mean s | p50 | p95 | bound | reads/s | stre
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="see that it runs, and ignore the figures")
-    parser.add_argument("--alive", type=int, help="only the scenarios with as many sessions")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the scenarios with this in their name")
     arguments = parser.parse_args()
-    wanted = [one for one in scenarios(quick=arguments.quick) if arguments.alive in (None, one.alive)]
+    wanted = [one for one in scenarios(quick=arguments.quick) if arguments.only in one.name]
 
     print(_HEAD, "|---|" + "--:|" * 10, sep="\n")
     verdicts: list[str] = []
