@@ -42,7 +42,7 @@ class Following:
 
     __slots__ = (
         "_alarm",
-        "_attached_at",
+        "_landed_before",
         "_lateness",
         "_notified_at",
         "_reads",
@@ -57,19 +57,20 @@ class Following:
         self.asked: Flight | None = None
         self._reads = reads
         self._alarm = alarm
-        self._attached_at = self._notified_at = self._told_at = -_FOREVER
+        self._notified_at = self._told_at = -_FOREVER
         self._lateness = 0.0
-        self._used = 0
+        self._used = self._landed_before = 0
 
     @property
     def session_id(self) -> str:
         """The session that is followed."""
         return self.poller.session_id
 
-    def attach(self, notified_at: float) -> None:
-        """Begin: from here on landings count, notifications later than *notified_at*, and the poller's timeout."""
-        self._attached_at, self._notified_at = self._reads.clock.now(), notified_at
-        self.poller.next_action(self._attached_at)
+    def attach(self, shared: SharedReads) -> None:
+        """Begin: from here on landings count, notifications, and the poller's timeout."""
+        self._landed_before = 0 if shared.landed is None else shared.landed.number
+        self._notified_at = shared.notified_at
+        self.poller.next_action(self._reads.clock.now())
 
     # -- what came ----------------------------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ class Following:
             ClientClosedError: the client, or the httpx client it borrows, was closed.
         """
         asked, heard = self.asked, landed
-        if heard is not None and (heard.reading is None or _landed_at(heard) < self._attached_at):
+        if heard is not None and (heard.reading is None or heard.number <= self._landed_before):
             heard = None
         if asked is not None and asked.landed_at is not None:
             self.asked = None
@@ -95,8 +96,8 @@ class Following:
 
     def take_young(self, shared: SharedReads, since: float) -> bool:
         """Use the session's last landing, even one from before this began, if it was asked for at or after *since*."""
-        landed, since = shared.landed, max(since, shared.notified_at)
-        if landed is None or landed.reading is None or landed.number <= self._used or landed.started_at < since:
+        landed, known = shared.landed, max(self._used, shared.notified_after)
+        if landed is None or landed.reading is None or landed.number <= known or landed.started_at < since:
             return False
         self._use(landed, _landed_at(landed))
         return True

@@ -92,13 +92,24 @@ class Flight:
 class SharedReads:
     """What all waits on one session share: the flight, the last that had a reading, and who wants to know of more."""
 
-    __slots__ = ("__weakref__", "in_flight", "landed", "listeners", "notified_at", "session_id", "waits")
+    __slots__ = (
+        "__weakref__",
+        "in_flight",
+        "landed",
+        "listeners",
+        "notified_after",
+        "notified_at",
+        "session_id",
+        "waits",
+    )
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.in_flight: Flight | None = None
         self.landed: Flight | None = None
         self.notified_at = float("-inf")
+        self.notified_after = 0
+        """The number of the last flight that had begun by then, of all sessions: two moments may be one on a clock."""
         self.listeners: list[anyio.Event] = []  # of one or two: a set is three times as large
         self.waits = 0
 
@@ -303,7 +314,7 @@ class Reads:
         shared = self._sessions.get(session_id)
         if shared is None:
             return any(is_followed)
-        shared.notified_at = now
+        shared.notified_at, shared.notified_after = now, self._count
         shared.wake()
         return shared.waits > 0 or any(is_followed)
 

@@ -221,7 +221,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         if self._shared is None:
             self._shared = self._reads.shared(self.session_id)
             self._shared.waits += 1
-            self._following.attach(self._shared.notified_at)  # the timeout counts from here
+            self._following.attach(self._shared)  # the timeout counts from here
         return self._shared
 
     def _detach(self) -> None:
