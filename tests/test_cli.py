@@ -130,6 +130,14 @@ def piped() -> Generator[TextIO]:
         yield reader
 
 
+@pytest.fixture(autouse=True)
+def _heeds_ctrl_c() -> Generator[None]:
+    """A suite that a shell runs in the background ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c() -> None:
     """Do to the main thread what the terminal does."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
