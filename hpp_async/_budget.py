@@ -5,7 +5,9 @@ The provider counts per merchant, captures and refunds included, so all waits of
 it. The order of the queue is what matters when the budget is short. By time of arrival, everybody waits equally long:
 those who were promised 2 seconds as long as those who were promised 5 minutes. By priority, the rest starves. So the
 queue is ordered by due time on a *virtual clock*: it runs with the real one, and stands still while a read that is due
-has to wait. Every delay is then stretched by the same factor, nobody starves, and nobody bursts afterwards.
+has to wait. Every delay is then stretched by the same factor, nobody starves, and nobody bursts afterwards. While the
+budget suffices some reads are due at the same moment, and would halt the clock too: so a few that were not needed are
+saved up for them, but within every second there are no more reads than the rate allows.
 
 Nothing here awaits or looks at a clock: a driver asks for a `Turn`, asks whether it has come, and is told when to ask
 again. Times are loop seconds.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +32,9 @@ _HINT_MAXIMUM: Final = 60.0
 
 _WINDOW: Final = 1.0
 """Seconds a closed window lasts where no header says so; the provider's limit is per second (rate limit page)."""
+
+_SAVING: Final = 0.2
+"""Seconds of the rate that may be saved up, so that a few reads due at once do not halt the virtual clock."""
 
 _SHORTEST_PAUSE: Final = 0.05
 
@@ -47,7 +53,8 @@ class ReadBudget:
     What the reads of one client may use of the merchant's quota.
 
     Args:
-        reads_per_second: over all waits and reads of the client, retries included.
+        reads_per_second: over all waits and reads of the client, retries included, and in every second. What is left
+            of the last fifth of a second can go at once, though no more than *in_flight*.
         in_flight: how many are under way at once.
 
     Raises:
@@ -94,7 +101,8 @@ class Budget:
         self._queue: list[tuple[bool, float, int, Turn]] = []
         self._order = itertools.count()
         self._in_flight = 0
-        self._tokens = 1.0
+        self._tokens = self._most_saved(limits.reads_per_second)
+        self._admitted_at = deque[float]()
         self._counted_at = -_FOREVER
         self._virtual = 0.0
         self._seen_at: float | None = None
@@ -146,6 +154,9 @@ class Budget:
             return False
         turn.is_waiting = False
         self._tokens -= 1.0
+        self._admitted_at.append(now)
+        while self._admitted_at[0] < now - _WINDOW:
+            self._admitted_at.popleft()
         self._in_flight += not turn.is_under_way
         self._wake_head()
         return True
@@ -177,14 +188,25 @@ class Budget:
     # -- the rate ---------------------------------------------------------------------------------------------------
 
     def _free_at(self, now: float) -> float:
-        """When the next read may go out, by rate and pause. One token at a time: no second is above the budget."""
+        """When the next read may go out, by rate and pause: what was saved up may go at once, but within the rate."""
         rate = self._rate(now)
+        fit = max(1, int(rate * _WINDOW))
+        is_full = len(self._admitted_at) >= fit
+        window_ends_at = self._admitted_at[-fit] + fit / rate if is_full else -_FOREVER
         if now > self._counted_at:
-            gained = max(0.0, now - max(self._counted_at, self._paused_until)) * rate
-            self._tokens = min(1.0, self._tokens + gained)
+            since = max(self._counted_at, self._paused_until)
+            if since < (until := min(now, window_ends_at)):
+                # Nothing is saved up meanwhile: what came at once as the window began would do so when it ends.
+                self._tokens = min(max(1.0, self._tokens), self._tokens + (until - since) * rate)
+                since = until
+            self._tokens = min(self._most_saved(rate), self._tokens + max(0.0, now - since) * rate)
             self._counted_at = now
         missing = 1.0 - self._tokens
-        return max(now, self._paused_until) + (missing / rate if missing > _ROUNDING else 0.0)
+        free_at = max(now, self._paused_until) + (missing / rate if missing > _ROUNDING else 0.0)
+        return max(free_at, window_ends_at) if window_ends_at - now > _ROUNDING else free_at
+
+    def _most_saved(self, rate: float) -> float:
+        return max(1.0, min(self._limits.in_flight, rate * _SAVING // 1))
 
     def _rate(self, now: float) -> float:
         recovered = max(0.0, now - self._paused_until) / _RECOVERY if self._share < 1.0 else 0.0
@@ -212,4 +234,5 @@ class Budget:
     def _pause(self, now: float, length: float) -> None:
         self._free_at(now)  # count what was gained, and how far the rate has climbed, up to here
         self._share = self._rate(now) / self._limits.reads_per_second
+        self._tokens = min(1.0, self._tokens)  # what was saved up before is not to come at once afterwards
         self._paused_until = max(self._paused_until, now + min(_HINT_MAXIMUM, max(_SHORTEST_PAUSE, length)))

@@ -146,7 +146,8 @@ async def test_a_schedule_that_raises_is_told_after_what_was_read_and_loses_noth
             return 5.0
 
     sessions = [provider.add(session_id="odd"), provider.add(session_id="even")]
-    async with provider.client() as client, client.watch(sessions, schedule=Picky()) as watch:
+    client = provider.client(budget=ReadBudget(5))
+    async with client, client.watch(sessions, schedule=Picky()) as watch:
         assert (await step(watch)).session_id == "odd"
         with pytest.raises(ZeroDivisionError):
             await step(watch)

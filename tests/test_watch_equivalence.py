@@ -8,7 +8,6 @@ from typing import Final
 
 import anyio
 import attrs
-import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -29,7 +28,16 @@ from hpp_async import (
     WaitEnded,
     WaitError,
 )
-from hpp_async.testing import ScriptedProvider, VirtualClock
+from hpp_async.testing import (
+    Answered,
+    Fault,
+    Missing,
+    Refused,
+    ScriptedProvider,
+    Stalled,
+    Trouble,
+    VirtualClock,
+)
 
 pytestmark = pytest.mark.thorough
 
@@ -41,26 +49,21 @@ Said = list[tuple[object, ...]]
 
 
 @attrs.frozen
-class Trouble:
-    """From *start*, for *length* seconds, every read of the session gives *answer*."""
-
-    start: int
-    length: int
-    answer: int | Exception
-
-
-@attrs.frozen
 class Life:
     changes: Sequence[tuple[int, str]] = ()
     troubles: Sequence[Trouble] = ()
     lifetime: int = 400
 
 
+def trouble(start: int, length: int, fault: Fault) -> Trouble:
+    return Trouble(fault, start=start + ODD, until=start + length + ODD)
+
+
 troubles = st.builds(
-    Trouble,
+    trouble,
     st.integers(0, 300),
     st.integers(1, 120),
-    st.sampled_from([503, 503, 404, 400, 401, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")]),
+    st.sampled_from([*map(Answered, (503, 503, 400, 401)), Missing(), Refused(), Stalled(0)]),
 )
 lives = st.builds(
     Life,
@@ -79,15 +82,8 @@ class Troubled(ScriptedProvider):
         for name, life in self.lives.items():
             steps = [(after + ODD, status) for after, status in life.changes]
             self.add(steps, session_id=name, lifetime=timedelta(seconds=life.lifetime + ODD))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        now, name = self.clock.now() - ODD, request.url.path.rpartition("/")[2]
-        found = [
-            trouble for trouble in self.lives[name].troubles if trouble.start <= now < trouble.start + trouble.length
-        ]
-        if found:
-            self.answer_next(found[0].answer)
-        return await super().handle_async_request(request)
+            for trouble in life.troubles:
+                self.model.add_trouble(attrs.evolve(trouble, session=name))
 
     def quick_client(self, events: list[Event]) -> HPPClient:
         """Return a client that leaves nothing to chance, and waits for no budget."""
@@ -159,7 +155,7 @@ def by_session(events: list[Event]) -> dict[str, list[object]]:
 @settings(max_examples=25)
 @given(st.lists(lives, min_size=1, max_size=8), st.sampled_from([OUTCOME, FINAL]))
 @example([Life(((5, "IN_PROGRESS"), (20, "FAILED"), (30, "COMPLETED")))] * 3, FINAL)
-@example([Life(troubles=[Trouble(50, 100, 503)]), Life(troubles=[Trouble(50, 100, 404)]), Life(lifetime=60)], OUTCOME)
+@example([Life(troubles=[trouble(50, 100, fault)]) for fault in (Answered(503), Missing())], OUTCOME)
 def test_a_watch_says_of_each_session_what_a_wait_on_it_says(
     backend: str, lives: list[Life], stop_on: frozenset[str]
 ) -> None:

@@ -82,7 +82,7 @@ async def test_a_read_of_another_adds_to_news_that_were_not_handed_over(
 ) -> None:
     names = [provider.add(session_id=name).rpartition("/")[2] for name in ("first", "second", "third")]
     provider.latency = 1.0
-    async with provider.client(budget=PLENTY) as client, client.watch(names) as watch:
+    async with provider.client(budget=ReadBudget(5)) as client, client.watch(names) as watch:
         await step(watch)
         await clock.sleep(1)  # the reads of the other two land, and one step takes both
         await step(watch)
