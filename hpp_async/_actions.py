@@ -14,12 +14,14 @@ class Read:
     """
     Read the session, which is due since ``due``; an answer asked for at or after ``since`` will do (loop seconds).
 
-    ``is_urgent`` where the caller's own time has run out: it goes before others.
+    ``is_urgent`` where the caller's own time has run out: it goes before others. With no answer by ``until`` (loop
+    seconds), ask the poller again.
     """
 
     since: float
     due: float
     is_urgent: bool = False
+    until: float = float("inf")
 
 
 @attrs.frozen

@@ -114,7 +114,7 @@ class HPPClient:
             budget = ReadBudget(member.quota * _SHARE)
         elif not isinstance(budget, ReadBudget):
             raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
-        limit = seconds(timeout, "timeout", at_least=0.001)
+        self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
         self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
@@ -127,7 +127,7 @@ class HPPClient:
             target=self._target,
             credentials=credentials,
             clock=self._clock,
-            timeout=limit,
+            timeout=self._timeout,
             user_agent=agent,
             heard=self._reads.heard,
             throttled=self._reads.throttled,
@@ -194,9 +194,9 @@ class HPPClient:
             session: an id, or a ``session_url`` of this client's endpoint.
             stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
                 still turn into COMPLETED (tracking page); `FINAL` waits through them. Final statuses always stop it.
-            timeout: seconds from the first step; one last read, then `WaitTimeoutError`. It says nothing about payment.
-                To give up for good, disable the session: ``await client.disable_session(session)`` returns ``None``, or
-                the outcome that came first after all.
+            timeout: seconds from the first step; one last read, which has the client's *timeout* for all its attempts,
+                then `WaitTimeoutError`. It says nothing about payment. To give up for good, disable the session:
+                ``await client.disable_session(session)`` returns ``None``, or the outcome that came first after all.
             schedule: instead of the client's.
             since: a reading, or a resume token: transitions up to it are not yielded again, and the session counts as
                 seen.
@@ -263,6 +263,7 @@ class HPPClient:
                 schedule=checked,
                 stop_on=statuses,
                 timeout=timeout,
+                patience=self._timeout,
                 outage_tolerance=self._outage_tolerance,
                 since=None if since is None else Position.of(since, session_id=session_id),
                 forgets=forgets,

@@ -88,8 +88,9 @@ class Poller:
     """
     One wait on one session.
 
-    *timeout* counts from the first `next_action`, in seconds; *outage_tolerance* from the first of the failures that
-    nothing interrupted, without the time in which nobody took a step. A poller that *forgets* keeps no transition that
+    *timeout* counts from the first `next_action`, in seconds, and *patience* from the beginning of the last look that
+    follows it; *outage_tolerance* from the first of the failures that nothing interrupted. The time in which nobody
+    took a step is not counted in the latter two. A poller that *forgets* keeps no transition that
     was emitted: thousands are watched for days.
     """
 
@@ -97,6 +98,7 @@ class Poller:
     schedule: Schedule = PollSchedule()
     stop_on: AbstractSet[SessionStatus] = OUTCOME
     timeout: float | None = None
+    patience: float = float("inf")
     outage_tolerance: float = 600.0
     since: Position | None = None
     forgets: bool = False
@@ -112,6 +114,8 @@ class Poller:
     _due: float = attrs.field(init=False, default=float("-inf"))
     _fresh_from: float = attrs.field(init=False, default=float("-inf"))
     _deadline: float | None = attrs.field(init=False, default=None)
+    _last_look_at: float | None = attrs.field(init=False, default=None)
+    """When, in loop seconds, the look after the timeout was first asked for."""
     _born: float | None = attrs.field(init=False, default=None)
     """When, in loop seconds, the session got its present status: its age is ``now`` minus this."""
     _expiries: tuple[float, ...] = attrs.field(init=False, default=())
@@ -173,7 +177,14 @@ class Poller:
             return self._verdict
         if now < self._due:
             return Sleep(self._due)
-        return Read(self._oldest_answer(now), self._due, is_urgent=self._is_over(now))
+        until = float("inf") if self._deadline is None else self._deadline
+        if is_over := self._is_over(now):
+            self._last_look_at = now if self._last_look_at is None else self._last_look_at
+            until = self._last_look_at + self.patience
+            if now >= until:
+                self._verdict = self._timed_out()
+                return self._verdict
+        return Read(self._oldest_answer(now), self._due, is_urgent=is_over, until=until)
 
     def _oldest_answer(self, now: float) -> float:
         """Return since when an answer will do: a look at expiry or timeout must come after it, others may share one."""
@@ -201,9 +212,11 @@ class Poller:
         self._fresh_from = now
 
     def resumed(self, left_at: float, now: float) -> None:
-        """Note that nobody took a step from *left_at* until *now*: who does not look has no outage."""
+        """Note that nobody took a step from *left_at* until *now*: who does not look has no outage, nor a last look."""
         if self._failing_since is not None:
             self._failing_since += now - left_at
+        if self._last_look_at is not None:
+            self._last_look_at += now - left_at
 
     def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """

@@ -196,6 +196,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
                             self._following.board(got, read.due)
                             # An eager task of asyncio's may have landed already.
                             wake_at = _FOREVER if got.landed_at is None else now
+                        wake_at = min(wake_at, read.until)
                     case Sleep(wake_at):
                         self._reads.check_open(self.session_id)
                         self._reads.leave(turn)

@@ -60,6 +60,7 @@ def poller(
     *,
     schedule: Schedule = EVERY_10_S,
     timeout: float | None = None,
+    patience: float = inf,
     outage_tolerance: float = 600.0,
     since: Session | str | None = None,
     stop_on: frozenset[SessionStatus] | None = None,
@@ -68,6 +69,7 @@ def poller(
         session_id=SESSION_ID,
         schedule=schedule,
         timeout=timeout,
+        patience=patience,
         outage_tolerance=outage_tolerance,
         since=None if since is None else Position.of(since, session_id=SESSION_ID),
     )
@@ -94,7 +96,7 @@ def test_a_timeout_and_an_expiry_still_to_come_refuse_no_young_answer() -> None:
     driver.play([Heard(reading(expires=400.0))])
     driver.now = 10.0
 
-    assert driver.ask() == Read(since=0.0, due=10.0)
+    assert driver.ask() == Read(since=0.0, due=10.0, until=500.0)
 
 
 def test_a_schedule_of_the_users_own_shares_no_answers() -> None:
@@ -626,6 +628,30 @@ def test_a_timeout_takes_one_last_look_and_says_what_was_seen() -> None:
         "since=token"
     )
     assert (error.reads, error.last_error, error.correlation_id) == (3, None, "corr-3")
+
+
+def test_a_last_look_without_an_answer_ends_with_the_patience_for_it() -> None:
+    driver = Driver(poller(timeout=25.0, patience=10.0))
+    driver.play([Heard(reading()), Heard(reading(), after=20.0)])
+    asked = []
+    for driver.now in (25.0, 34.9):
+        asked.append(driver.ask())
+    driver.now = 35.0
+
+    assert asked == [Read(25.0, due=25.0, is_urgent=True, until=35.0)] * 2
+    assert isinstance(driver.ask(), Fail)
+    assert isinstance(failure(driver.ask()), WaitTimeoutError)
+
+
+def test_the_patience_for_a_last_look_is_that_of_somebody_who_waits() -> None:
+    machine = poller(timeout=25.0, patience=10.0)
+    first = machine.next_action(30.0)
+    machine.resumed(32.0, 1000.0)
+    again = machine.next_action(1000.0)
+
+    assert isinstance(first, Read)
+    assert isinstance(again, Read)
+    assert (first.until, again.until) == (40.0, 1008.0)
 
 
 def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:

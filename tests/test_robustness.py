@@ -27,8 +27,9 @@ from hpp_async import (
     SessionNotFoundError,
     SessionVanishedError,
     WaitEnded,
+    WaitTimeoutError,
 )
-from hpp_async.testing import ScriptedProvider
+from hpp_async.testing import Fault, ScriptedProvider, Slow, Stalled, Throttled
 
 
 @pytest.mark.anyio
@@ -238,6 +239,34 @@ async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(pro
         await follow()
 
     assert 60 <= provider.clock.now() - began_at <= 80
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", [Stalled(10), Throttled(45), Slow(50)], ids=repr)
+async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
+    provider: ScriptedProvider, fault: Fault
+) -> None:
+    provider.trouble(fault, start=20)
+    wait = provider.client(timeout=9.5).wait_for_outcome(provider.add([(0, "IN_PROGRESS")]), timeout=25)
+    with pytest.raises(WaitTimeoutError, match="is still IN_PROGRESS after 25 s"):
+        await wait
+
+    assert provider.clock.now() == 25 + 9.5
+
+
+@pytest.mark.anyio
+async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
+    wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
+    await anext(wait)
+    provider.trouble(Slow(60), start=20, until=30)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(26)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert isinstance(await wait, Completed)
 
 
 @pytest.mark.anyio
