@@ -13,7 +13,7 @@ import pytest
 
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Operation, Provider, Slow, Trouble, becomes, forgotten, opens, pays
-from hpp_async.testing._paths import page_path
+from hpp_async.testing._resource import page_path
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"

@@ -14,8 +14,7 @@ from hpp_async._exceptions import ConfigurationError
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.testing import Provider, SessionOverError
-from hpp_async.testing._notation import read_act, read_trouble, read_visitor
-from hpp_async.testing._tables import Table
+from hpp_async.testing._notation import Table, read_act, read_trouble, read_visitor
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -25,8 +25,8 @@ from hpp_async.testing import (
     Trouble,
 )
 from hpp_async.testing._life import FINAL
-from hpp_async.testing._paths import page_path
 from hpp_async.testing._requests import CHOICES
+from hpp_async.testing._resource import page_path
 
 OVERVIEW: Final = "/simulator"
 _MOST: Final = 50

@@ -34,7 +34,7 @@ from hpp_async.testing import (
 )
 from hpp_async.testing._callbacks import filled
 from hpp_async.testing._life import FINAL
-from hpp_async.testing._paths import PAGES, page_path
+from hpp_async.testing._resource import PAGES, page_path
 
 
 @attrs.frozen

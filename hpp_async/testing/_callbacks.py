@@ -13,8 +13,8 @@ from urllib.parse import quote
 import attrs
 
 from hpp_async.testing._faults import Slow
-from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import Life
+from hpp_async.testing._resource import Operation
 from hpp_async.testing._troubles import Troubles
 
 PATIENCE: Final = timedelta(seconds=3)

@@ -21,13 +21,10 @@ from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
 from hpp_async.testing._faults import Fault, Trouble
-from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
-from hpp_async.testing._paths import operation_of
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
-from hpp_async.testing._requests import Creation
-from hpp_async.testing._resource import created, disabled_by_merchant, distributed
-from hpp_async.testing._shapes import BadValueError
+from hpp_async.testing._requests import BadValueError, Creation
+from hpp_async.testing._resource import Operation, created, disabled_by_merchant, distributed, operation_of
 from hpp_async.testing._troubles import UNTROUBLED, Met, Troubles
 
 LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]

@@ -1,11 +1,11 @@
-"""The provider behind an httpx transport."""
+"""The provider behind an httpx transport, and behind respx."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import anyio.lowlevel
 import httpx
@@ -16,6 +16,9 @@ from hpp_async.testing._answers import Answer
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
 from hpp_async.testing._provider import LifeStory, Provider
+
+if TYPE_CHECKING:
+    import respx
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 
@@ -138,3 +141,14 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
 def _response(answer: Answer) -> httpx.Response:
     return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.body)
+
+
+def mock_provider(router: respx.Router, provider: ScriptedProvider) -> respx.Route:
+    """
+    Let *provider* answer what is sent to its endpoint through respx's *router*, and return the route.
+
+    *router* is the fixture ``respx_mock``, ``respx.mock``, or one of your own, with a ``base_url`` or without. Clients
+    need the provider's ``auth``, and its ``clock`` where time is to pass without waiting for it. Asynchronous httpx
+    clients only.
+    """
+    return router.route(url__startswith=f"{provider.endpoint}/hpp/").mock(side_effect=provider.handle_async_request)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider, Slow, Trouble, becomes
-from hpp_async.testing._paths import page_path
+from hpp_async.testing._resource import page_path
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {
