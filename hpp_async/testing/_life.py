@@ -19,6 +19,11 @@ class SessionOverError(ValueError):
     """Nobody can do anything with the session any more: it is in a final status, or has expired."""
 
 
+def _microseconds(after: float) -> float:
+    """Return *after* as dates have it, who know nothing between two microseconds."""
+    return round(after, 6)
+
+
 @attrs.frozen
 class Step:
     """
@@ -30,7 +35,7 @@ class Step:
         is_forgotten: from then on the provider answers 404.
     """
 
-    after: float
+    after: float = attrs.field(converter=_microseconds)
     status: str | None
     fields: Mapping[str, object] = attrs.field(factory=dict[str, object])
     expires_in: float | None = None
