@@ -325,25 +325,6 @@ def test_an_act_that_is_not_offered_is_refused(provider: Provider, web: httpx.Cl
     assert provider.status(session_id) == "WAITING"
 
 
-@pytest.mark.parametrize("origin", ["https://shop.example", "null", "http://127.0.0.1:1"])
-def test_a_form_on_another_sites_page_is_refused(provider: Provider, web: httpx.Client, origin: str) -> None:
-    session_id = provider.create()
-
-    for path, body in ((page_path(session_id), {"act": "pays"}), ("/simulator", {"create": "1"})):
-        assert web.post(path, data=body, headers={"Origin": origin}).status_code == 403
-    assert provider.status(session_id) == "WAITING"
-    assert provider.sessions == [session_id]
-
-
-def test_a_form_on_its_own_page_is_taken(provider: Provider, web: httpx.Client) -> None:
-    session_id = provider.create()
-    origin = str(web.base_url).rstrip("/")
-
-    web.post(page_path(session_id), data={"act": "pays"}, headers={"Origin": origin})
-
-    assert provider.status(session_id) == "COMPLETED"
-
-
 # -- the overview ------------------------------------------------------------------------------------------------------
 
 

@@ -183,7 +183,8 @@ def test_a_shop_on_this_machine_is_called_and_called_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "elsewhere", ["https://shop.example/cb", "ftp://127.0.0.1/cb", "http://10.0.0.1/cb", "http://[", "127.0.0.1"]
+    "elsewhere",
+    ["https://shop.example/cb", "ftp://127.0.0.1/cb", "http://10.0.0.1/cb", "http://[", "http://[::1]:b", "127.0.0.1"],
 )
 def test_other_machines_are_not_called(elsewhere: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hpp_async.simulator")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from functools import partial
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import anyio
 import httpx
 
+from hpp_async._endpoint import is_loopback
 from hpp_async.testing import Provider, StatusCallback
 from hpp_async.testing._callbacks import PATIENCE
 from hpp_async.testing._posting import Posting
@@ -57,6 +57,6 @@ def _is_here(url: str) -> bool:
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https"):
             return False
-        return parsed.host == "localhost" or ipaddress.ip_address(parsed.host).is_loopback
-    except (httpx.InvalidURL, ValueError):
+        return is_loopback(parsed.host)
+    except httpx.InvalidURL:
         return False

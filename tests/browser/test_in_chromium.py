@@ -245,6 +245,25 @@ def test_a_shop_on_this_machine_is_gone_on_to(page: Page, provider: Provider, sh
     assert page.url == f"{shop}/{name}?id={session_id}"
 
 
+def test_another_sites_page_can_press_nothing(page: Page, provider: Provider, shop: str, url: str) -> None:
+    before = provider.now()
+
+    page.goto(shop)
+    page.evaluate(
+        "url => fetch(url, {method: 'POST', mode: 'no-cors', body: '{\"advance\": 60}'})", f"{url}/simulator/time"
+    )
+    page.evaluate(
+        """url => {
+            document.body.innerHTML = `<form method=post action=${url}><input name=create value=1></form>`;
+            document.forms[0].submit();
+        }""",
+        f"{url}/simulator",
+    )
+
+    expect(page.get_by_text("This was sent by another site's page, and nothing was done.")).to_be_visible()
+    assert (provider.now(), provider.sessions) == (before, [])
+
+
 def test_a_script_is_watched_until_somebody_takes_over(page: Page, provider: Provider, calendar: Calendar) -> None:
     page.goto(page_path(provider.create(Consumer.PAY)))
     page.get_by_role("link", name="Show by itself what happens").click()
