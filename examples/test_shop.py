@@ -38,19 +38,9 @@ async def browser(hpp_provider: ScriptedProvider, hpp_client: HPPClient) -> Asyn
         httpx.AsyncClient(transport=transport, base_url="http://shop.example") as browser,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(call_back, hpp_provider, browser)
+        tasks.start_soon(hpp_provider.post_callbacks, browser)
         yield browser
         tasks.cancel_scope.cancel()
-
-
-async def call_back(provider: ScriptedProvider, shop: httpx.AsyncClient) -> None:
-    """Post the provider's callbacks, a second late at most."""
-    while True:
-        await provider.clock.sleep(1)
-        for callback in provider.model.due_callbacks():
-            answer = await shop.post(callback.url, content=callback.body)
-            if not answer.is_success:
-                provider.model.callbacks.failed(callback)
 
 
 async def order(browser: httpx.AsyncClient) -> str:
@@ -101,7 +91,7 @@ async def test_a_callback_is_acted_on_at_once(hpp_provider: ScriptedProvider, br
     stream = (await browser.get(f"{path}/events")).text
 
     assert names(stream)[-1] == "paid"
-    assert hpp_provider.clock.now() < 3630 + 2
+    assert hpp_provider.clock.now() < 3630 + 1
 
 
 async def test_lost_callbacks_cost_seconds_and_no_order(

@@ -82,7 +82,7 @@ class Target:
         if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
             # No resolver takes it (RFC 1035), and trio's says so with an error of its own.
             raise ConfigurationError(f"endpoint: {parts.hostname[:80]} is no host name: a part is empty or too long")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ConfigurationError(
                 f"endpoint: plain http to {parts.hostname} would show the credentials to the network: use https "
                 "(http is for loopback hosts only)"
@@ -144,7 +144,8 @@ def _origin(parts: SplitResult | None) -> tuple[str, str | None, int | None] | N
     return None if parts is None else (parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether *host*, a name or an address without brackets, is this machine and no other."""
     if host == "localhost":
         return True
     try:

@@ -15,9 +15,8 @@ import yaml
 
 from hpp_async.simulator import openapi, serve
 from hpp_async.testing import Provider, Script
-from hpp_async.testing._paths import operation_of
-from hpp_async.testing._requests import CREATION, DISTRIBUTION, NEEDED
-from hpp_async.testing._shapes import Choice, Fields, Many, Shape, Text, Whole
+from hpp_async.testing._requests import CREATION, DISTRIBUTION, NEEDED, Choice, Fields, Many, Shape, Text, Whole
+from hpp_async.testing._resource import operation_of
 
 OURS: Final[dict[str, Any]] = json.loads(openapi())
 OPENAPI: Final = Path(__file__).parents[2] / "shared" / "data" / "klarna-hpp-openapi.yml"

@@ -13,7 +13,7 @@ import pytest
 
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Operation, Provider, Slow, Trouble, becomes, forgotten, opens, pays
-from hpp_async.testing._paths import page_path
+from hpp_async.testing._resource import page_path
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -323,25 +323,6 @@ def test_an_act_that_is_not_offered_is_refused(provider: Provider, web: httpx.Cl
 
     assert web.post(page_path(session_id), data=body).status_code == 400
     assert provider.status(session_id) == "WAITING"
-
-
-@pytest.mark.parametrize("origin", ["https://shop.example", "null", "http://127.0.0.1:1"])
-def test_a_form_on_another_sites_page_is_refused(provider: Provider, web: httpx.Client, origin: str) -> None:
-    session_id = provider.create()
-
-    for path, body in ((page_path(session_id), {"act": "pays"}), ("/simulator", {"create": "1"})):
-        assert web.post(path, data=body, headers={"Origin": origin}).status_code == 403
-    assert provider.status(session_id) == "WAITING"
-    assert provider.sessions == [session_id]
-
-
-def test_a_form_on_its_own_page_is_taken(provider: Provider, web: httpx.Client) -> None:
-    session_id = provider.create()
-    origin = str(web.base_url).rstrip("/")
-
-    web.post(page_path(session_id), data={"act": "pays"}, headers={"Origin": origin})
-
-    assert provider.status(session_id) == "COMPLETED"
 
 
 # -- the overview ------------------------------------------------------------------------------------------------------

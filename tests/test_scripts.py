@@ -12,6 +12,7 @@ from hpp_async import ConfigurationError
 from hpp_async.testing import (
     Act,
     Consumer,
+    Life,
     Provider,
     Script,
     SessionOverError,
@@ -182,6 +183,14 @@ def test_nobody_acts_on_a_session_that_is_over(script: Script, end: str) -> None
 
     with pytest.raises(SessionOverError, match=end):
         provider.act(session_id, opens)
+
+
+def test_a_life_takes_its_steps_in_the_order_of_their_times() -> None:
+    life = Life(session_id="one", created_at=START, lifetime=timedelta(hours=1), steps=[Step(0, "WAITING")])
+
+    life.change([Step(20, "BACK"), Step(5, "IN_PROGRESS")], START + timedelta(seconds=10))
+
+    assert [(step.after, step.status) for step in life.steps] == [(0, "WAITING"), (15, "IN_PROGRESS"), (30, "BACK")]
 
 
 def test_scripts_are_frozen() -> None:

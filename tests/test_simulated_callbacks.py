@@ -70,6 +70,18 @@ async def test_every_change_of_status_is_told_once(provider: ScriptedProvider, c
     assert parse_callback(second.body).session_id == "one"
 
 
+@pytest.mark.parametrize("after", [1 / 3, 2 / 3, 5 + 2e-7])
+async def test_a_callback_has_what_it_is_about_even_between_two_microseconds(
+    provider: ScriptedProvider, clock: VirtualClock, after: float
+) -> None:
+    provider.add([(after, "BACK")], merchant_urls=URL)
+    await clock.sleep(20)
+
+    [callback] = provider.model.due_callbacks()
+
+    assert json.loads(callback.body)["session"]["status"] == "BACK"
+
+
 async def test_nobody_is_told_who_does_not_want_to_be(provider: ScriptedProvider, clock: VirtualClock) -> None:
     provider.add(Consumer.PAY)
     await clock.sleep(20)
@@ -171,7 +183,8 @@ def test_a_shop_on_this_machine_is_called_and_called_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "elsewhere", ["https://shop.example/cb", "ftp://127.0.0.1/cb", "http://10.0.0.1/cb", "http://[", "127.0.0.1"]
+    "elsewhere",
+    ["https://shop.example/cb", "ftp://127.0.0.1/cb", "http://10.0.0.1/cb", "http://[", "http://[::1]:b", "127.0.0.1"],
 )
 def test_other_machines_are_not_called(elsewhere: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hpp_async.simulator")

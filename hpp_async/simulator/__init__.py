@@ -23,8 +23,9 @@ overview at ``/simulator``. It describes itself at ``/openapi.json``, and is con
                                     ``{"jump_to_expiry_of": "…"}``
 ==================================  ==================================================================================
 
-What is refused comes as ``{"error": …}`` with 400, 404 or, for a session that is over, 409. Faults pass in real time,
-whatever the pace.
+What is refused comes as ``{"error": …}`` with 400, 404 or, for a session that is over, 409. 403 is for what another web
+site's page sends, and for requests to a host that is neither loopback nor what `serve` was told. Faults pass in real
+time, whatever the pace.
 """
 
 from hpp_async.simulator._app import application, openapi

@@ -13,27 +13,31 @@ from starlette.routing import Mount, Route
 
 from hpp_async.simulator._control import control_routes
 from hpp_async.simulator._delivery import deliver
-from hpp_async.simulator._html import RefusedError, refused, style_route
+from hpp_async.simulator._html import refused, style_route
 from hpp_async.simulator._overview import overview_routes
 from hpp_async.simulator._payment import payment_routes
+from hpp_async.simulator._refusals import RefusedError
 from hpp_async.testing import Provider
 
 OPENAPI: Final = "/openapi.json"
 
 
-def application(provider: Provider) -> Starlette:
+def application(provider: Provider, *, served_as: str | None = None) -> Starlette:
     """
     Return an application that answers as *provider* does, every method and path.
 
     Its own are ``/openapi.json``, which describes the provider, ``/hpp/payments/…``, the payment pages, and
     ``/simulator``, which shows and controls it. Callbacks are sent by `serve`, not by the application.
+
+    Where *served_as* is given, ``/simulator`` is for requests to that host, or to one of loopback, and to no other: so
+    no web site can reach it by a name of its own that leads here.
     """
 
     async def description(_: Request) -> Response:
         return Response(openapi(), media_type="application/json")
 
     # The pages and their like need no credentials; everything else is the API.
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(OPENAPI, description, methods=["GET"]),
             *control_routes(provider),
@@ -44,6 +48,8 @@ def application(provider: Provider) -> Starlette:
         ],
         exception_handlers={RefusedError: refused},
     )
+    app.state.served_as = served_as
+    return app
 
 
 def openapi() -> bytes:

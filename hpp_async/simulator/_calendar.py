@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async._schedule import seconds
-from hpp_async.testing._durations import duration
+from hpp_async.testing._checks import duration
 
 
 class Calendar:

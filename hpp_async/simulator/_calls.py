@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from functools import partial
 from typing import Final
@@ -10,16 +9,17 @@ from typing import Final
 import anyio
 import httpx
 
+from hpp_async._endpoint import is_loopback
 from hpp_async.testing import Provider, StatusCallback
+from hpp_async.testing._callbacks import PATIENCE
+from hpp_async.testing._posting import Posting
 
 _LOG: Final = logging.getLogger("hpp_async.simulator")
 _LOOKS_APART: Final = 0.05
-"""Seconds between two looks for callbacks; sessions change at any time, and from any thread."""
-PATIENCE: Final = 3.0
-"""Seconds that the merchant has for a 2xx (status callbacks page)."""
+"""Seconds between two looks for callbacks; sessions, and time, are moved at any time, and from any thread."""
 
 
-async def call(provider: Provider, *, patience: float = PATIENCE) -> None:
+async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()) -> None:
     """
     Post *provider*'s callbacks as they are due, for ever; merchants have *patience* seconds for a 2xx.
 
@@ -27,37 +27,29 @@ async def call(provider: Provider, *, patience: float = PATIENCE) -> None:
     to other machines.
     """
     refused: set[str] = set()
-    async with (
-        httpx.AsyncClient(trust_env=False, timeout=patience) as http,
-        anyio.create_task_group() as tasks,
-    ):
-        while True:
-            for callback in provider.due_callbacks() if provider.owes_callbacks else ():
-                if _is_here(callback.url):
-                    tasks.start_soon(partial(_post, provider, callback, http, patience))
-                elif callback.session_id not in refused:
-                    refused.add(callback.session_id)
-                    _LOG.warning(
-                        "session %s: its callbacks are not sent, status_update is on another machine than this one",
-                        callback.session_id,
-                    )
-            await anyio.sleep(_LOOKS_APART)
 
+    def sends(callback: StatusCallback) -> bool:
+        if _is_here(callback.url):
+            return True
+        if callback.session_id not in refused:
+            refused.add(callback.session_id)
+            _LOG.warning(
+                "session %s: its callbacks are not sent, status_update is on another machine than this one",
+                callback.session_id,
+            )
+        return False
 
-async def _post(provider: Provider, callback: StatusCallback, http: httpx.AsyncClient, patience: float) -> None:
-    said = f"nothing within {patience:g} s"
-    with anyio.move_on_after(patience):
-        try:
-            answer = await http.post(callback.url, content=callback.body, headers={"Content-Type": "application/json"})
-        except httpx.HTTPError as error:
-            said = type(error).__name__
-        else:
-            said = str(answer.status_code)
-            if answer.is_success:
-                _LOG.info("session %s: callback %d answered %s", callback.session_id, callback.call, said)
-                return
-    _LOG.info("session %s: callback %d got %s", callback.session_id, callback.call, said)
-    provider.callbacks.failed(callback)
+    async def run_out(is_over: anyio.Event) -> None:
+        with anyio.move_on_after(patience):
+            await is_over.wait()
+
+    def say(callback: StatusCallback, is_heard: bool, said: str | None) -> None:
+        what = f"answered {said}" if is_heard else f"got {said or f'nothing within {patience:g} s'}"
+        _LOG.info("session %s: callback %d %s", callback.session_id, callback.call, what)
+
+    async with httpx.AsyncClient(trust_env=False, timeout=patience) as http:
+        posting = Posting(provider=provider, http=http, patience=run_out, sends=sends, ended=say)
+        await posting.run(partial(anyio.sleep, _LOOKS_APART))
 
 
 def _is_here(url: str) -> bool:
@@ -65,6 +57,6 @@ def _is_here(url: str) -> bool:
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https"):
             return False
-        return parsed.host == "localhost" or ipaddress.ip_address(parsed.host).is_loopback
-    except (httpx.InvalidURL, ValueError):
+        return is_loopback(parsed.host)
+    except httpx.InvalidURL:
         return False

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from hpp_async._exceptions import ConfigurationError
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._records import fault_records, session_record, time_record
+from hpp_async.simulator._refusals import RefusedError, refuse_other_names, refuse_other_sites
 from hpp_async.testing import Provider, SessionOverError
-from hpp_async.testing._notation import read_act, read_trouble, read_visitor
-from hpp_async.testing._tables import Table
+from hpp_async.testing._notation import Table, read_act, read_trouble, read_visitor
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -86,7 +86,11 @@ def control_routes(provider: Provider) -> list[Route]:
 def _guarded(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
+            refuse_other_names(request)
+            refuse_other_sites(request)
             return await handler(request)
+        except RefusedError as refusal:
+            return JSONResponse({"error": refusal.detail}, refusal.status_code)
         except ConfigurationError as refusal:
             return JSONResponse({"error": str(refusal)}, 400)
         except KeyError as missing:

@@ -7,10 +7,11 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+
+from hpp_async.simulator._refusals import RefusedError, refuse_other_sites
 
 STYLE: Final = "/simulator/style.css"
 _EVERY: Final = 2
@@ -51,12 +52,8 @@ def asks_to_refresh(request: Request) -> bool:
     return request.query_params.get("refresh") == "on"
 
 
-class RefusedError(HTTPException):
-    """The person in front of the browser gets a page that says why not."""
-
-
 async def refused(_: Request, refusal: Exception) -> Response:
-    """Return that page."""
+    """Return the page that says why not."""
     assert isinstance(refusal, RefusedError)
     return page("refused.html", refusal.status_code, reason=refusal.detail)
 
@@ -68,10 +65,7 @@ async def form(request: Request) -> dict[str, str]:
     Raises:
         RefusedError: it stands on another site's page.
     """
-    # Every browser says where a form comes from; who says nothing is none.
-    origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host')}":
-        raise RefusedError(403, "This form is on another site's page.")
+    refuse_other_sites(request)
     return dict(parse_qsl((await request.body()).decode(errors="replace")))
 
 

@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hpp_async.simulator._calendar import Calendar
-from hpp_async.simulator._html import RefusedError, asks_to_refresh, form, page
+from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import fault_records, session_record, time_record
+from hpp_async.simulator._refusals import RefusedError, refuse_other_names
 from hpp_async.testing import (
     Answered,
     Consumer,
@@ -25,8 +26,8 @@ from hpp_async.testing import (
     Trouble,
 )
 from hpp_async.testing._life import FINAL
-from hpp_async.testing._paths import page_path
 from hpp_async.testing._requests import CHOICES
+from hpp_async.testing._resource import page_path
 
 OVERVIEW: Final = "/simulator"
 _MOST: Final = 50
@@ -51,9 +52,11 @@ def overview_routes(provider: Provider) -> list[Route]:
     """Return the routes of *provider*'s overview page, which needs no credentials."""
 
     async def overview(request: Request) -> Response:
+        refuse_other_names(request)
         return _shown(provider, request)
 
     async def changed(request: Request) -> Response:
+        refuse_other_names(request)
         _change(provider, await form(request))
         return RedirectResponse(_path(request), 303)
 

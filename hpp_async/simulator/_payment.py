@@ -15,8 +15,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from hpp_async._session import SessionStatus
-from hpp_async.simulator._html import RefusedError, asks_to_refresh, form, page
+from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
+from hpp_async.simulator._refusals import RefusedError
 from hpp_async.testing import (
     Act,
     Life,
@@ -34,7 +35,7 @@ from hpp_async.testing import (
 )
 from hpp_async.testing._callbacks import filled
 from hpp_async.testing._life import FINAL
-from hpp_async.testing._paths import PAGES, page_path
+from hpp_async.testing._resource import PAGES, page_path
 
 
 @attrs.frozen

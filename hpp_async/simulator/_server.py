@@ -36,7 +36,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         # The answers have the provider's own Date, and nothing else of ours.
         config = uvicorn.Config(
-            application(provider),
+            application(provider, served_as=host),
             http=Connection,
             ws="none",
             lifespan="off",

@@ -8,7 +8,7 @@ consumers do and what goes wrong is data, in one vocabulary for tests, scenario 
 - `Trouble` and its faults: ``Trouble(Throttled(5), share=0.2, until=60)``.
 """
 
-from hpp_async.testing._answers import Answer
+from hpp_async.testing._answers import Answer, Envelope, Hint
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._consumers import (
@@ -50,12 +50,11 @@ from hpp_async.testing._faults import (
     Trouble,
     Undated,
 )
-from hpp_async.testing._forms import Envelope, Hint, Operation
 from hpp_async.testing._life import Life, SessionOverError, Step
 from hpp_async.testing._provider import Provider
-from hpp_async.testing._respx import mock_provider
+from hpp_async.testing._resource import Operation
 from hpp_async.testing._scenario import Planned, Scenario
-from hpp_async.testing._transport import ScriptedProvider
+from hpp_async.testing._transport import ScriptedProvider, mock_provider
 from hpp_async.testing._troubles import Met, Troubles
 
 __all__ = [

@@ -7,12 +7,11 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, assert_never
 
 import attrs
-
-from hpp_async.testing._forms import Envelope, Hint
 
 
 @attrs.frozen(kw_only=True)
@@ -22,6 +21,38 @@ class Answer:
     status_code: int
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+class Envelope(StrEnum):
+    """The forms in which errors come."""
+
+    LEGACY = "legacy"
+    """``{error_code, error_messages, correlation_id}``"""
+    NETWORK = "network"
+    """The Klarna Network's ``{error_id, error_type, error_code, error_message, doc_url}``"""
+    HTML = "html"
+    """A gateway's page."""
+    TEXT = "text"
+    """A proxy's line."""
+    EMPTY = "empty"
+    """No body."""
+
+
+class Hint(StrEnum):
+    """The forms in which a 429 says how long to stay away."""
+
+    RESET = "reset"
+    """``X-Ratelimit-Reset`` in seconds, with ``-Limit`` and ``-Remaining``: the documented one."""
+    RETRY_AFTER = "retry-after"
+    """``Retry-After`` in seconds."""
+    RETRY_AFTER_DATE = "retry-after-date"
+    """``Retry-After`` as a date."""
+    BOTH = "both"
+    """``X-Ratelimit-Reset``, and a ``Retry-After`` of twice that."""
+    ODD = "odd"
+    """A limit without its window, ``-Remaining: -1``, and a ``Retry-After`` that has passed."""
+    NONE = "none"
+    """Nothing."""
 
 
 def headers_at(moment: datetime) -> dict[str, str]:

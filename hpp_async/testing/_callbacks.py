@@ -13,8 +13,8 @@ from urllib.parse import quote
 import attrs
 
 from hpp_async.testing._faults import Slow
-from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import Life
+from hpp_async.testing._resource import Operation
 from hpp_async.testing._troubles import Troubles
 
 PATIENCE: Final = timedelta(seconds=3)
@@ -68,6 +68,14 @@ class Callbacks:
         self._pending = [one for one in self._pending if one.due_at > moment]
         return due
 
+    def next_at(self, lives: Iterable[Life]) -> datetime | None:
+        """Return when the next one is due, as things are: in the past, where nobody has asked since; or ``None``."""
+        moments = [one.due_at for one in self._pending]
+        for life in lives:
+            if "status_update" in life.merchant_urls:
+                moments += [life.moment(step) for step in life.steps[life.told :] if step.status is not None]
+        return min(moments, default=None)
+
     def failed(self, callback: StatusCallback) -> None:
         """Take note that *callback* got no 2xx within 3 s: it is repeated, unless it was the fourth call."""
         if callback.call < CALLS:
@@ -93,7 +101,7 @@ def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
     for number, step in enumerate(new, start=told):
         if step.status is None:
             continue
-        at = life.created_at + timedelta(seconds=step.after)
+        at = life.moment(step)
         session = life.reading(at)
         event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{life.session_id}/{number}"))
         callbacks.append(

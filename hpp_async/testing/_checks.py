@@ -1,4 +1,4 @@
-"""What the attributes of faults may be given, and what becomes of it; refusals name the attribute."""
+"""What scripts and faults may be given, and what becomes of it; refusals name the attribute."""
 
 from __future__ import annotations
 
@@ -12,11 +12,25 @@ import attrs
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async._schedule import seconds
-from hpp_async.testing._durations import duration
-from hpp_async.testing._forms import Envelope, Hint, Operation
+from hpp_async.testing._answers import Envelope, Hint
+from hpp_async.testing._resource import Operation
 
+_MOST: Final = 1e9  # seconds, some thirty years: a date can be moved by them
 _Word = TypeVar("_Word", bound=StrEnum)
 _LINE: Final = re.compile(r"[A-Za-z0-9-]+:[ -~]*")
+
+
+def duration(value: float | timedelta, name: str, *, at_least: float = 0.0) -> float:
+    """
+    Return *value*, seconds or a `timedelta`, as seconds; *name* is what the message calls it.
+
+    Raises:
+        ConfigurationError: not a number of seconds, below *at_least*, or longer than 1e9 seconds.
+    """
+    found = seconds(value, name, at_least=at_least)
+    if not found <= _MOST:
+        raise ConfigurationError(f"{name}={found:g}: give at most {_MOST:g} seconds")
+    return found
 
 
 def seconds_of(value: float | timedelta) -> float:

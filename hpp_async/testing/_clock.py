@@ -20,6 +20,9 @@ Turns of the event loop in which nobody looked at the clock, after which everybo
 Longer than any chain of awaits between two looks at the clock in this library and its scripted transport.
 """
 
+_HELD: Final = 500
+"""The same for a request to an application: a middleware of Starlette's own takes about six turns there and back."""
+
 
 class VirtualClock:
     """
@@ -76,6 +79,14 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         """Return *seconds* later."""
         await self.wait(anyio.Event(), self.now() + seconds)
+
+    async def hold(self, event: anyio.Event) -> None:
+        """Stand still until *event* is set, or until whoever is to set it must be waiting too, after many turns."""
+        for _ in range(_HELD):
+            if event.is_set():
+                break
+            self._looks += 1
+            await anyio.lowlevel.checkpoint()
 
     async def _tick(self) -> None:
         try:

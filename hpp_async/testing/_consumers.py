@@ -11,7 +11,7 @@ import attrs
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async._session import SessionStatus
-from hpp_async.testing._durations import duration
+from hpp_async.testing._checks import duration
 from hpp_async.testing._life import FINAL, LIFETIME, Step
 
 _SHORT: Final = timedelta(seconds=30)  # a session made late in its payment session's life has as little left

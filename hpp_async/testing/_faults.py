@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from hpp_async._exceptions import ConfigurationError
+from hpp_async.testing._answers import Envelope, Hint
 from hpp_async.testing._checks import (
     by_of,
     bytes_of,
@@ -26,7 +27,7 @@ from hpp_async.testing._checks import (
     start_of,
     until_of,
 )
-from hpp_async.testing._forms import Envelope, Hint, Operation
+from hpp_async.testing._resource import Operation
 
 # -- the connection ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
@@ -19,6 +19,11 @@ class SessionOverError(ValueError):
     """Nobody can do anything with the session any more: it is in a final status, or has expired."""
 
 
+def _microseconds(after: float) -> float:
+    """Return *after* as dates have it, who know nothing between two microseconds."""
+    return round(after, 6)
+
+
 @attrs.frozen
 class Step:
     """
@@ -30,7 +35,7 @@ class Step:
         is_forgotten: from then on the provider answers 404.
     """
 
-    after: float
+    after: float = attrs.field(converter=_microseconds)
     status: str | None
     fields: Mapping[str, object] = attrs.field(factory=dict[str, object])
     expires_in: float | None = None
@@ -63,6 +68,7 @@ class Life:
         page_title: what the merchant wants the payment page to be called.
         distributions: the ways in which its link was sent to the consumer.
         told: how many of its steps the merchant has been called about, or never will be.
+        on_change: called, with nothing, when something else follows than was going to.
     """
 
     session_id: str
@@ -75,10 +81,15 @@ class Life:
     page_title: str | None = None
     distributions: list[str] = attrs.field(factory=list[str])
     told: int = 1
+    on_change: Callable[[], None] | None = attrs.field(default=None, eq=False, repr=False)
 
     def age(self, moment: datetime) -> float:
         """Return the seconds since the creation."""
         return (moment - self.created_at).total_seconds()
+
+    def moment(self, step: Step) -> datetime:
+        """Return when it takes *step*."""
+        return self.created_at + timedelta(seconds=step.after)
 
     def passed(self, moment: datetime) -> list[Step]:
         """Return the steps it has taken by then: the first one always, a replica that is behind knows it too."""
@@ -109,7 +120,10 @@ class Life:
     def change(self, steps: Iterable[Step], moment: datetime) -> None:
         """Let *steps*, counted from *moment*, be what follows, in place of what was going to."""
         age = self.age(moment)
-        self.steps = self.passed(moment) + [attrs.evolve(step, after=age + step.after) for step in steps]
+        following = [attrs.evolve(step, after=age + step.after) for step in steps]
+        self.steps = self.passed(moment) + sorted(following, key=lambda step: step.after)
+        if self.on_change is not None:
+            self.on_change()
 
     def is_over(self, moment: datetime) -> bool:
         """Tell whether nothing can follow: a final status, or the end of its lifetime."""
@@ -133,7 +147,7 @@ class Life:
         body: dict[str, object] = {
             "session_id": self.session_id,
             "status": str(step.status),
-            "updated_at": date(self.created_at + timedelta(seconds=step.after)),
+            "updated_at": date(self.moment(step)),
             "expires_at": date(self.expiry(moment)),
         }
         if step.status == SessionStatus.COMPLETED:

@@ -21,13 +21,10 @@ from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
 from hpp_async.testing._faults import Fault, Trouble
-from hpp_async.testing._forms import Operation
 from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
-from hpp_async.testing._paths import operation_of
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
-from hpp_async.testing._requests import Creation
-from hpp_async.testing._resource import created, disabled_by_merchant, distributed
-from hpp_async.testing._shapes import BadValueError
+from hpp_async.testing._requests import BadValueError, Creation
+from hpp_async.testing._resource import Operation, created, disabled_by_merchant, distributed, operation_of
 from hpp_async.testing._troubles import UNTROUBLED, Met, Troubles
 
 LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
@@ -49,6 +46,9 @@ class Provider:
         consumers: those who can be asked for by name, over HTTP.
         troubles: what goes wrong.
         callbacks: what merchants are told.
+
+    Attributes:
+        listeners: called, with nothing, when there is a new session or another life for one; in whose thread it is.
     """
 
     now: Callable[[], datetime]
@@ -61,6 +61,7 @@ class Provider:
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     troubles: Troubles = attrs.field(factory=Troubles)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
+    listeners: list[Callable[[], None]] = attrs.field(init=False, factory=list[Callable[[], None]])
     _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
     _counted: Quota = attrs.field(init=False, factory=Quota)
 
@@ -89,7 +90,7 @@ class Provider:
             place_order_mode=place_order_mode,
             merchant_urls=merchant_urls or {},
         )
-        self._lives[new.session_id] = new
+        self._add(new)
         return new.session_id
 
     def change(self, session_id: str, status: str, **fields: object) -> None:
@@ -148,6 +149,11 @@ class Provider:
         """Whether any merchant wants to be called."""
         return any("status_update" in life.merchant_urls for life in list(self._lives.values()))
 
+    @property
+    def next_callback_at(self) -> datetime | None:
+        """When the next callback is due, as things are; ``None`` where none is to come."""
+        return self.callbacks.next_at(list(self._lives.values()))
+
     def forget(self, session_id: str) -> None:
         """Answer 404 for the session from now on."""
         del self._lives[session_id]
@@ -159,7 +165,10 @@ class Provider:
         What came of one is told to `Callbacks.failed`. Those that meet a trouble on `Operation.CALLBACK` never come:
         whatever the fault is, but for `Slow`.
         """
-        return self.callbacks.due(list(self._lives.values()), self.now(), self.troubles)
+        at = self.next_callback_at
+        if at is None or at > (moment := self.now()):  # who looks often and is owed nothing asks for no time
+            return []
+        return self.callbacks.due(list(self._lives.values()), moment, self.troubles)
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -240,8 +249,17 @@ class Provider:
             merchant_urls=creation.merchant_urls,
             page_title=creation.page_title,
         )
-        self._lives[life.session_id] = life
+        self._add(life)
         return created(life, self.base_url, headers, moment)
+
+    def _add(self, life: Life) -> None:
+        life.on_change = self._changed
+        self._lives[life.session_id] = life
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in list(self.listeners):
+            listener()
 
     def _is_gone(self, life: Life, moment: datetime) -> bool:
         return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for

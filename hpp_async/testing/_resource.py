@@ -1,16 +1,53 @@
-"""What creating, disabling and distributing a session does to it, and is answered."""
+"""The HPP resource: where it is, what may be asked of it, and what that does to a session and is answered."""
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
+from typing import Final
 
 from hpp_async._session import SessionStatus
 from hpp_async.testing._answers import Answer, error, respond
 from hpp_async.testing._life import FINAL, Life, Step, date
-from hpp_async.testing._paths import SESSIONS, page_path
-from hpp_async.testing._requests import parse_distribution
-from hpp_async.testing._shapes import BadValueError
+from hpp_async.testing._requests import BadValueError, parse_distribution
+
+SESSIONS: Final = "/hpp/v1/sessions"
+PAGES: Final = "/hpp/payments"
+
+
+class Operation(StrEnum):
+    """What merchants ask for; and ``CALLBACK``, what the provider tells them of its own accord."""
+
+    CREATE = "create"
+    READ = "read"
+    DISTRIBUTE = "distribute"
+    DISABLE = "disable"
+    CALLBACK = "callback"
+
+
+_OPERATIONS: Final = (
+    (re.compile(SESSIONS), {"POST": Operation.CREATE}),
+    (re.compile(rf"{SESSIONS}/([^/]+)"), {"GET": Operation.READ, "DELETE": Operation.DISABLE}),
+    (re.compile(rf"{SESSIONS}/([^/]+)/distribution"), {"POST": Operation.DISTRIBUTE}),
+)
+
+
+def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, tuple[str, ...]]:
+    """Return what is asked for, of which session, and the methods that there are at *path*: none, nowhere."""
+    for pattern, operations in _OPERATIONS:
+        found = pattern.fullmatch(path)
+        if found is not None:
+            session_id = found[1] if pattern.groups else None
+            return operations.get(method), session_id, tuple(operations)
+    return None, None, ()
+
+
+def page_path(session_id: str) -> str:
+    """Return where the session's payment page is; the session has another name there."""
+    return f"{PAGES}/{uuid.uuid5(uuid.NAMESPACE_URL, session_id).hex[:7]}"
 
 
 def created(life: Life, base_url: str, headers: Mapping[str, str], moment: datetime) -> Answer:

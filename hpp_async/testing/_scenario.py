@@ -14,13 +14,12 @@ import attrs
 
 from hpp_async._exceptions import ConfigurationError
 from hpp_async.testing._callbacks import Callbacks
+from hpp_async.testing._checks import duration
 from hpp_async.testing._consumers import CONSUMERS, Consumer, Script, Visitor
-from hpp_async.testing._durations import duration
 from hpp_async.testing._faults import Trouble
-from hpp_async.testing._notation import at, read_trouble, read_visitor
+from hpp_async.testing._notation import Table, at, read_trouble, read_visitor
 from hpp_async.testing._provider import Provider
 from hpp_async.testing._requests import CHOICES
-from hpp_async.testing._tables import Table
 from hpp_async.testing._troubles import Troubles
 
 _QUOTA: Final = 50

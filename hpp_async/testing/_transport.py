@@ -1,21 +1,27 @@
-"""The provider behind an httpx transport."""
+"""The provider behind an httpx transport, and behind respx."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
+import anyio
 import anyio.lowlevel
 import httpx
 
 from hpp_async._client import HPPClient, Options
 from hpp_async._endpoint import Endpoint
 from hpp_async.testing._answers import Answer
+from hpp_async.testing._callbacks import PATIENCE
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
+from hpp_async.testing._posting import Posting
 from hpp_async.testing._provider import LifeStory, Provider
+
+if TYPE_CHECKING:
+    import respx
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 
@@ -96,6 +102,37 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         options.setdefault("clock", self.clock)
         return HPPClient(auth=self.auth, endpoint=self.endpoint, **options)
 
+    async def post_callbacks(self, client: httpx.AsyncClient) -> None:
+        """
+        Post the callbacks that merchants are owed through *client*, each when it is due, until cancelled.
+
+        Run it in a task group. *client* leads to the shop: over `httpx.ASGITransport`, for one. A callback that gets no
+        2xx within 3 virtual seconds, or an error of httpx, is repeated as the provider does it: four calls, 3 s apart.
+        Any other error is the shop's own, and is raised. One that is under way when this is cancelled counts as failed.
+        """
+        news = anyio.Event()
+
+        def wake(*_: object) -> None:
+            news.set()
+
+        async def rest() -> None:
+            nonlocal news
+            at, now = self.model.next_callback_at, self.clock.now()
+            left = float("inf") if at is None else (at - self.clock.provider_time()).total_seconds()
+            await self.clock.wait(news, now + left)
+            news = anyio.Event()
+
+        async def patience(is_over: anyio.Event) -> None:
+            until = self.clock.now() + PATIENCE.total_seconds()
+            await self.clock.hold(is_over)
+            await self.clock.wait(is_over, until)
+
+        self.model.listeners.append(wake)
+        try:
+            await Posting(provider=self.model, http=client, patience=patience, ended=wake).run(rest)
+        finally:
+            self.model.listeners.remove(wake)
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer *request*, as httpx asks a transport to."""
         self.requests.append(request)
@@ -138,3 +175,14 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
 def _response(answer: Answer) -> httpx.Response:
     return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.body)
+
+
+def mock_provider(router: respx.Router, provider: ScriptedProvider) -> respx.Route:
+    """
+    Let *provider* answer what is sent to its endpoint through respx's *router*, and return the route.
+
+    *router* is the fixture ``respx_mock``, ``respx.mock``, or one of your own, with a ``base_url`` or without. Clients
+    need the provider's ``auth``, and its ``clock`` where time is to pass without waiting for it. Asynchronous httpx
+    clients only.
+    """
+    return router.route(url__startswith=f"{provider.endpoint}/hpp/").mock(side_effect=provider.handle_async_request)

@@ -22,7 +22,7 @@ from hpp_async.testing._faults import (
     Throttled,
     Trouble,
 )
-from hpp_async.testing._forms import Operation
+from hpp_async.testing._resource import Operation
 
 
 @attrs.frozen

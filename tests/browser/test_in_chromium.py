@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider, Slow, Trouble, becomes
-from hpp_async.testing._paths import page_path
+from hpp_async.testing._resource import page_path
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {
@@ -243,6 +243,25 @@ def test_a_shop_on_this_machine_is_gone_on_to(page: Page, provider: Provider, sh
 
     expect(page.get_by_role("heading", name="The shop")).to_be_visible()
     assert page.url == f"{shop}/{name}?id={session_id}"
+
+
+def test_another_sites_page_can_press_nothing(page: Page, provider: Provider, shop: str, url: str) -> None:
+    before = provider.now()
+
+    page.goto(shop)
+    page.evaluate(
+        "url => fetch(url, {method: 'POST', mode: 'no-cors', body: '{\"advance\": 60}'})", f"{url}/simulator/time"
+    )
+    page.evaluate(
+        """url => {
+            document.body.innerHTML = `<form method=post action=${url}><input name=create value=1></form>`;
+            document.forms[0].submit();
+        }""",
+        f"{url}/simulator",
+    )
+
+    expect(page.get_by_text("This was sent by another site's page, and nothing was done.")).to_be_visible()
+    assert (provider.now(), provider.sessions) == (before, [])
 
 
 def test_a_script_is_watched_until_somebody_takes_over(page: Page, provider: Provider, calendar: Calendar) -> None:

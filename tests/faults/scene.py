@@ -25,8 +25,9 @@ import httpx
 import pytest
 from clocks import FastClock, StillClock
 from exchange import AUTH, FIELDS, SECRETS, Fault
-from fault_server import FaultServer, Plan
+from fault_server import FaultServer, Plan, nothing
 from httpx_aiohttp import AiohttpTransport
+from servers import run
 from wire_faults import BROKEN_OFF
 
 from hpp_async import (
@@ -39,7 +40,6 @@ from hpp_async import (
     ReadBudget,
     Session,
     TransportError,
-    WaitEnded,
 )
 from hpp_async._client import Options
 from hpp_async._connections import Connections
@@ -89,11 +89,6 @@ class Told:
         """Return when *number* more things have happened."""
         until = len(self.events) + number
         while len(self.events) < until:
-            await self._news.wait()
-
-    async def end(self) -> None:
-        """Return when a wait has ended."""
-        while not any(isinstance(event, WaitEnded) for event in self.events):
             await self._news.wait()
 
 
@@ -162,6 +157,39 @@ class Scene:
         outcome = await wait
         self.hear(wait, wait.token, outcome, *outcome.transitions)
         return outcome
+
+    async def crowd(self, number: int, *, opened: float, paid: float, every: float) -> None:
+        """Wait for *number* sessions at once, all opened and paid so many seconds from now: each outcome is right."""
+        steps = [(after, status, FIELDS) for after, status in zip((0, opened, paid), LIFE, strict=True)]
+        sessions = [self.server.provider.create(steps) for _ in range(number)]
+        waits = [self.client.wait_for_outcome(session, schedule=PollSchedule.every(every)) for session in sessions]
+        async with anyio.create_task_group() as tasks:
+            for wait in waits:
+                tasks.start_soon(run, wait)
+
+        for wait in waits:
+            assert wait.outcome is not None
+            self.assert_right(wait.outcome)
+
+    async def outages(self, times: int) -> list[HPPError]:
+        """Go away *times* times during a wait, whose outcome is right; return what reads say of it meanwhile."""
+        outcomes: list[Outcome] = []
+        errors: list[HPPError] = []
+
+        async def wait() -> None:
+            outcomes.append(await self.outcome())
+
+        self.server.plan = self.life(nothing)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            for _ in range(times):
+                await self.told.more(1)
+                self.server.refuse()
+                await self.server.wait_until_left()
+                errors.append(await self.read_error())
+                await self.server.listen()
+        self.assert_right(outcomes[0])
+        return errors
 
     def assert_right(self, outcome: Outcome) -> None:
         """Nothing but what happened was seen, in its order, and the end of it was not missed."""

@@ -10,16 +10,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import anyio
 import httpx
 import pytest
 import trustme
 from exchange import AUTH
-from fault_server import GREETINGS, always, nothing, scripted
+from fault_server import GREETINGS, always, scripted
 from scene import by_turns, on_two_loops, scene, timeout_for
 from wire_faults import BROKEN_OFF, FAULTS, ODDITIES, closed_as_it_is_reused
 
-from hpp_async import ConfigurationError, HPPClient, OutageError, Outcome, TransportError
+from hpp_async import ConfigurationError, HPPClient, OutageError, TransportError
 
 pytestmark = pytest.mark.anyio
 
@@ -48,24 +47,10 @@ async def test_a_connection_that_fails_before_a_request_ends_no_wait(
 
 
 async def test_refused_connections_end_no_wait(caplog: pytest.LogCaptureFixture) -> None:
-    outcomes: list[Outcome] = []
-    async with scene(caplog) as here, anyio.create_task_group() as tasks:
+    async with scene(caplog) as here:
+        errors = await here.outages(5)
 
-        async def wait() -> None:
-            outcomes.append(await here.outcome())
-
-        here.server.plan = here.life(nothing)
-        tasks.start_soon(wait)
-        for _ in range(5):
-            await here.told.more(1)
-            here.server.refuse()
-            await here.server.wait_until_left()
-            error = await here.read_error()
-            assert type(error) is TransportError
-            await here.server.listen()
-        await here.told.end()
-        here.assert_right(outcomes[0])
-        tasks.cancel_scope.cancel()
+        assert [type(error) for error in errors] == [TransportError] * 5
 
 
 @pytest.mark.parametrize("seed", range(3))

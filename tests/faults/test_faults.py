@@ -19,7 +19,6 @@ from exchange import FIELDS
 from fault_server import FaultServer, always, drawn, nothing, scripted
 from httpx_aiohttp import HttpxAiohttpClient
 from scene import ENDLESS, IMPATIENT, PATIENT, TRUST, on_two_loops, scene, timeout_for
-from servers import run
 from wire_faults import (
     BODIES,
     BROKEN_OFF,
@@ -39,7 +38,6 @@ from wire_faults import (
 
 from hpp_async import (
     HPPError,
-    PollSchedule,
     RateLimitedError,
     ReadBudget,
     ResponseError,
@@ -157,16 +155,8 @@ async def test_many_waits_share_the_faults_and_the_budget(caplog: pytest.LogCapt
     async with scene(caplog, time=clock, budget=ReadBudget(4.0, in_flight=3)) as here:
         here.server.think = lambda: clock.take(draw.uniform(0.0, 1.0))
         here.server.plan = drawn(3, 0.5, *quick)
-        steps = [(0, "WAITING", FIELDS), (20, "IN_PROGRESS", FIELDS), (60, "COMPLETED", FIELDS)]
-        sessions = [here.server.provider.create(steps) for _ in range(25)]
-        waits = [here.client.wait_for_outcome(session, schedule=PollSchedule.every(1.0)) for session in sessions]
-        async with anyio.create_task_group() as tasks:
-            for wait in waits:
-                tasks.start_soon(run, wait)
+        await here.crowd(25, opened=20, paid=60, every=1.0)
 
-        for wait in waits:
-            assert wait.outcome is not None
-            here.assert_right(wait.outcome)
         assert here.client._reads.lateness() > 0  # the budget was short
         assert here.server.busiest == 3  # and three in flight at most
 

@@ -9,18 +9,13 @@ from typing import Final, Unpack
 
 import anyio
 import pytest
-from exchange import FIELDS
 from fault_server import always, drawn, nothing, scripted
 from nginx import Nginx, nginx, path_of_nginx
 from scene import IMPATIENT, PATIENT, Scene, by_turns, on_two_loops, scene, timeout_for
-from servers import run
 from wire_faults import BROKEN_OFF, FAULTS
 
 from hpp_async import (
     BudgetPaused,
-    HPPError,
-    Outcome,
-    PollSchedule,
     RateLimitedError,
     ReadBudget,
     ReadFailed,
@@ -156,16 +151,8 @@ async def test_workers_that_are_replaced_between_reads_are_not_felt(
 async def test_limit_req_is_waited_out_by_all_waits(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     settings = {"settings": "limit_req zone=merchant;", "rate": "20r/s"}
     async with behind_nginx(caplog, tmp_path, settings, budget=ReadBudget(10.0)) as (here, front):
-        steps = [(0, "WAITING", FIELDS), (60, "IN_PROGRESS", FIELDS), (300, "COMPLETED", FIELDS)]
-        sessions = [here.server.provider.create(steps) for _ in range(5)]
-        waits = [here.client.wait_for_outcome(session, schedule=PollSchedule.every(10.0)) for session in sessions]
-        async with anyio.create_task_group() as tasks:
-            for wait in waits:
-                tasks.start_soon(run, wait)
+        await here.crowd(5, opened=60, paid=300, every=10.0)
 
-        for wait in waits:
-            assert wait.outcome is not None
-            here.assert_right(wait.outcome)
         statuses = [status for _, _, status in await front.connections()]
         pauses = [event for event in here.told.events if isinstance(event, BudgetPaused)]
         assert statuses.count(429) == len(pauses) > 0
@@ -189,24 +176,9 @@ async def test_limit_req_is_called_what_it_is(caplog: pytest.LogCaptureFixture, 
 
 @on_two_loops
 async def test_an_upstream_that_is_gone_ends_no_wait(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    outcomes: list[Outcome] = []
-    async with behind_nginx(caplog, tmp_path, {}) as (here, _), anyio.create_task_group() as tasks:
+    async with behind_nginx(caplog, tmp_path, {}) as (here, _):
+        errors = await here.outages(3)
 
-        async def wait() -> None:
-            outcomes.append(await here.outcome())
-
-        here.server.plan = here.life(nothing)
-        tasks.start_soon(wait)
-        errors: list[HPPError] = []
-        for _ in range(3):
-            await here.told.more(1)
-            here.server.refuse()
-            await here.server.wait_until_left()
-            errors.append(await here.read_error())
-            await here.server.listen()
-        await here.told.end()
-
-        here.assert_right(outcomes[0])
         assert [getattr(error, "status_code", None) for error in errors] == [502] * 3
 
 

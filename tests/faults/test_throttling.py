@@ -8,16 +8,14 @@ from datetime import timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
-import anyio
 import pytest
 from clocks import StillClock
 from exchange import FIELDS, LEAK, Exchange, Fault, named
 from fault_server import always, drawn, scripted
 from scene import Scene, by_turns, on_two_loops, scene
-from servers import run
 from wire_faults import BODIES, SERVER_ERRORS, THROTTLES
 
-from hpp_async import BudgetPaused, OutageError, PollSchedule, RateLimitedError, ReadBudget
+from hpp_async import BudgetPaused, OutageError, RateLimitedError, ReadBudget
 
 pytestmark = pytest.mark.anyio
 
@@ -163,16 +161,8 @@ async def test_waits_outlive_a_storm_of_all_forms_within_one_budget(
     async with scene(caplog, time=clock, budget=ReadBudget(5.0, in_flight=4)) as here:
         here.server.think = lambda: clock.take(here.server.draw.uniform(0.0, 2.0))
         here.server.plan = drawn(seed, 0.5, *STORM, *others[seed::6])
-        steps = [(0, "WAITING", FIELDS), (30, "IN_PROGRESS", FIELDS), (90, "COMPLETED", FIELDS)]
-        sessions = [here.server.provider.create(steps) for _ in range(8)]
-        waits = [here.client.wait_for_outcome(session, schedule=PollSchedule.every(2.0)) for session in sessions]
-        async with anyio.create_task_group() as tasks:
-            for wait in waits:
-                tasks.start_soon(run, wait)
+        await here.crowd(8, opened=30, paid=90, every=2.0)
 
-        for wait in waits:
-            assert wait.outcome is not None
-            here.assert_right(wait.outcome)
         assert here.server.busiest <= 4
 
 
@@ -193,16 +183,8 @@ async def test_a_budget_above_the_providers_quota_leaves_the_merchant_his_reserv
 ) -> None:
     async with scene(caplog, budget=ReadBudget(200.0)) as here:
         here.server.provider.quota = 20
-        steps = [(0, "WAITING", FIELDS), (15, "IN_PROGRESS", FIELDS), (30, "COMPLETED", FIELDS)]
-        sessions = [here.server.provider.create(steps) for _ in range(40)]
-        waits = [here.client.wait_for_outcome(session, schedule=PollSchedule.every(2.0)) for session in sessions]
-        async with anyio.create_task_group() as tasks:
-            for wait in waits:
-                tasks.start_soon(run, wait)
+        await here.crowd(40, opened=15, paid=30, every=2.0)
 
-        for wait in waits:
-            assert wait.outcome is not None
-            here.assert_right(wait.outcome)
         seconds = Counter(int(moment) for moment in here.server.moments)  # as the provider counts
         assert max(seconds.values()) == 16  # the one after which less than a quarter is left was the last
         assert not any(event.is_refused for event in here.told.events if isinstance(event, BudgetPaused))
