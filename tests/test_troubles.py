@@ -260,6 +260,14 @@ async def test_what_has_no_reading_is_not_bent_as_one(provider: ScriptedProvider
     assert (answer.status_code, answer.content) == (204, b"")
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
+async def test_what_is_garbled_stays_as_it_is_whatever_else_it_meets(provider: ScriptedProvider, body: bytes) -> None:
+    answer = await answer_to(provider, Garbled(body), Foreign(), Undated(), Skewed(60))
+
+    assert answer.content == body
+    assert said(answer, "Date") == ["Thu, 15 Jan 2026 12:01:10 GMT"]
+
+
 async def test_what_is_no_operation_meets_nothing(provider: ScriptedProvider) -> None:
     provider.trouble(Refused())
 
