@@ -24,7 +24,7 @@ from simulation.hearing import (
     time_at_it,
     true_statuses,
 )
-from simulation.life import FINAL
+from simulation.life import FINAL, expiries_of
 from simulation.record import Record, Request, Served, WaitRecord
 from simulation.world import START
 
@@ -96,15 +96,11 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
         return
     answers = may_share(record, wait)
     last = answers[-1]
-    timeline = record.life.sessions[wait.of.session]
-    known = [
-        timeline.expires_at(request.served.true_at - request.served.lag)
-        for request in answers
-        if request.served.expires_at is not None
-    ]
+    said = [request.served.expires_at for request in readings_in(answers) if request.served.expires_at is not None]
     if _is_misled(answers):
         return
-    expires_at = known[-1] if known else timeline.expires_at(0.0)  # the last that was said; it may have moved since
+    first, *_ = expiries_of(record.life.sessions[wait.of.session])
+    expires_at = said[-1] if said else first  # the last that was said; it may have moved since
     if last.served.true_at < expires_at - 1.0:
         yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:
@@ -187,14 +183,14 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
 
 
 def disabling_is_true(record: Record) -> Iterator[str]:
-    """``None`` where the provider disabled it, an outcome where it was over already."""
+    """``None`` where the provider disabled it or it was cancelled before, an outcome where it was over already."""
     for call in record.calls:
         if call.name != "disable" or call.ended_at is None:
             continue
         done = any(call.began_at <= at <= call.ended_at for at, session in record.disabled if session == call.session)
-        if call.result is None and not done:
+        true = true_statuses(record, call.session, call.ended_at)
+        if call.result is None and not done and "CANCELLED" not in true:
             yield f"the call at {call.began_at:.3f} says that it is disabled"
-        if isinstance(call.result, Outcome):
-            true = true_statuses(record, call.session, call.ended_at)
-            if not call.result.is_final or str(call.result.status) not in true:
-                yield f"the call at {call.began_at:.3f} gives {call.result.status}, where {sorted(true)} was true"
+        result = call.result
+        if isinstance(result, Outcome) and not (result.is_final and str(result.status) in true):
+            yield f"the call at {call.began_at:.3f} gives {result.status}, where {sorted(true)} was true"

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
 
+from hpp_async.testing import Skewed
 from simulation.hearing import (
     MINUTE,
+    SHORTEST_PAUSE,
     TINY,
     answers_heard,
     end_of,
@@ -24,7 +26,7 @@ from simulation.hearing import (
     smallest_delay,
     time_at_it,
 )
-from simulation.life import Skewed
+from simulation.life import changes_of, expiries_of
 from simulation.record import Call, Record, Request, WaitRecord
 
 
@@ -84,7 +86,7 @@ def reads_are_bounded(record: Record) -> Iterator[str]:
             waits = record.waits_on(session, process)
             allowed = sum(_allowed(record, wait) for wait in waits)
             failures = sum(request.served.kind != "reading" for request in requests)
-            changes = len(record.life.sessions[session].steps) + 1
+            changes = len(changes_of(record.life.sessions[session])) + 1
             beside = sum(call.session == session for call in record.calls if call.process == process)
             allowed += 2 * failures + 2 * changes * len(waits) + 2 * beside
             if len(requests) > allowed:
@@ -125,7 +127,7 @@ def pauses_are_kept(record: Record) -> Iterator[str]:
         served = request.served
         if request.ended_at is None or (served.kind != "limited" and served.pause is None):
             continue
-        pause = min(MINUTE, max(0.05, 1.0 if served.pause is None else served.pause))
+        pause = min(MINUTE, max(SHORTEST_PAUSE, 1.0 if served.pause is None else served.pause))
         for other in record.requests:
             if (
                 other.process == request.process
@@ -193,8 +195,7 @@ def _is_asked_anew(record: Record, before: Request, began_at: float, after: Requ
     moments += [call.ended_at for call in record.calls if call.session == before.session and call.ended_at is not None]
     moments += [wait.started_at + wait.of.timeout for wait in waits if wait.of.timeout is not None]
     is_called = any(start <= moment <= end for moment in moments)
-    timeline = record.life.sessions[before.session]
-    expiries = [timeline.lifetime, *(expiry for _, expiry in timeline.moves)]
+    expiries = expiries_of(record.life.sessions[before.session])
     is_expiring = any(expiry - 2.0 <= end for expiry in expiries)  # then doubts are settled, at a pace of their own
     # The first delay of a wait is drawn whole, so that waits that start together part.
     is_first = any(before.asked_at - 1.9 <= wait.started_at <= end for wait in waits)
