@@ -106,7 +106,8 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     if outcome.confirmed:
         if last.served.kind != "reading" or last.served.status in wait.stops_on:
             yield f"the last look said {last.served.kind} {last.served.status}"
-        if last.served.true_at < expires_at + GRACE - 1.0 - TINY:
+        # A Date tells whole seconds, and so does what is made of how long an answer took.
+        if last.served.true_at < expires_at + GRACE - 2.0 - TINY:
             yield "the last look was taken before the grace was over"
     elif last.served.kind != "missing":
         yield f"the last look said {last.served.kind}, not 404"

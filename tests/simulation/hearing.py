@@ -47,8 +47,8 @@ def answers_heard(record: Record, wait: WaitRecord) -> list[Request]:
 
 
 def may_share(record: Record, wait: WaitRecord) -> list[Request]:
-    """Return what the wait may have heard: an answer that was young when it began will do for it."""
-    before = [request for request in reads_of(record, wait) if landed_at(request) < wait.started_at]
+    """Return what the wait may have heard: a reading that was young when it began will do for it."""
+    before = [request for request in readings_in(reads_of(record, wait)) if landed_at(request) < wait.started_at]
     young = [request for request in before[-1:] if request.asked_at >= wait.started_at - smallest_delay(wait)]
     return young + answers_heard(record, wait)
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
+from typing import Final
 
 from hpp_async.testing import Skewed
 from simulation.hearing import (
@@ -28,6 +29,9 @@ from simulation.hearing import (
 )
 from simulation.life import changes_of, expiries_of
 from simulation.record import Call, Record, Request, WaitRecord
+
+BETWEEN_ATTEMPTS: Final = 5.0
+"""Seconds that pass between two attempts of one read, at the most."""
 
 
 def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
@@ -158,8 +162,11 @@ def a_young_answer_is_used(record: Record, wait: WaitRecord) -> Iterator[str]:
     if before and before[-1].served.kind != "reading":
         return  # a read is as old as the first of its attempts
     calls = [call for call in record.calls if call.session == wait.of.session]
-    if not young or young[0].served.kind != "reading" or any(_is_since(call, young[0].asked_at) for call in calls):
+    if not young or any(_is_since(call, young[0].asked_at) for call in calls):
         return
+    others = [other for other in record.waits_on(wait.of.session, wait.process) if other is not wait]
+    if not any(other.started_at <= young[0].asked_at and end_of(record, other) > wait.started_at for other in others):
+        return  # an answer is kept for as long as somebody waits
     if wait.yielded[0].at > wait.started_at + TINY:
         yield f"one of {wait.started_at - young[0].asked_at:.3f} s is not"
 
@@ -226,6 +233,12 @@ def nothing_goes_out_after_closing(record: Record) -> Iterator[str]:
             yield f"caller {wait.caller} waits until {end_of(record, wait):.3f}"
 
 
+def _over_at(record: Record, request: Request) -> float:
+    """Return when the read that *request* is an attempt of is over at the latest."""
+    is_last = record.life.attempts == 1 or request.served.kind in ("reading", "missing", "unauthorized", "refused")
+    return float("inf") if request.ended_at is None else request.ended_at + (0.0 if is_last else BETWEEN_ATTEMPTS)
+
+
 def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
     """A read that begins after it, while somebody waits; and whether somebody does is said."""
     for call in record.calls:
@@ -240,9 +253,7 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
             for request in record.requests
             if (request.process, request.session, request.method) == (call.process, call.session, "GET")
         ]
-        in_flight = any(
-            r.asked_at < call.began_at and (r.ended_at is None or r.ended_at >= call.began_at - TINY) for r in reads
-        )
+        in_flight = any(r.asked_at < call.began_at <= _over_at(record, r) + TINY for r in reads)
         paused = any(call.began_at - 2 * MINUTE < until for _, until in pauses_of(record, call.process))
         if in_flight or paused or record.life.in_flight < 10:
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -78,12 +79,11 @@ class World:
         for trouble in life.troubles:
             self.model.add_trouble(trouble)
 
-    def line(self, process: int) -> Line:
-        """Return the transport of one process."""
-        return Line(self, process)
+    def line(self, process: int) -> httpx.AsyncBaseTransport:
+        """Return what one process has between itself and the world."""
+        return httpx.MockTransport(partial(self._handle, process=process))
 
-    async def handle(self, http: httpx.Request, process: int) -> httpx.Response:
-        """Answer *http*, or fail, as the life has it."""
+    async def _handle(self, http: httpx.Request, process: int) -> httpx.Response:
         number = self.numbers[http.url.path.rpartition("/")[2]]
         self._asked[number] += 1
         asked_at = self.clock.now()
@@ -93,7 +93,7 @@ class World:
         self.under_way += 1
         _arriving.set(request)
         try:
-            return await self._handle(http, request)
+            return await self._answer(http, request)
         except anyio.get_cancelled_exc_class():
             self.record.met["cut off"] += 1
             raise
@@ -106,7 +106,7 @@ class World:
             words = " ".join(word for word in (said.kind, said.status, said.error_code, *faults) if word)
             self.record.note(request.ended_at, f"{process}: {http.method} {number} {words}")
 
-    async def _handle(self, http: httpx.Request, request: Request) -> httpx.Response:
+    async def _answer(self, http: httpx.Request, request: Request) -> httpx.Response:
         chance = Random(self.record.life.seed * 1_000_003 + request.session * 10_007 + self._asked[request.session])
         travel = chance.uniform(0.0, self.record.life.latency)
         there = travel * chance.random()
@@ -132,18 +132,6 @@ class World:
         request.served = served
         for watcher in list(self.watchers):
             watcher(request.session)
-
-
-class Line(httpx.AsyncBaseTransport):
-    """What one process has between itself and the world."""
-
-    def __init__(self, world: World, process: int) -> None:
-        self._world = world
-        self._process = process
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer *request*, as httpx asks a transport to."""
-        return await self._world.handle(request, self._process)
 
 
 def _served(answer: httpx.Response, request: Request, now: float) -> Served:
