@@ -9,7 +9,6 @@ import attrs
 
 from hpp_async import HPPError, Outcome, Session
 from hpp_async.testing import Met
-from hpp_async.testing._troubles import UNTROUBLED
 from simulation.life import Caller, Life
 
 Kind = Literal[
@@ -51,7 +50,7 @@ class Request:
     asked_at: float
     ended_at: float | None = None
     served: Served = Served(kind="lost")
-    met: Met = UNTROUBLED
+    met: Met = attrs.field(factory=Met)
 
 
 @attrs.define(kw_only=True)
