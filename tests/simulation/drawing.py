@@ -150,6 +150,8 @@ def _fault(chance: Random) -> Fault:
             Answered(404, envelope=envelope, error_code=chance.choice((None, None, "SESSION_COMPLETED"))),
             Stale(chance.uniform(0.1, 3.0)),
             Stale(chance.uniform(1.0, 60.0)),
+            Stale(chance.uniform(1.0, 60.0)),
+            Stale(chance.uniform(10.0, 300.0)),
             Undated(),
             Dateless(),
             Skewed(chance.choice((-7200.0, -60.0, 60.0, 7200.0, 7200.0))),
@@ -160,7 +162,7 @@ def _fault(chance: Random) -> Fault:
 
 def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
     fault, whom = _fault(chance), dict[str, Any]()
-    if isinstance(fault, Answered) and fault.status_code in (401, 403) and chance.random() < 0.7:
+    if isinstance(fault, Answered) and fault.status_code in (401, 403) and chance.random() < 0.5:
         fault = Answered(503)
     is_missing = isinstance(fault, Missing) or (isinstance(fault, Answered) and fault.status_code == 404)
     if (is_missing or isinstance(fault, Skewed)) and chance.random() < 0.8:
@@ -178,7 +180,9 @@ def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
             pass
     start = chance.choice((0.0, chance.uniform(0.0, length)))
     until = start + chance.choice((5.0, 30.0, 100.0, 100.0, 1000.0))
-    return Trouble(fault, start=start, until=until, share=chance.choice((0.2, 0.5, 1.0)), **whom)
+    # Where all replicas are behind, none is: it takes some.
+    share = chance.choice((0.2, 0.5) if isinstance(fault, Stale) else (0.2, 0.5, 1.0))
+    return Trouble(fault, start=start, until=until, share=share, **whom)
 
 
 def _caller(chance: Random, sessions: int, length: float) -> Caller:
