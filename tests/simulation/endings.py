@@ -95,12 +95,15 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     if not isinstance(outcome, Expired):
         return
     answers = may_share(record, wait)
-    last = answers[-1]
-    said = [request.served.expires_at for request in readings_in(answers) if request.served.expires_at is not None]
+    readings = readings_in(answers)
     if _is_misled(answers):
         return
+    said = [request.served.expires_at for request in readings if request.served.expires_at is not None]
     first, *_ = expiries_of(record.life.sessions[wait.of.session])
-    expires_at = said[-1] if said else first  # the last that was said; it may have moved since
+    if is_undisturbed(wait):
+        last, expires_at = answers[-1], said[-1] if said else first  # the last that was said; it may have moved since
+    else:  # one that was away has the last reading from then, and may not have heard of a move
+        last, expires_at = (readings if outcome.confirmed else answers)[-1], min(said, default=first)
     if last.served.true_at < expires_at - 1.0:
         yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:

@@ -27,8 +27,10 @@ from hpp_async.testing import (
     Stale,
     Throttled,
     Trouble,
+    Undated,
     declines,
     errors,
+    extends,
     opens,
     pays,
     retries,
@@ -322,6 +324,12 @@ SOUND: Final = {
     "the answer went with the last who waited": Life(sessions=(Script(pays(after=0)),), callers=(Caller(), QUICK)),
     "a 404 is told to those who asked, and a young reading to whoever comes": Life(
         sessions=(SHORT,), callers=(Caller(interval=3.0), QUICK), troubles=(Trouble(Missing(), start=2, until=4),)
+    ),
+    "who was away has not heard that the session was extended": Life(
+        sessions=(Script(opens(after=1), extends(after=60, expires_in=60), lifetime=100),),
+        readable_for=3.0,
+        troubles=(Trouble(Undated(), start=70, until=200),),
+        callers=(Caller(), Caller(cancels=(Cancel(at=10, away=300),))),
     ),
 }
 """What only looks wrong: lives in which the oracle itself was wrong once."""
