@@ -268,6 +268,21 @@ async def test_what_is_garbled_stays_as_it_is_whatever_else_it_meets(provider: S
     assert said(answer, "Date") == ["Thu, 15 Jan 2026 12:01:10 GMT"]
 
 
+async def test_an_error_may_have_a_wrong_date_too(provider: ScriptedProvider) -> None:
+    answer = await answer_to(provider, Throttled(30, Hint.RETRY_AFTER_DATE), Skewed(60), Scarce(40, 3, 2))
+
+    assert answer.status_code == 429
+    dates = ["Thu, 15 Jan 2026 12:01:10 GMT", "Thu, 15 Jan 2026 12:01:40 GMT"]
+    assert said(answer, "Date", "Retry-After", "X-Ratelimit-Remaining") == [*dates, "3"]
+
+
+async def test_an_error_may_have_no_date(provider: ScriptedProvider) -> None:
+    answer = await answer_to(provider, Answered(503), Dateless(), Foreign(), Undated())
+
+    assert (answer.status_code, answer.headers.get("Date")) == (503, None)
+    assert answer.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+
+
 async def test_what_is_no_operation_meets_nothing(provider: ScriptedProvider) -> None:
     provider.trouble(Refused())
 

@@ -188,8 +188,9 @@ class Provider:
         """
         moment = self.now()
         if met.error is not None:
-            return instead(met.error, moment)
-        answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
+            answer = instead(met.error, moment + timedelta(seconds=met.skew))
+        else:
+            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
         for fault in sorted(met.faults, key=lambda fault: isinstance(fault, Garbled)):  # nothing reads what is garbled
             answer = bent(answer, fault, moment)
         return answer

@@ -131,6 +131,7 @@ def _script(chance: Random) -> Script:
 
 def _fault(chance: Random) -> Fault:
     envelope = chance.choice(tuple(Envelope))
+    ahead = chance.choice(((), (("Date", "Thu, 15 Jan 2026 14:00:00 GMT"),)))
     odd = (chance.choice(("X-Ratelimit-Reset", "Retry-After")), chance.choice(_HINTS))
     return chance.choice(
         (
@@ -139,7 +140,7 @@ def _fault(chance: Random) -> Fault:
             Refused(),
             Stalled(10.0),
             Cut(),
-            Answered(chance.choice((500, 502, 503, 504)), envelope=envelope),
+            Answered(chance.choice((500, 502, 503, 504)), ahead, envelope),
             Answered(429, (odd,), envelope),
             Throttled(chance.choice((0.0, 0.5, 2.0, 20.0, 100.0)), chance.choice(tuple(Hint)), envelope),
             Answered(chance.choice((302, 400, 409)), envelope=envelope),
