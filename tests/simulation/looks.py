@@ -253,13 +253,15 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
             for request in record.requests
             if (request.process, request.session, request.method) == (call.process, call.session, "GET")
         ]
-        in_flight = any(r.asked_at < call.began_at <= _over_at(record, r) + TINY for r in reads)
+        # One that is under way does not count: the next does, as soon as that is over.
+        free_at = max([call.began_at, *(_over_at(record, r) for r in reads if r.asked_at < call.began_at)])
         paused = any(call.began_at - 2 * MINUTE < until for _, until in pauses_of(record, call.process))
-        if in_flight or paused or record.life.in_flight < 10:
+        if free_at == float("inf") or paused or record.life.in_flight < 10:
             continue
         queue = 2 * (len(record.life.callers) + len(record.life.looks) + 2) / record.life.reads_per_second
+        until = free_at + queue
         for wait in at_it:
-            stays = all(is_at_it(wait, call.began_at + step * queue / 8) for step in range(9))
-            if stays and not any(call.began_at - TINY <= r.asked_at <= call.began_at + queue for r in reads):
-                yield f"nothing is read within {queue:.2f} s of the callback at {call.began_at:.3f}"
+            stays = all(is_at_it(wait, call.began_at + step * (until - call.began_at) / 8) for step in range(9))
+            if stays and not any(call.began_at - TINY <= r.asked_at <= until for r in reads):
+                yield f"nothing is read within {until - call.began_at:.2f} s of the callback at {call.began_at:.3f}"
                 break
