@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def life_of(seed: int) -> Life:
         seed=seed,
         sessions=sessions,
         readable_for=chance.choice((0.0, 3.0, 86_400.0, 86_400.0)),
-        troubles=tuple(_trouble(chance, len(sessions), length) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
+        troubles=tuple(_troubles(chance, len(sessions), length)),
         callers=callers,
         is_called=chance.random() < 0.4,
         callbacks=callbacks,
@@ -159,6 +160,13 @@ def _fault(chance: Random) -> Fault:
             Scarce(40, chance.choice((0, 5, 9)), chance.choice((0.0, 1.0, 2.0, 40.0))),
         )
     )
+
+
+def _troubles(chance: Random, sessions: int, length: float) -> Iterator[Trouble]:
+    for _ in range(chance.choice((0, 1, 1, 2, 3))):
+        yield _trouble(chance, sessions, length)
+    if chance.random() < 0.2:  # some replicas are always behind
+        yield Trouble(Stale(chance.uniform(1.0, 60.0)), share=0.3, until=length)
 
 
 def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
