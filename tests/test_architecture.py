@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import pytest
 
 import hpp_async
 import hpp_async.testing
+from hpp_async.testing._faults import FAULTS
 
 PACKAGE: Final = Path(__file__).parents[1] / "hpp_async"
 TESTS: Final = Path(__file__).parent
@@ -142,3 +144,11 @@ def test_the_suite_neither_mocks_nor_sleeps(path: Path) -> None:
     text = path.read_text("utf-8")
 
     assert [word for word in forbidden if word in text] == []
+
+
+def test_simulator_scripted_provider_and_simulation_have_one_vocabulary() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in (*MODULES, *TESTS.glob("simulation/*.py"))]
+    classes = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+    names = ["Script", "Trouble", *(kind.__name__ for kind in FAULTS.values())]
+    assert {name: classes[name] for name in names} == dict.fromkeys(names, 1)

@@ -260,6 +260,29 @@ async def test_what_has_no_reading_is_not_bent_as_one(provider: ScriptedProvider
     assert (answer.status_code, answer.content) == (204, b"")
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
+async def test_what_is_garbled_stays_as_it_is_whatever_else_it_meets(provider: ScriptedProvider, body: bytes) -> None:
+    answer = await answer_to(provider, Garbled(body), Foreign(), Undated(), Skewed(60))
+
+    assert answer.content == body
+    assert said(answer, "Date") == ["Thu, 15 Jan 2026 12:01:10 GMT"]
+
+
+async def test_an_error_may_have_a_wrong_date_too(provider: ScriptedProvider) -> None:
+    answer = await answer_to(provider, Throttled(30, Hint.RETRY_AFTER_DATE), Skewed(60), Scarce(40, 3, 2))
+
+    assert answer.status_code == 429
+    dates = ["Thu, 15 Jan 2026 12:01:10 GMT", "Thu, 15 Jan 2026 12:01:40 GMT"]
+    assert said(answer, "Date", "Retry-After", "X-Ratelimit-Remaining") == [*dates, "3"]
+
+
+async def test_an_error_may_have_no_date(provider: ScriptedProvider) -> None:
+    answer = await answer_to(provider, Answered(503), Dateless(), Foreign(), Undated())
+
+    assert (answer.status_code, answer.headers.get("Date")) == (503, None)
+    assert answer.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
+
+
 async def test_what_is_no_operation_meets_nothing(provider: ScriptedProvider) -> None:
     provider.trouble(Refused())
 

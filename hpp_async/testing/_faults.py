@@ -141,7 +141,7 @@ class Dateless:
 
 @attrs.frozen
 class Skewed:
-    """The clock of the replica that answers is that many seconds (or `timedelta`) ahead; negative: behind."""
+    """The clock of whoever answers, gateways included, is so many seconds (or `timedelta`) ahead; negative: behind."""
 
     by: float = attrs.field(converter=by_of)
 

@@ -20,7 +20,7 @@ from hpp_async.testing._answers import Answer, error, headers_at, respond
 from hpp_async.testing._bending import bent, instead
 from hpp_async.testing._callbacks import Callbacks, StatusCallback
 from hpp_async.testing._consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
-from hpp_async.testing._faults import Fault, Trouble
+from hpp_async.testing._faults import Fault, Garbled, Trouble
 from hpp_async.testing._life import LIFETIME, AnyStep, Life, Step, steps_of
 from hpp_async.testing._quota import Quota, merchant_of, quota_headers
 from hpp_async.testing._requests import BadValueError, Creation
@@ -197,9 +197,10 @@ class Provider:
         """
         moment = self.now()
         if met.error is not None:
-            return instead(met.error, moment)
-        answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
-        for fault in met.faults:
+            answer = instead(met.error, moment + timedelta(seconds=met.skew))
+        else:
+            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
+        for fault in sorted(met.faults, key=lambda fault: isinstance(fault, Garbled)):  # nothing reads what is garbled
             answer = bent(answer, fault, moment)
         return answer
 

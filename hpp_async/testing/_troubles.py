@@ -16,6 +16,7 @@ from hpp_async.testing._faults import (
     Fault,
     Missing,
     Refused,
+    Skewed,
     Slow,
     Stale,
     Stalled,
@@ -40,6 +41,11 @@ class Met:
     def lag(self) -> float:
         """The seconds by which the replica that answers is behind."""
         return max((fault.lag for fault in self.faults if isinstance(fault, Stale)), default=0.0)
+
+    @property
+    def skew(self) -> float:
+        """The seconds by which the clock of whoever answers is ahead."""
+        return next((fault.by for fault in reversed(self.faults) if isinstance(fault, Skewed)), 0.0)
 
     @property
     def breach(self) -> Stalled | Refused | Dropped | Cut | None:

@@ -19,7 +19,8 @@ def transitions_are_changes(record: Record, wait: WaitRecord) -> Iterator[str]:
         if seen.sequence != (0 if before is None else before.sequence) + 1:
             yield f"number {seen.sequence} after {before and before.sequence}"
         before = seen
-    dates = [(moment, seen.status) for seen in wait.known if (moment := date_of(seen)) is not None]
+    seen_before = [] if wait.since is None else [wait.since]
+    dates = [(moment, seen.status) for seen in seen_before + wait.known if (moment := date_of(seen)) is not None]
     for (earlier, _), (later, status) in pairwise(dates):
         if later < earlier and status not in FINAL:
             yield f"{status} of {later:.3f} after one of {earlier:.3f}"

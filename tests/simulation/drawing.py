@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
+from typing import Any, Final
 
-from simulation.life import (
-    FINAL,
-    OUTCOME,
+from hpp_async.testing import (
+    Act,
     Answered,
-    Caller,
-    Cancel,
+    Cut,
     Dateless,
-    Death,
     Dropped,
+    Envelope,
     Fault,
     Foreign,
     Garbled,
-    Life,
-    Manner,
+    Hint,
     Missing,
+    Operation,
     Refused,
     Scarce,
+    Script,
     Skewed,
     Slow,
     Stale,
     Stalled,
-    Style,
-    Timeline,
+    Throttled,
     Trouble,
     Undated,
+    becomes,
+    cancels,
+    declines,
+    disabled,
+    errors,
+    extends,
+    forgotten,
+    goes_back,
+    identifies,
+    opens,
+    pays,
+    retries,
+    returns,
+    vanishes,
 )
+from simulation.life import FINAL, OUTCOME, Caller, Cancel, Death, Life, Manner, Style, expiries_of, session_id
 
-_STORIES = (
-    ("IN_PROGRESS", "COMPLETED"),
-    ("IN_PROGRESS", "COMPLETED"),
-    ("IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"),
-    ("IN_PROGRESS", "FAILED", "FAILED", "COMPLETED"),
-    ("IN_PROGRESS", "ERROR", "IN_PROGRESS", "CANCELLED"),
-    ("IN_PROGRESS", "BACK", "IN_PROGRESS", "COMPLETED"),
-    ("IN_PROGRESS", "BACK"),
-    ("IN_PROGRESS", "FAILED"),
-    ("IN_PROGRESS", "ERROR"),
-    ("IN_PROGRESS", "AWAITING_3DS", "IN_PROGRESS", "COMPLETED"),
-    ("MANUAL_ID_CHECK", "IN_PROGRESS", "CANCELLED"),
-    ("IN_PROGRESS", "CANCELLED"),
-    ("COMPLETED",),
-    ("DISABLED",),
-    ("IN_PROGRESS",),
+_STORIES: Final[tuple[tuple[Act, ...], ...]] = (
+    (opens, pays),
+    (opens, pays),
+    (opens, declines, retries, pays),
+    (opens, declines, declines, pays),
+    (opens, errors, retries, cancels),
+    (opens, goes_back, returns, pays),
+    (opens, goes_back),
+    (opens, declines),
+    (opens, errors),
+    (opens, becomes("AWAITING_3DS"), returns, pays),
+    (identifies, opens, cancels),
+    (opens, cancels),
+    (pays,),
+    (disabled,),
+    (opens, vanishes),
     (),
 )
 """What consumers do on the page (tracking page), new statuses of a provider that adds some included."""
@@ -58,8 +73,8 @@ _HINTS = ("0", "1", "2.5", "30", "-5", "999999", "soon", "", "Thu, 15 Jan 2026 1
 def life_of(seed: int) -> Life:
     """Return the life that *seed* stands for."""
     chance = Random(seed)
-    sessions = tuple(_timeline(chance) for _ in range(chance.choice((1, 1, 1, 2, 3))))
-    length = max(session.end for session in sessions)
+    sessions = tuple(_script(chance) for _ in range(chance.choice((1, 1, 1, 2, 3))))
+    length = max(expiry for script in sessions for expiry in expiries_of(script))
     callers = tuple(_caller(chance, len(sessions), length) for _ in range(chance.choice((1, 1, 2, 3, 5))))
 
     def moments(most: int) -> tuple[tuple[float, int], ...]:
@@ -72,14 +87,16 @@ def life_of(seed: int) -> Life:
     return Life(
         seed=seed,
         sessions=sessions,
-        troubles=tuple(_trouble(chance, length) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
+        readable_for=chance.choice((0.0, 3.0, 86_400.0, 86_400.0)),
+        troubles=tuple(_troubles(chance, len(sessions), length)),
         callers=callers,
+        is_called=chance.random() < 0.4,
         callbacks=callbacks,
-        disables=moments(1) if chance.random() < 0.2 else (),
+        disables=moments(2) if chance.random() < 0.3 else (),
         looks=moments(2) if chance.random() < 0.3 else (),
         deaths=_deaths(chance, length) if chance.random() < 0.3 else (),
-        closed_at=chance.uniform(0.0, length) if chance.random() < 0.08 else None,
-        latency=chance.choice((0.0, 0.2, 0.2, 3.0, 3.0)),
+        closed_at=chance.uniform(0.0, length) if chance.random() < 0.12 else None,
+        latency=chance.choice((0.0, 0.2, 0.2, 0.2, 3.0, 3.0, 15.0)),
         reads_per_second=chance.choice((1.0, 5.0, 12.5, 12.5)),
         in_flight=chance.choice((1, 2, 10, 10)),
         attempts=chance.choice((1, 3, 3)),
@@ -87,52 +104,56 @@ def life_of(seed: int) -> Life:
     )
 
 
-def _timeline(chance: Random) -> Timeline:
+def _script(chance: Random) -> Script:
     lifetime = chance.choice((60.0, 120.0, 300.0, 300.0, 900.0)) * chance.uniform(0.5, 1.5)
-    moves: list[tuple[float, float]] = []
+    happens: list[tuple[float, Act]] = []
+    expiry = lifetime
     if chance.random() < 0.2:
-        at = chance.uniform(0.0, lifetime)
-        moves.append((at, at + chance.uniform(10.0, 600.0)))
-    expiry = moves[-1][1] if moves else lifetime
-    at, steps = 0.0, list[tuple[float, str]]()
-    for status in chance.choice(_STORIES):
-        at += chance.choice((0.0, 1.0, chance.expovariate(1 / 20), chance.expovariate(1 / 60)))
-        steps.append((round(at, 3), status))
-    if steps and chance.random() < 0.1:  # in the last second
-        steps[-1] = (round(max(expiry - chance.uniform(0.1, 1.0), steps[-1][0]), 3), steps[-1][1])
-    return Timeline(
-        # Nobody can do anything on a page that has expired.
-        steps=tuple(step for step in steps if step[0] < expiry or step[0] == 0.0),
-        lifetime=lifetime,
-        moves=tuple(moves),
-        readable_for=chance.choice((0.0, 3.0, 86_400.0, 86_400.0)),
-        forgotten_at=chance.uniform(0.0, expiry * 1.2) if chance.random() < 0.1 else None,
-    )
+        at, more = chance.uniform(0.0, lifetime), chance.uniform(10.0, 600.0)
+        happens.append((at, extends(expires_in=more)))
+        expiry = at + more
+    if chance.random() < 0.1:
+        happens.append((chance.uniform(0.0, expiry * 1.2), forgotten))
+    at, story = 0.0, list[tuple[float, Act]]()
+    for act in chance.choice(_STORIES):
+        at = round(at + chance.choice((0.0, 1.0, chance.expovariate(1 / 20), chance.expovariate(1 / 60))), 3)
+        story.append((at, act))
+    if story and chance.random() < 0.1:  # in the last second
+        at, act = story[-1]
+        story[-1] = (round(max(expiry - chance.uniform(0.1, 1.0), at), 3), act)
+    # Nobody can do anything on a page that has expired.
+    happens += [(at, act) for at, act in story if at < expiry or at == 0.0]
+    acts, before = list[Act](), 0.0
+    for at, act in sorted(happens, key=lambda happening: happening[0]):
+        acts.append(act(after=at - before))
+        before = at
+    return Script(*acts, lifetime=lifetime)
 
 
 def _fault(chance: Random) -> Fault:
-    limits: tuple[tuple[str, str], ...] = (
-        (),
-        (("X-Ratelimit-Reset", chance.choice(_HINTS)),),
-        (("Retry-After", chance.choice(_HINTS)),),
-    )[chance.randrange(3)]
+    envelope = chance.choice(tuple(Envelope))
+    ahead = chance.choice(((), (("Date", "Thu, 15 Jan 2026 14:00:00 GMT"),)))
+    odd = (chance.choice(("X-Ratelimit-Reset", "Retry-After")), chance.choice(_HINTS))
     return chance.choice(
         (
             Slow(chance.choice((1.0, 5.0, 9.0))),
-            Dropped(),
+            Dropped(is_done=chance.random() < 0.5, is_reset=chance.random() < 0.5),
             Refused(),
             Stalled(10.0),
-            Answered(chance.choice((500, 502, 503, 504))),
-            Answered(429, limits),
-            Answered(429, limits),
-            Answered(chance.choice((302, 400, 409))),
-            Answered(chance.choice((401, 403))),
+            Cut(),
+            Answered(chance.choice((500, 502, 503, 504)), ahead, envelope),
+            Answered(429, (odd,), envelope),
+            Throttled(chance.choice((0.0, 0.5, 2.0, 20.0, 100.0)), chance.choice(tuple(Hint)), envelope),
+            Answered(chance.choice((302, 400, 409)), envelope=envelope),
+            Answered(chance.choice((401, 403)), envelope=envelope),
             Garbled(chance.choice(_BODIES)),
             Foreign(),
-            Missing(),
-            Missing(chance.choice(("NOT_FOUND", "SESSION_COMPLETED"))),
+            Missing(chance.choice(("NOT_FOUND", "NOT_FOUND", "SESSION_COMPLETED"))),
+            Answered(404, envelope=envelope, error_code=chance.choice((None, None, "SESSION_COMPLETED"))),
             Stale(chance.uniform(0.1, 3.0)),
-            Stale(chance.uniform(0.1, 3.0)),
+            Stale(chance.uniform(1.0, 60.0)),
+            Stale(chance.uniform(1.0, 60.0)),
+            Stale(chance.uniform(10.0, 300.0)),
             Undated(),
             Dateless(),
             Skewed(chance.choice((-7200.0, -60.0, 60.0, 7200.0, 7200.0))),
@@ -141,18 +162,36 @@ def _fault(chance: Random) -> Fault:
     )
 
 
-def _trouble(chance: Random, length: float) -> Trouble:
-    fault = _fault(chance)
-    is_doubtful = isinstance(fault, Missing | Skewed)  # lone ones are to be seen through, many in a row are the truth
-    if isinstance(fault, Answered) and fault.status_code in (401, 403) and chance.random() < 0.7:
+def _troubles(chance: Random, sessions: int, length: float) -> Iterator[Trouble]:
+    for _ in range(chance.choice((0, 1, 1, 2, 3))):
+        yield _trouble(chance, sessions, length)
+    if chance.random() < 0.2:  # some replicas are always behind
+        yield Trouble(Stale(chance.uniform(1.0, 60.0)), share=0.3, until=length)
+
+
+def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
+    fault, whom = _fault(chance), dict[str, Any]()
+    if isinstance(fault, Answered) and fault.status_code in (401, 403) and chance.random() < 0.5:
         fault = Answered(503)
-    return Trouble(
-        fault=fault,
-        start=chance.choice((0.0, chance.uniform(0.0, length))),
-        length=chance.choice((5.0, 30.0, 100.0, 100.0, 1000.0)),
-        share=chance.choice((0.2, 0.5, 1.0)),
-        in_a_row=chance.choice((1, 2)) if is_doubtful and chance.random() < 0.8 else None,
-    )
+    is_missing = isinstance(fault, Missing) or (isinstance(fault, Answered) and fault.status_code == 404)
+    if (is_missing or isinstance(fault, Skewed)) and chance.random() < 0.8:
+        whom["in_a_row"] = chance.choice((1, 2))  # lone ones are to be seen through, many in a row are the truth
+    match chance.randrange(8):
+        case 0:
+            whom["on"] = Operation.CALLBACK
+        case 1:
+            whom["on"] = chance.choice((Operation.READ, Operation.DISABLE))
+        case 2:
+            whom["session"] = session_id(chance.randrange(sessions))
+        case 3:
+            whom["first"] = chance.randint(1, 5)
+        case _:
+            pass
+    start = chance.choice((0.0, chance.uniform(0.0, length)))
+    until = start + chance.choice((5.0, 30.0, 100.0, 100.0, 1000.0))
+    # Where all replicas are behind, none is: it takes some.
+    share = chance.choice((0.2, 0.5) if isinstance(fault, Stale) else (0.2, 0.5, 1.0))
+    return Trouble(fault, start=start, until=until, share=share, **whom)
 
 
 def _caller(chance: Random, sessions: int, length: float) -> Caller:
@@ -171,7 +210,7 @@ def _caller(chance: Random, sessions: int, length: float) -> Caller:
         session=chance.randrange(sessions),
         starts_at=starts_at,
         style=style,
-        stop_on=chance.choice((OUTCOME, OUTCOME, FINAL, FINAL, frozenset({"BACK"}))),
+        stop_on=chance.choice((OUTCOME, OUTCOME, FINAL, FINAL, frozenset({"BACK", "AWAITING_3DS"}))),
         timeout=chance.choice((None, None, 0.0, chance.uniform(0.0, length))),
         interval=chance.choice((None, None, None, 1.0, 7.0)),
         linger=0.0 if style is Style.AWAIT else chance.choice((0.0, 0.0, 1.0, chance.uniform(0.0, 120.0))),

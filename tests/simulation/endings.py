@@ -24,7 +24,7 @@ from simulation.hearing import (
     time_at_it,
     true_statuses,
 )
-from simulation.life import FINAL
+from simulation.life import FINAL, expiries_of
 from simulation.record import Record, Request, Served, WaitRecord
 from simulation.world import START
 
@@ -95,22 +95,22 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     if not isinstance(outcome, Expired):
         return
     answers = may_share(record, wait)
-    last = answers[-1]
-    timeline = record.life.sessions[wait.of.session]
-    known = [
-        timeline.expires_at(request.served.true_at - request.served.lag)
-        for request in answers
-        if request.served.expires_at is not None
-    ]
+    readings = readings_in(answers)
     if _is_misled(answers):
         return
-    expires_at = known[-1] if known else timeline.expires_at(0.0)  # the last that was said; it may have moved since
+    said = [request.served.expires_at for request in readings if request.served.expires_at is not None]
+    first, *_ = expiries_of(record.life.sessions[wait.of.session])
+    if is_undisturbed(wait):
+        last, expires_at = answers[-1], said[-1] if said else first  # the last that was said; it may have moved since
+    else:  # one that was away has the last reading from then, and may not have heard of a move
+        last, expires_at = (readings if outcome.confirmed else answers)[-1], min(said, default=first)
     if last.served.true_at < expires_at - 1.0:
         yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:
         if last.served.kind != "reading" or last.served.status in wait.stops_on:
             yield f"the last look said {last.served.kind} {last.served.status}"
-        if last.served.true_at < expires_at + GRACE - 1.0 - TINY:
+        # A Date tells whole seconds, and so does what is made of how long an answer took.
+        if last.served.true_at < expires_at + GRACE - 2.0 - TINY:
             yield "the last look was taken before the grace was over"
     elif last.served.kind != "missing":
         yield f"the last look said {last.served.kind}, not 404"
@@ -187,14 +187,14 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
 
 
 def disabling_is_true(record: Record) -> Iterator[str]:
-    """``None`` where the provider disabled it, an outcome where it was over already."""
+    """``None`` where the provider disabled it or it was cancelled before, an outcome where it was over already."""
     for call in record.calls:
         if call.name != "disable" or call.ended_at is None:
             continue
         done = any(call.began_at <= at <= call.ended_at for at, session in record.disabled if session == call.session)
-        if call.result is None and not done:
+        true = true_statuses(record, call.session, call.ended_at)
+        if call.result is None and not done and "CANCELLED" not in true:
             yield f"the call at {call.began_at:.3f} says that it is disabled"
-        if isinstance(call.result, Outcome):
-            true = true_statuses(record, call.session, call.ended_at)
-            if not call.result.is_final or str(call.result.status) not in true:
-                yield f"the call at {call.began_at:.3f} gives {call.result.status}, where {sorted(true)} was true"
+        result = call.result
+        if isinstance(result, Outcome) and not (result.is_final and str(result.status) in true):
+            yield f"the call at {call.began_at:.3f} gives {result.status}, where {sorted(true)} was true"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulation.life import FINAL
+from simulation.life import FINAL, changes_of
 from simulation.record import Record, Request, Seen, Served, WaitRecord
 from simulation.world import START
 
@@ -12,6 +12,8 @@ TINY: Final = 1e-6
 GRACE: Final = 5.0
 """Seconds after expiry at which the last look is taken."""
 MINUTE: Final = 60.0
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds for which an answer that asks for none closes the budget, and slows it down afterwards."""
 
 
 def reads_of(record: Record, wait: WaitRecord) -> list[Request]:
@@ -45,8 +47,8 @@ def answers_heard(record: Record, wait: WaitRecord) -> list[Request]:
 
 
 def may_share(record: Record, wait: WaitRecord) -> list[Request]:
-    """Return what the wait may have heard: an answer that was young when it began will do for it."""
-    before = [request for request in reads_of(record, wait) if landed_at(request) < wait.started_at]
+    """Return what the wait may have heard: a reading that was young when it began will do for it."""
+    before = [request for request in readings_in(reads_of(record, wait)) if landed_at(request) < wait.started_at]
     young = [request for request in before[-1:] if request.asked_at >= wait.started_at - smallest_delay(wait)]
     return young + answers_heard(record, wait)
 
@@ -115,9 +117,9 @@ def date_of(seen: Seen) -> float | None:
 
 def true_statuses(record: Record, session: int, until: float) -> set[str]:
     """Return every status the session was in by then."""
-    steps = [step for step in record.life.sessions[session].steps if step[0] <= until]
+    changes = [status for at, status in changes_of(record.life.sessions[session]) if at <= until + TINY]
     disabled = {"DISABLED" for at, which in record.disabled if which == session and at <= until}
-    return {"WAITING", *(status for _, status in steps), *disabled}
+    return {"WAITING", *changes, *disabled}
 
 
 def pauses_of(record: Record, process: int) -> list[tuple[float, float]]:
@@ -127,7 +129,7 @@ def pauses_of(record: Record, process: int) -> list[tuple[float, float]]:
         served, since = request.served, landed_at(request)
         if request.process != process or (served.kind != "limited" and served.pause is None):
             continue
-        until = since + min(MINUTE, MINUTE if served.pause is None else served.pause)
+        until = since + min(MINUTE, MINUTE if served.pause is None else max(SHORTEST_PAUSE, served.pause))
         since = max(since, found[-1][1]) if found else since
         if until > since:
             found.append((since, until))

@@ -1,5 +1,6 @@
 """
-What a life is, as plain frozen data: consumers, faults, callers and the process they run in.
+What a life is, as plain frozen data: consumers and faults in the words of `hpp_async.testing`, and callers and the
+process they run in, for which it has none.
 
 Nothing here acts. Times are virtual seconds from the beginning of the life, by the provider's clock, unless a field
 says otherwise.
@@ -8,9 +9,12 @@ says otherwise.
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import accumulate
 from typing import Final
 
 import attrs
+
+from hpp_async.testing import Act, Script, Trouble
 
 OUTCOME: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "ERROR", "DISABLED"})
 FINAL: Final = frozenset({"COMPLETED", "CANCELLED", "DISABLED"})
@@ -20,152 +24,25 @@ FINAL: Final = frozenset({"COMPLETED", "CANCELLED", "DISABLED"})
 # -- the session, and who is on its page -------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Timeline:
-    """
-    What really becomes of a session.
-
-    Attributes:
-        steps: ``(at, status)``, in order; WAITING before the first.
-        lifetime: until ``expires_at``, as it is at first.
-        moves: ``(at, expires_at)``: from then on it expires at another time.
-        readable_for: seconds after expiry in which it can still be read.
-        forgotten_at: from then on the provider answers 404.
-    """
-
-    steps: tuple[tuple[float, str], ...] = ()
-    lifetime: float = 600.0
-    moves: tuple[tuple[float, float], ...] = ()
-    readable_for: float = 86_400.0
-    forgotten_at: float | None = None
-
-    def expires_at(self, moment: float) -> float:
-        """Return when the session expires, by what is true at *moment*."""
-        return next((expiry for at, expiry in reversed(self.moves) if at <= moment), self.lifetime)
-
-    @property
-    def end(self) -> float:
-        """After the last expiry there is."""
-        return max(self.lifetime, *(expiry for _, expiry in self.moves), 0.0)
+def session_id(number: int) -> str:
+    """Return the id of the life's session *number*."""
+    return f"5e551012-0000-4000-8000-{number:012d}"
 
 
-# -- faults ------------------------------------------------------------------------------------------------------------
+def acts_of(script: Script) -> list[tuple[float, Act]]:
+    """Return what happens to a session, and when."""
+    return list(zip(accumulate(act.after for act in script.acts), script.acts, strict=True))
 
 
-@attrs.frozen
-class Slow:
-    """The answer takes that many seconds more."""
-
-    seconds: float
+def changes_of(script: Script) -> list[tuple[float, str]]:
+    """Return when the session gets which status; it begins as WAITING."""
+    return [(at, act.status) for at, act in acts_of(script) if act.status is not None]
 
 
-@attrs.frozen
-class Dropped:
-    """The connection ends under the request."""
-
-
-@attrs.frozen
-class Refused:
-    """No connection comes about."""
-
-
-@attrs.frozen
-class Stalled:
-    """No answer comes, and the transport gives up after that many seconds."""
-
-    seconds: float
-
-
-@attrs.frozen
-class Answered:
-    """The gateway answers with this status code, and these headers."""
-
-    status_code: int
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@attrs.frozen
-class Garbled:
-    """A good answer with another body."""
-
-    body: bytes
-
-
-@attrs.frozen
-class Foreign:
-    """The answer is another session's."""
-
-
-@attrs.frozen
-class Missing:
-    """A 404 that is not true, with this error code."""
-
-    error_code: str = "NOT_FOUND"
-
-
-@attrs.frozen
-class Stale:
-    """The replica that answers is that many seconds behind."""
-
-    lag: float
-
-
-@attrs.frozen
-class Undated:
-    """The answer has neither ``updated_at`` nor ``expires_at``."""
-
-
-@attrs.frozen
-class Dateless:
-    """The answer has no ``Date``."""
-
-
-@attrs.frozen
-class Skewed:
-    """The replica that answers has a clock that is that many seconds ahead."""
-
-    by: float
-
-
-@attrs.frozen
-class Scarce:
-    """A good answer that says how little of the merchant's quota is left."""
-
-    limit: int
-    remaining: int
-    reset: float
-
-
-Fault = (
-    Slow
-    | Dropped
-    | Refused
-    | Stalled
-    | Answered
-    | Garbled
-    | Foreign
-    | Missing
-    | Stale
-    | Undated
-    | Dateless
-    | Skewed
-    | Scarce
-)
-
-
-@attrs.frozen(kw_only=True)
-class Trouble:
-    """From *start*, for *length* seconds, a *share* of requests meets *fault*; of a session's at most *in_a_row*."""
-
-    fault: Fault
-    start: float
-    length: float
-    share: float = 1.0
-    in_a_row: int | None = None
-
-    def is_on(self, moment: float) -> bool:
-        """Tell whether *moment* is within it."""
-        return self.start <= moment < self.start + self.length
+def expiries_of(script: Script) -> list[float]:
+    """Return every moment at which the session is ever said to expire, as it was at first in front."""
+    moved = [at + act.expires_in for at, act in acts_of(script) if act.expires_in is not None]
+    return [script.lasts.total_seconds(), *moved]
 
 
 # -- who waits ---------------------------------------------------------------------------------------------------------
@@ -233,16 +110,20 @@ class Life:
     Everything that happens, but for what the client does about it.
 
     Attributes:
-        callbacks: ``(at, session)`` of each callback that arrives; lost ones are not there, repeated ones twice.
+        readable_for: seconds after its expiry in which a session can still be read.
+        is_called: whether the provider calls back at each change, as its troubles let it.
+        callbacks: ``(at, session)`` of callbacks besides, of somebody who knows the URL: nothing need have changed.
         disables: ``(at, session)`` of each call that disables a session.
         looks: ``(at, session)`` of each single read beside the waits.
         latency: the longest that an undisturbed answer takes.
     """
 
     seed: int = 0
-    sessions: tuple[Timeline, ...] = (Timeline(),)
+    sessions: tuple[Script, ...] = (Script(lifetime=600.0),)
+    readable_for: float = 86_400.0
     troubles: tuple[Trouble, ...] = ()
     callers: tuple[Caller, ...] = (Caller(),)
+    is_called: bool = False
     callbacks: tuple[tuple[float, int], ...] = ()
     disables: tuple[tuple[float, int], ...] = ()
     looks: tuple[tuple[float, int], ...] = ()
@@ -257,8 +138,8 @@ class Life:
     @property
     def end(self) -> float:
         """By when every wait must have ended."""
-        last = max(session.end for session in self.sessions)
+        last = max(expiry for script in self.sessions for expiry in expiries_of(script))
         last = max(last, *(caller.starts_at for caller in self.callers), *(death.at for death in self.deaths), 0.0)
         away = sum(cancel.away for caller in self.callers for cancel in caller.cancels)
-        trouble = max((trouble.start + trouble.length for trouble in self.troubles), default=0.0)
+        trouble = max((trouble.until for trouble in self.troubles), default=0.0)
         return max(last, trouble) + away + 3 * self.outage_tolerance + 4 * 3600.0

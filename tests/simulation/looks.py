@@ -6,9 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
+from typing import Final
 
+from hpp_async.testing import Skewed
 from simulation.hearing import (
     MINUTE,
+    SHORTEST_PAUSE,
     TINY,
     answers_heard,
     end_of,
@@ -24,8 +27,11 @@ from simulation.hearing import (
     smallest_delay,
     time_at_it,
 )
-from simulation.life import Skewed
+from simulation.life import changes_of, expiries_of
 from simulation.record import Call, Record, Request, WaitRecord
+
+BETWEEN_ATTEMPTS: Final = 5.0
+"""Seconds that pass between two attempts of one read, at the most."""
 
 
 def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
@@ -84,7 +90,7 @@ def reads_are_bounded(record: Record) -> Iterator[str]:
             waits = record.waits_on(session, process)
             allowed = sum(_allowed(record, wait) for wait in waits)
             failures = sum(request.served.kind != "reading" for request in requests)
-            changes = len(record.life.sessions[session].steps) + 1
+            changes = len(changes_of(record.life.sessions[session])) + 1
             beside = sum(call.session == session for call in record.calls if call.process == process)
             allowed += 2 * failures + 2 * changes * len(waits) + 2 * beside
             if len(requests) > allowed:
@@ -125,7 +131,7 @@ def pauses_are_kept(record: Record) -> Iterator[str]:
         served = request.served
         if request.ended_at is None or (served.kind != "limited" and served.pause is None):
             continue
-        pause = min(MINUTE, max(0.05, 1.0 if served.pause is None else served.pause))
+        pause = min(MINUTE, max(SHORTEST_PAUSE, 1.0 if served.pause is None else served.pause))
         for other in record.requests:
             if (
                 other.process == request.process
@@ -156,8 +162,11 @@ def a_young_answer_is_used(record: Record, wait: WaitRecord) -> Iterator[str]:
     if before and before[-1].served.kind != "reading":
         return  # a read is as old as the first of its attempts
     calls = [call for call in record.calls if call.session == wait.of.session]
-    if not young or young[0].served.kind != "reading" or any(_is_since(call, young[0].asked_at) for call in calls):
+    if not young or any(_is_since(call, young[0].asked_at) for call in calls):
         return
+    others = [other for other in record.waits_on(wait.of.session, wait.process) if other is not wait]
+    if not any(other.started_at <= young[0].asked_at and end_of(record, other) > wait.started_at for other in others):
+        return  # an answer is kept for as long as somebody waits
     if wait.yielded[0].at > wait.started_at + TINY:
         yield f"one of {wait.started_at - young[0].asked_at:.3f} s is not"
 
@@ -193,8 +202,7 @@ def _is_asked_anew(record: Record, before: Request, began_at: float, after: Requ
     moments += [call.ended_at for call in record.calls if call.session == before.session and call.ended_at is not None]
     moments += [wait.started_at + wait.of.timeout for wait in waits if wait.of.timeout is not None]
     is_called = any(start <= moment <= end for moment in moments)
-    timeline = record.life.sessions[before.session]
-    expiries = [timeline.lifetime, *(expiry for _, expiry in timeline.moves)]
+    expiries = expiries_of(record.life.sessions[before.session])
     is_expiring = any(expiry - 2.0 <= end for expiry in expiries)  # then doubts are settled, at a pace of their own
     # The first delay of a wait is drawn whole, so that waits that start together part.
     is_first = any(before.asked_at - 1.9 <= wait.started_at <= end for wait in waits)
@@ -225,6 +233,12 @@ def nothing_goes_out_after_closing(record: Record) -> Iterator[str]:
             yield f"caller {wait.caller} waits until {end_of(record, wait):.3f}"
 
 
+def _over_at(record: Record, request: Request) -> float:
+    """Return when the read that *request* is an attempt of is over at the latest."""
+    is_last = record.life.attempts == 1 or request.served.kind in ("reading", "missing", "unauthorized", "refused")
+    return float("inf") if request.ended_at is None else request.ended_at + (0.0 if is_last else BETWEEN_ATTEMPTS)
+
+
 def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
     """A read that begins after it, while somebody waits; and whether somebody does is said."""
     for call in record.calls:
@@ -239,15 +253,15 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
             for request in record.requests
             if (request.process, request.session, request.method) == (call.process, call.session, "GET")
         ]
-        in_flight = any(
-            r.asked_at < call.began_at and (r.ended_at is None or r.ended_at >= call.began_at - TINY) for r in reads
-        )
+        # One that is under way does not count: the next does, as soon as that is over.
+        free_at = max([call.began_at, *(_over_at(record, r) for r in reads if r.asked_at < call.began_at)])
         paused = any(call.began_at - 2 * MINUTE < until for _, until in pauses_of(record, call.process))
-        if in_flight or paused or record.life.in_flight < 10:
+        if free_at == float("inf") or paused or record.life.in_flight < 10:
             continue
         queue = 2 * (len(record.life.callers) + len(record.life.looks) + 2) / record.life.reads_per_second
+        until = free_at + queue
         for wait in at_it:
-            stays = all(is_at_it(wait, call.began_at + step * queue / 8) for step in range(9))
-            if stays and not any(call.began_at - TINY <= r.asked_at <= call.began_at + queue for r in reads):
-                yield f"nothing is read within {queue:.2f} s of the callback at {call.began_at:.3f}"
+            stays = all(is_at_it(wait, call.began_at + step * (until - call.began_at) / 8) for step in range(9))
+            if stays and not any(call.began_at - TINY <= r.asked_at <= until for r in reads):
+                yield f"nothing is read within {until - call.began_at:.2f} s of the callback at {call.began_at:.3f}"
                 break

@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 
 from hpp_async import HPPError, Outcome, Session
+from hpp_async.testing import Met
 from simulation.life import Caller, Life
 
 Kind = Literal[
@@ -18,7 +19,7 @@ Kind = Literal[
 @attrs.frozen(kw_only=True)
 class Served:
     """
-    What one answer said, by the provider's own books.
+    What one answer said, read off the answer itself.
 
     Attributes:
         kind: what it is; "lost" where the client hung up.
@@ -49,7 +50,7 @@ class Request:
     asked_at: float
     ended_at: float | None = None
     served: Served = Served(kind="lost")
-    fault: str = ""
+    met: Met = attrs.field(factory=Met)
 
 
 @attrs.define(kw_only=True)

@@ -26,13 +26,16 @@ from hpp_async import (
     ReadBudget,
     Transition,
 )
-from simulation.life import Caller, Cancel, Life, Manner, Style
+from hpp_async.testing import Slow
+from simulation.life import Caller, Cancel, Life, Manner, Style, changes_of
 from simulation.record import Call, Record, Seen, Sitting, WaitRecord
 from simulation.world import AUTH, ENDPOINT, World, session_url
 
 Loop = Literal["asyncio", "trio"]
 Build = Callable[..., HPPClient]
 HEARTBEAT: Final = 15.0
+_REPEATS: Final = (0.0, 3.0, 6.0, 9.0)
+"""Seconds after which a callback comes, and comes again."""
 _PATIENCE: Final = 60.0
 """Real seconds after which a life hangs: some ten thousand times as long as one takes."""
 
@@ -92,8 +95,9 @@ class _Run:
                     tasks.start_soon(self._call, number, caller)
                 tasks.start_soon(self._deaths)
                 tasks.start_soon(self._closing)
+                tasks.start_soon(self._called)
                 for at, session in self.life.callbacks:
-                    tasks.start_soon(self._notify, at, session)
+                    tasks.start_soon(self._called_at, at, session)
                 for at, session in self.life.disables:
                     tasks.start_soon(self._beside, "disable", at, session)
                 for at, session in self.life.looks:
@@ -168,14 +172,30 @@ class _Run:
 
     # -- calls beside the waits ---------------------------------------------------------------------------------------
 
-    async def _notify(self, at: float, session: int) -> None:
+    async def _called(self) -> None:
+        """Take the callbacks that the provider owes; those that find nobody are repeated."""
+        if not self.life.is_called:
+            return
+        changes = {at for script in self.life.sessions for at, _ in changes_of(script)}
+        slow = {trouble.fault.seconds for trouble in self.life.troubles if isinstance(trouble.fault, Slow)}
+        for at in sorted({at + late + wait for at in changes for late in {0.0, *slow} for wait in _REPEATS}):
+            await self._sleep_until(at)
+            for callback in self.world.model.due_callbacks():
+                if not self._notify(self.world.numbers[callback.session_id]):
+                    self.world.model.callbacks.failed(callback)
+
+    async def _called_at(self, at: float, session: int) -> None:
         await self._sleep_until(at)
+        self._notify(session)
+
+    def _notify(self, session: int) -> bool:
         if self.process.is_dead or self.process.number in self.record.closed:
             self.record.met["callback lost"] += 1
-            return
+            return False
         call = self._begin_call("notify", session)
         call.result = self.process.client.notify(session_url(session))
         self._end_call(call)
+        return True
 
     async def _beside(self, name: Literal["disable", "look"], at: float, session: int) -> None:
         await self._sleep_until(at)

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from hpp_async.testing._faults import FAULTS
 from simulation.__main__ import LOOPS, replay_command
 from simulation.drawing import life_of
 from simulation.oracle import judge
@@ -25,8 +26,7 @@ INTERESTING: Final = {
     *("Completed", "Failed", "Cancelled", "Errored", "Disabled", "Expired", "Outcome"),
     *("SessionNotFoundError", "SessionVanishedError", "AuthenticationError", "OutageError", "WaitTimeoutError"),
     *("ClientClosedError", "Heartbeat"),
-    *("Slow", "Dropped", "Refused", "Stalled", "Answered", "Garbled", "Foreign", "Missing", "Stale"),
-    *("Undated", "Dateless", "Skewed", "Scarce"),
+    *(kind.__name__ for kind in FAULTS.values()),
     *("cancelled: native", "cancelled: scope", "cut off"),
     *("dies", "closed", "with since", "notify: True", "notify: False", "callback lost"),
     *("look: Session", "disable: NoneType", "disable: Completed"),
