@@ -222,7 +222,8 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         if self._shared is None:
             self._shared = self._reads.shared(self.session_id)
             self._shared.waits += 1
-            self._following.attach(self._shared)  # the timeout counts from here
+            self._left_at = self._reads.clock.now()  # the timeout counts from here
+            self._following.attach(self._shared)
         return self._shared
 
     def _detach(self) -> None:

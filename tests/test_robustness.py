@@ -255,6 +255,17 @@ async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
 
 
 @pytest.mark.anyio
+async def test_a_timeout_of_zero_gives_its_only_look_no_longer_either(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    await provider.clock.sleep(500)
+    provider.trouble(Slow(60))
+    with pytest.raises(WaitTimeoutError):
+        await client.wait_for_outcome(provider.add(), timeout=0)
+
+    assert provider.clock.now() == 510
+
+
+@pytest.mark.anyio
 async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
     await anext(wait)

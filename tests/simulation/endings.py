@@ -28,6 +28,9 @@ from simulation.life import FINAL, expiries_of
 from simulation.record import Record, Request, Served, WaitRecord
 from simulation.world import START
 
+ATTEMPT: Final = 10.0
+"""Seconds that an attempt of a read has by default, and so the last look of a timeout."""
+
 _NAMES: Final = {
     "COMPLETED": "Completed",
     "FAILED": "Failed",
@@ -149,11 +152,12 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             deadline = wait.started_at + wait.of.timeout
             if end < deadline - TINY:
                 yield f"before its timeout at {deadline:.3f}"
-            if not any(request.asked_at >= deadline - TINY for request in heard):
-                yield "without a last look"
+            looked = any(request.asked_at >= deadline - TINY for request in heard)
+            if not looked and end < deadline + ATTEMPT - TINY:
+                yield "without a last look, or the time for one"
             late = end - max([deadline, *(sitting.began_at for sitting in wait.sittings)])
-            if late > 10 * MINUTE:
-                yield f"{late:.0f} s after its timeout"
+            if late > ATTEMPT + (10 * MINUTE if wait.of.linger else TINY):
+                yield f"{late:.3f} s after its timeout"
         case "OutageError":
             good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
             looked = time_at_it(wait, good, end)
@@ -175,8 +179,8 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
             yield f"{kind} {code or ''} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
     if wait.of.timeout is not None and len(wait.sittings) == 1 and not wait.of.linger:
         late = end_of(record, wait) - wait.started_at - wait.of.timeout
-        if late > 10 * MINUTE:
-            yield f"{late:.0f} s after its timeout"
+        if late > ATTEMPT + TINY:
+            yield f"{late:.3f} s after its timeout"
     quiet_since = wait.started_at
     for ended_at in [*map(landed_at, filter(is_an_answer, answers_heard(record, wait))), end_of(record, wait)]:
         looked = time_at_it(wait, quiet_since, ended_at)
