@@ -155,9 +155,6 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             looked = any(request.asked_at >= deadline - TINY for request in heard)
             if not looked and end < deadline + ATTEMPT - TINY:
                 yield "without a last look, or the time for one"
-            late = end - max([deadline, *(sitting.began_at for sitting in wait.sittings)])
-            if late > ATTEMPT + (10 * MINUTE if wait.of.linger else TINY):
-                yield f"{late:.3f} s after its timeout"
         case "OutageError":
             good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
             looked = time_at_it(wait, good, end)
@@ -177,8 +174,8 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
         is_at_once = kind == "unauthorized" or (kind == "missing" and code == "SESSION_COMPLETED")
         if is_at_once and is_at_it(wait, ended_at):
             yield f"{kind} {code or ''} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
-    if wait.of.timeout is not None and len(wait.sittings) == 1 and not wait.of.linger:
-        late = end_of(record, wait) - wait.started_at - wait.of.timeout
+    if wait.of.timeout is not None:
+        late = time_at_it(wait, wait.started_at + wait.of.timeout, end_of(record, wait))
         if late > ATTEMPT + TINY:
             yield f"{late:.3f} s after its timeout"
     quiet_since = wait.started_at
