@@ -196,8 +196,8 @@ class Budget:
         if now > self._counted_at:
             since = max(self._counted_at, self._paused_until)
             if since < (until := min(now, window_ends_at)):
-                # Nothing is saved up meanwhile: what came at once as the window began would do so when it ends.
-                self._tokens = min(max(1.0, self._tokens), self._tokens + (until - since) * rate)
+                # Nothing is saved up then, nor kept: what came at once as the window began would do so when it ends.
+                self._tokens = min(1.0, self._tokens + (until - since) * rate)
                 since = until
             self._tokens = min(self._most_saved(rate), self._tokens + max(0.0, now - since) * rate)
             self._counted_at = now

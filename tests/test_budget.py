@@ -343,6 +343,15 @@ def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -
     )
 
 
+def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends() -> None:
+    here = street(rate=40.0, in_flight=100)
+    at_once, meanwhile = [30.0] * 4, [30.02 + number * 0.026 for number in range(36)]
+    here.add(*(Reader(1.0, reads=1, starts_at=moment) for moment in [*at_once, *meanwhile, *[30.99] * 10]))
+    here.run()
+
+    assert most_within(here.admissions, 1.0) <= 41
+
+
 def test_no_more_is_saved_up_than_may_be_under_way() -> None:
     here = street(rate=50.0, in_flight=3, service=0.0)
     here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(5)))
