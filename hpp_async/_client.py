@@ -194,7 +194,7 @@ class HPPClient:
             session: an id, or a ``session_url`` of this client's endpoint.
             stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
                 still turn into COMPLETED (tracking page); `FINAL` waits through them. Final statuses always stop it.
-            timeout: seconds from the first step; one last read, which has the client's *timeout* for all its attempts,
+            timeout: seconds from the first step; one last read, waited for no longer than the client's *timeout*,
                 then `WaitTimeoutError`. It says nothing about payment. To give up for good, disable the session:
                 ``await client.disable_session(session)`` returns ``None``, or the outcome that came first after all.
             schedule: instead of the client's.

@@ -72,7 +72,10 @@ _EXPIRY_VOTES: Final = 5
 """How many of the last readings must agree that expiry has passed."""
 
 _LOOK_AGAIN: Final = 2.0
-"""Seconds between looks that settle a doubt: a 404 on a session that was seen, an expiry only one reading speaks of."""
+"""
+Seconds between looks that settle a doubt: a 404 on a session that was seen, an expiry only one reading speaks of, a
+notification after which nothing had changed.
+"""
 
 _MISSING_LOOKS: Final = 3
 """404s in a row (the first, and two more looks) after which a session that was seen counts as vanished."""
@@ -113,6 +116,8 @@ class Poller:
 
     _due: float = attrs.field(init=False, default=float("-inf"))
     _fresh_from: float = attrs.field(init=False, default=float("-inf"))
+    _is_notified: bool = attrs.field(init=False, default=False)
+    """Whether no reading came since the last notification."""
     _deadline: float | None = attrs.field(init=False, default=None)
     _last_look_at: float | None = attrs.field(init=False, default=None)
     """When, in loop seconds, the look after the timeout was first asked for."""
@@ -210,6 +215,7 @@ class Poller:
         """Note a hint that the session changed: a read that begins now or later is due."""
         self._due = min(self._due, now)
         self._fresh_from = now
+        self._is_notified = True
 
     def resumed(self, left_at: float, now: float) -> None:
         """Note that nobody took a step from *left_at* until *now*: who does not look has no outage, nor a last look."""
@@ -251,7 +257,12 @@ class Poller:
             self._verdict = self._timed_out()
         else:
             self._note_age(reading, now, is_changed=transition is not None)
-            self._rest(now, self._delay_after_reading(now, draw))
+            delay = self._delay_after_reading(now, draw)
+            if self._is_notified and transition is None:
+                # A callback can be ahead of the replica that was asked: one more look.
+                delay = min(delay, _LOOK_AGAIN)
+            self._rest(now, delay)
+        self._is_notified = False
 
     def failed(self, error: HPPError, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """Note that a read ended with *error* at *now*; see `received`. Nothing that is believed changes."""

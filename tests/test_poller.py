@@ -252,6 +252,22 @@ def test_a_notification_while_a_read_is_due_already_only_refuses_older_answers()
     assert driver.ask() == Read(15.0, due=10.0)
 
 
+def test_a_notification_after_which_nothing_had_changed_is_settled_by_one_more_look() -> None:
+    driver = Driver(poller())
+    slept = driver.play([Heard(reading()), Hinted(after=4.0), Heard(reading())])
+
+    assert slept == Sleep(6.0), "the replica may be behind the callback"
+    assert driver.play([Heard(reading(), after=2.0)]) == Sleep(16.0)
+
+
+def test_a_notification_after_which_something_had_changed_is_settled_by_it() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Hinted(after=4.0), Missed(broken())])
+    driver.now = 20.0
+
+    assert driver.play([Heard(reading("BACK", updated=3.0, read=20.0))]) == Sleep(30.0)
+
+
 @pytest.mark.parametrize("delay", [-1.0, inf, float("nan"), "5", None, True])
 def test_a_schedule_that_returns_nonsense_is_refused_with_its_name(delay: object) -> None:
     class Nonsense:

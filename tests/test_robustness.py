@@ -29,7 +29,7 @@ from hpp_async import (
     WaitEnded,
     WaitTimeoutError,
 )
-from hpp_async.testing import Fault, ScriptedProvider, Slow, Stalled, Throttled
+from hpp_async.testing import Fault, ScriptedProvider, Slow, Stale, Stalled, Throttled
 
 
 @pytest.mark.anyio
@@ -189,11 +189,12 @@ async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider:
 
 @pytest.mark.anyio
 async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(provider: ScriptedProvider) -> None:
-    session = provider.add([(0, "IN_PROGRESS")])
+    session = provider.add([(0, "IN_PROGRESS"), (1, "AWAITING_3DS")])
     client = provider.client(schedule=PollSchedule.every(10))
     away, other = client.wait_for_outcome(session), client.wait_for_outcome(session)
     await anext(away)
     await anext(other)
+    await provider.clock.sleep(1)
     assert client.notify(session)
     reads: list[int] = []
     with anyio.CancelScope() as scope:
@@ -205,6 +206,20 @@ async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(pr
             scope.cancel()
 
     assert reads == [2, 2]
+
+
+@pytest.mark.anyio
+async def test_a_callback_that_is_ahead_of_the_replica_costs_two_seconds(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    wait = client.wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")]))
+    provider.trouble(Stale(1.5))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, wait)
+        await provider.clock.sleep(7200.5)
+        client.notify(wait.session_id)
+
+    assert isinstance(wait.outcome, Completed)
+    assert provider.clock.now() == 7200.5 + 2
 
 
 @pytest.mark.anyio

@@ -11,6 +11,8 @@ from simulation.world import START
 TINY: Final = 1e-6
 GRACE: Final = 5.0
 """Seconds after expiry at which the last look is taken."""
+SETTLING: Final = 2.0
+"""Seconds between looks that settle a doubt."""
 MINUTE: Final = 60.0
 SHORTEST_PAUSE: Final = 0.05
 """Seconds for which an answer that asks for none closes the budget, and slows it down afterwards."""
