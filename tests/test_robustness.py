@@ -255,6 +255,33 @@ async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
 
 
 @pytest.mark.anyio
+async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_clock_says(
+    provider: ScriptedProvider,
+) -> None:
+    session = provider.add()
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
+    with pytest.raises(WaitTimeoutError):
+        await provider.client(timeout=10).wait_for_outcome(session, timeout=0)
+
+    assert provider.clock.now() == 1000 + 10
+
+
+@pytest.mark.anyio
+async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider: ScriptedProvider) -> None:
+    wait = provider.client(timeout=10).wait_for_outcome(provider.add(), timeout=30)
+    await anext(wait)
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
+    assert wait.next_read_in is None
+    await provider.clock.sleep(1000)
+    with pytest.raises(WaitTimeoutError):
+        await wait
+
+    assert provider.clock.now() == 2000 + 10
+
+
+@pytest.mark.anyio
 async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
     await anext(wait)
