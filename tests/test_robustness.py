@@ -330,3 +330,28 @@ def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvid
     asyncio.run(begin()).close()
 
     assert (wait.reads, wait.outcome) == (0, None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_notification_in_the_moment_in_which_a_read_began_is_served_by_the_next(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    answer = provider.handle_async_request
+
+    async def answer_and_then_change(request: httpx.Request) -> httpx.Response:
+        said = await answer(request)
+        if len(provider.requests) == 1:
+            provider.model.change(provider.model.sessions[0], "COMPLETED")
+            client.notify(session)
+        return said
+
+    client = provider.client(http_client=httpx.AsyncClient(transport=httpx.MockTransport(answer_and_then_change)))
+    if is_watched:
+        async with client.watch([session]) as watch:
+            assert isinstance([event.news async for event in watch][-1], Completed)
+    else:
+        assert isinstance(await client.wait_for_outcome(session), Completed)
+
+    assert (len(provider.requests), provider.clock.now()) == (2, 0.0)
