@@ -38,6 +38,9 @@ _PATIENCE: Final = 7200.0
 _LOST: Final = 0.1
 """Share of the callbacks that never arrive."""
 
+_ON_ITS_WAY: Final = 0.2
+"""Seconds from a change to its callback."""
+
 _SCHEDULE: Final = PollSchedule()
 _OWN_HEADERS: Final = {"authorization": "Basic " + b64encode(":".join(AUTH).encode()).decode()}
 
@@ -158,7 +161,7 @@ class _Run:
             self._ended_at[session_id] = now + float(lives.ended[number]) - age
         for after, _ in steps[1:]:
             if after > 0 and self.street.rng.random() >= _LOST:
-                heapq.heappush(self._callbacks, (now + after, session_id))
+                heapq.heappush(self._callbacks, (now + after + _ON_ITS_WAY, session_id))
         self.watch.add(url)
 
     async def follow(self) -> None:

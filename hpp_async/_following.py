@@ -44,6 +44,7 @@ class Following:
         "_alarm",
         "_landed_before",
         "_lateness",
+        "_notified_after",
         "_notified_at",
         "_reads",
         "_told_at",
@@ -59,7 +60,7 @@ class Following:
         self._alarm = alarm
         self._notified_at = self._told_at = -_FOREVER
         self._lateness = 0.0
-        self._used = self._landed_before = 0
+        self._used = self._landed_before = self._notified_after = 0
 
     @property
     def session_id(self) -> str:
@@ -69,7 +70,7 @@ class Following:
     def attach(self, shared: SharedReads) -> None:
         """Begin: from here on landings count, notifications, and the poller's timeout."""
         self._landed_before = 0 if shared.landed is None else shared.landed.number
-        self._notified_at = shared.notified_at
+        self._notified_at, self._notified_after = shared.notified_at, shared.notified_after
         self.poller.next_action(self._reads.clock.now())
 
     # -- what came ----------------------------------------------------------------------------------------------------
@@ -102,10 +103,10 @@ class Following:
         self._use(landed, _landed_at(landed))
         return True
 
-    def hear(self, notified_at: float) -> None:
-        """Tell the poller of a notification, once."""
-        if notified_at > self._notified_at:
-            self._notified_at = notified_at
+    def hear(self, notified_at: float, notified_after: int) -> None:
+        """Tell the poller of a notification, once; *notified_after* is the last flight that had begun by then."""
+        if notified_at > self._notified_at or notified_after > self._notified_after:
+            self._notified_at, self._notified_after = notified_at, notified_after
             self.poller.notified(notified_at)
             self._lateness = self._reads.lateness()
 
@@ -118,8 +119,8 @@ class Following:
                 self._report(transition)
         else:
             self._fail(flight, landed_at)
-        if flight.started_at < self._notified_at:
-            # A notification is served only by a read that began after it.
+        if flight.number <= self._notified_after:
+            # A notification is served only by a read that began after it, be it in the same moment of the clock.
             self.poller.notified(self._notified_at)
         self._told_at, self._lateness = landed_at, self._reads.lateness()
 

@@ -222,7 +222,8 @@ class Poller:
         if self._failing_since is not None:
             self._failing_since += now - left_at
         if self._last_look_at is not None:
-            self._last_look_at += now - left_at
+            # It may have been asked for since: by a first step, before which nobody had left, or by who only inquires.
+            self._last_look_at += now - max(left_at, self._last_look_at)
 
     def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """

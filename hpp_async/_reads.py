@@ -178,6 +178,11 @@ class Reads:
         """How many reads are under way at once, at the most."""
         return self._budget.in_flight
 
+    @property
+    def begun(self) -> int:
+        """The number of the last flight that has begun, of all sessions."""
+        return self._count
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def lateness(self) -> float:

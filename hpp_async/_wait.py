@@ -171,7 +171,8 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             shared = self._attach()
             self._poller.resumed(self._left_at, self._reads.clock.now())
             while True:
-                self._following.hear(shared.notified_at)  # first: a landing that began after it has served it
+                # First: a landing that began after it has served it.
+                self._following.hear(shared.notified_at, shared.notified_after)
                 self._following.take(shared.landed)
                 now, wake_at = self._reads.clock.now(), _FOREVER
                 match self._poller.next_action(now):
@@ -222,8 +223,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         if self._shared is None:
             self._shared = self._reads.shared(self.session_id)
             self._shared.waits += 1
-            self._left_at = self._reads.clock.now()  # the timeout counts from here
-            self._following.attach(self._shared)
+            self._following.attach(self._shared)  # the timeout counts from here
         return self._shared
 
     def _detach(self) -> None:

@@ -334,7 +334,7 @@ class Watch(AsyncIterator[WatchEvent]):
         if followed is None:
             return False
         is_due = isinstance(followed.poller.next_action(now), Read)
-        followed.hear(now)
+        followed.hear(now, self._reads.begun)
         if followed.place > _NOWHERE and not is_due:
             self._place(followed)
             self.wake()

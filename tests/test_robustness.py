@@ -270,14 +270,30 @@ async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
 
 
 @pytest.mark.anyio
-async def test_a_timeout_of_zero_gives_its_only_look_no_longer_either(provider: ScriptedProvider) -> None:
-    client = provider.client()
-    await provider.clock.sleep(500)
-    provider.trouble(Slow(60))
+async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_clock_says(
+    provider: ScriptedProvider,
+) -> None:
+    session = provider.add()
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
     with pytest.raises(WaitTimeoutError):
-        await client.wait_for_outcome(provider.add(), timeout=0)
+        await provider.client(timeout=10).wait_for_outcome(session, timeout=0)
 
-    assert provider.clock.now() == 510
+    assert provider.clock.now() == 1000 + 10
+
+
+@pytest.mark.anyio
+async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider: ScriptedProvider) -> None:
+    wait = provider.client(timeout=10).wait_for_outcome(provider.add(), timeout=30)
+    await anext(wait)
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
+    assert wait.next_read_in is None
+    await provider.clock.sleep(1000)
+    with pytest.raises(WaitTimeoutError):
+        await wait
+
+    assert provider.clock.now() == 2000 + 10
 
 
 @pytest.mark.anyio
@@ -329,3 +345,28 @@ def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvid
     asyncio.run(begin()).close()
 
     assert (wait.reads, wait.outcome) == (0, None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_notification_in_the_moment_in_which_a_read_began_is_served_by_the_next(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    answer = provider.handle_async_request
+
+    async def answer_and_then_change(request: httpx.Request) -> httpx.Response:
+        said = await answer(request)
+        if len(provider.requests) == 1:
+            provider.model.change(provider.model.sessions[0], "COMPLETED")
+            client.notify(session)
+        return said
+
+    client = provider.client(http_client=httpx.AsyncClient(transport=httpx.MockTransport(answer_and_then_change)))
+    if is_watched:
+        async with client.watch([session]) as watch:
+            assert isinstance([event.news async for event in watch][-1], Completed)
+    else:
+        assert isinstance(await client.wait_for_outcome(session), Completed)
+
+    assert (len(provider.requests), provider.clock.now()) == (2, 0.0)
