@@ -315,8 +315,8 @@ class HPPClient:
         """
         Wake every wait on the session now, and return whether there is any.
 
-        For status callbacks: they are unsigned, so one is a hint, and the truth is the read that follows. Where that shows
-        nothing new there is another one two seconds later, for a replica that is behind.
+        For status callbacks: they are unsigned, so one is a hint, and the truth is the read that follows. Where that
+        shows nothing new there is another one two seconds later, for a replica that is behind.
 
         Raises:
             ConfigurationError: *session* is refused.
