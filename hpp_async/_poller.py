@@ -108,6 +108,8 @@ class Poller:
 
     reads: int = attrs.field(init=False, default=0)
     last_error: HPPError | None = attrs.field(init=False, default=None)
+    is_notified: bool = attrs.field(init=False, default=False)
+    """Whether no reading came since the last notification."""
     _history: History = attrs.field(init=False)
     _verdict: Finish | Fail | None = attrs.field(init=False, default=None)
     _emitted: int = attrs.field(init=False, default=0)
@@ -116,8 +118,6 @@ class Poller:
 
     _due: float = attrs.field(init=False, default=float("-inf"))
     _fresh_from: float = attrs.field(init=False, default=float("-inf"))
-    _is_notified: bool = attrs.field(init=False, default=False)
-    """Whether no reading came since the last notification."""
     _deadline: float | None = attrs.field(init=False, default=None)
     _last_look_at: float | None = attrs.field(init=False, default=None)
     """When, in loop seconds, the look after the timeout was first asked for."""
@@ -215,7 +215,7 @@ class Poller:
         """Note a hint that the session changed: a read that begins now or later is due."""
         self._due = min(self._due, now)
         self._fresh_from = now
-        self._is_notified = True
+        self.is_notified = True
 
     def resumed(self, left_at: float, now: float) -> None:
         """Note that nobody took a step from *left_at* until *now*: who does not look has no outage, nor a last look."""
@@ -259,11 +259,11 @@ class Poller:
         else:
             self._note_age(reading, now, is_changed=transition is not None)
             delay = self._delay_after_reading(now, draw)
-            if self._is_notified and transition is None:
+            if self.is_notified and transition is None:
                 # A callback can be ahead of the replica that was asked: one more look.
                 delay = min(delay, _LOOK_AGAIN)
             self._rest(now, delay)
-        self._is_notified = False
+        self.is_notified = False
 
     def failed(self, error: HPPError, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """Note that a read ended with *error* at *now*; see `received`. Nothing that is believed changes."""

@@ -333,9 +333,10 @@ class Watch(AsyncIterator[WatchEvent]):
         followed = self._followed.get(session_id)
         if followed is None:
             return False
-        is_due = isinstance(followed.poller.next_action(now), Read)
+        # What is due by the clock may have its turn much later, by the budget's: it is brought forward, once.
+        is_known = followed.poller.is_notified and isinstance(followed.poller.next_action(now), Read)
         followed.hear(now, self._reads.begun)
-        if followed.place > _NOWHERE and not is_due:
+        if followed.place > _NOWHERE and not is_known:
             self._place(followed)
             self.wake()
         return True

@@ -31,6 +31,7 @@ from hpp_async import (
     PollSchedule,
     ReadBudget,
     Slept,
+    Watch,
 )
 from hpp_async._budget import Budget, Quota, Turn
 from hpp_async.testing import ScriptedProvider, VirtualClock
@@ -657,6 +658,34 @@ async def test_when_the_first_wait_leaves_the_others_on_its_session_notice_nothi
 
     assert [type(ending) for ending in others.endings] == [Completed] * 3
     assert provider.moments[:2] == [0.0, 2.0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["waits", "watch"])
+async def test_a_callback_goes_before_others_where_the_budget_is_short(
+    provider: Noting, clock: VirtualClock, is_watched: bool
+) -> None:
+    sessions = [provider.add() for _ in range(60)]
+    client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(10))
+    crowd = Crowd([] if is_watched else [client.wait_for_outcome(session) for session in sessions])
+    async with anyio.create_task_group() as tasks, client.watch(sessions if is_watched else []) as watch:
+        tasks.start_soon(crowd.run)
+        tasks.start_soon(_drain, watch)
+        await clock.sleep(150.5)
+        called = provider.asked[-30][2]  # due by its schedule for 20 seconds, and in its turn in another 30
+        for _ in range(3):
+            client.notify(called)
+        await clock.sleep(1.0)
+        asked = provider.asked[-1][2]
+        crowd.scope.cancel()
+        tasks.cancel_scope.cancel()
+
+    assert asked == called
+
+
+async def _drain(watch: Watch) -> None:
+    async for _ in watch:
+        pass
 
 
 @pytest.mark.anyio
