@@ -200,7 +200,10 @@ class _Run:
 
     async def call_back(self) -> None:
         while True:
-            await self.clock.sleep(1.0 if not self._callbacks else max(0.0, self._callbacks[0][0] - self.clock.now()))
+            left = self._callbacks[0][0] - self.clock.now() if self._callbacks else _ON_ITS_WAY
+            await self.clock.sleep(
+                max(0.0, min(_ON_ITS_WAY, left))
+            )  # another may come before the next one that is known
             while self._callbacks and self._callbacks[0][0] <= self.clock.now():
                 self.provider.reader.notify(heapq.heappop(self._callbacks)[1])
 

@@ -152,8 +152,8 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             deadline = wait.started_at + wait.of.timeout
             if end < deadline - TINY:
                 yield f"before its timeout at {deadline:.3f}"
-            looked = any(request.asked_at >= deadline - TINY for request in heard)
-            if not looked and end < deadline + ATTEMPT - TINY:
+            has_looked = any(request.asked_at >= deadline - TINY for request in heard)
+            if not has_looked and end < deadline + ATTEMPT - TINY:
                 yield "without a last look, or the time for one"
         case "OutageError":
             good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
