@@ -668,7 +668,7 @@ async def test_a_callback_goes_before_others_where_the_budget_is_short(
     sessions = [provider.add() for _ in range(60)]
     client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(10))
     crowd = Crowd([] if is_watched else [client.wait_for_outcome(session) for session in sessions])
-    async with anyio.create_task_group() as tasks, client.watch(sessions if is_watched else []) as watch:
+    async with client.watch(sessions if is_watched else []) as watch, anyio.create_task_group() as tasks:
         tasks.start_soon(crowd.run)
         tasks.start_soon(_drain, watch)
         await clock.sleep(150.5)
@@ -676,11 +676,10 @@ async def test_a_callback_goes_before_others_where_the_budget_is_short(
         for _ in range(3):
             client.notify(called)
         await clock.sleep(1.0)
-        asked = provider.asked[-1][2]
+
+        assert provider.asked[-1][2] == called
         crowd.scope.cancel()
         tasks.cancel_scope.cancel()
-
-    assert asked == called
 
 
 async def _drain(watch: Watch) -> None:
