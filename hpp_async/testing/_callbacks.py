@@ -59,7 +59,7 @@ class Callbacks:
     def due(self, lives: Iterable[Life], moment: datetime, troubles: Troubles) -> list[StatusCallback]:
         """Return the callbacks whose time has come since the last asking, oldest first; *troubles* lose some."""
         for life in lives:
-            for callback in _changes(life, moment):
+            for callback in _changes(life, moment) if _is_owing(life, moment) else ():
                 met = troubles.meet(Operation.CALLBACK, life.session_id, callback.due_at)
                 delay = timedelta(seconds=met.delay)
                 if all(isinstance(fault, Slow) for fault in met.faults):
@@ -72,8 +72,9 @@ class Callbacks:
         """Return when the next one is due, as things are: in the past, where nobody has asked since; or ``None``."""
         moments = [one.due_at for one in self._pending]
         for life in lives:
-            if "status_update" in life.merchant_urls:
-                moments += [life.moment(step) for step in life.steps[life.told :] if step.status is not None]
+            if life.told < len(life.steps) and "status_update" in life.merchant_urls:
+                step = next((step for step in life.steps[life.told :] if step.status is not None), None)
+                moments += [] if step is None else [life.moment(step)]
         return min(moments, default=None)
 
     def failed(self, callback: StatusCallback) -> None:
@@ -89,14 +90,20 @@ class Callbacks:
             )
 
 
+def _is_owing(life: Life, moment: datetime) -> bool:
+    """Tell whether *life* has taken a step that its merchant may have to hear of; quick, for there can be thousands."""
+    return (
+        life.told < len(life.steps)
+        and "status_update" in life.merchant_urls
+        and life.moment(life.steps[life.told]) <= moment
+    )
+
+
 def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
     """Return the first calls about what has become of *life*, and take note that they were made."""
     passed = life.passed(moment)
     new = passed[life.told :]
     told, life.told = life.told, max(life.told, len(passed))
-    template = life.merchant_urls.get("status_update")
-    if template is None:
-        return []
     callbacks: list[StatusCallback] = []
     for number, step in enumerate(new, start=told):
         if step.status is None:
@@ -108,7 +115,7 @@ def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
             StatusCallback(
                 session_id=life.session_id,
                 event_id=event_id,
-                url=filled(template, session),
+                url=filled(life.merchant_urls["status_update"], session),
                 body=json.dumps({"event_id": event_id, "session": session}).encode(),
                 call=1,
                 due_at=at,

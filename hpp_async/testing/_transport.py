@@ -14,7 +14,7 @@ import httpx
 from hpp_async._client import HPPClient, Options
 from hpp_async._endpoint import Endpoint
 from hpp_async.testing._answers import Answer
-from hpp_async.testing._callbacks import PATIENCE
+from hpp_async.testing._callbacks import PATIENCE, StatusCallback
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
 from hpp_async.testing._posting import Posting
@@ -112,8 +112,12 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         """
         news = anyio.Event()
 
-        def wake(*_: object) -> None:
+        def wake() -> None:
             news.set()
+
+        def ended(_: StatusCallback, is_heard: bool, __: str | None) -> None:
+            if not is_heard:
+                wake()  # there is a repeat to come
 
         async def rest() -> None:
             nonlocal news
@@ -129,7 +133,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
         self.model.listeners.append(wake)
         try:
-            await Posting(provider=self.model, http=client, patience=patience, ended=wake).run(rest)
+            await Posting(provider=self.model, http=client, patience=patience, ended=ended).run(rest)
         finally:
             self.model.listeners.remove(wake)
 
