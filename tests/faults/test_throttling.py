@@ -137,7 +137,7 @@ async def test_reads_rest_while_a_quota_in_any_form_runs_low(name: str, caplog: 
         assert reading.status == "WAITING"
         assert pauses(here) == pytest.approx([pause] if pause else [])
         said_at, next_at = here.server.moments
-        assert next_at - said_at >= max(pause, 1 / 12.5) - 1e-6
+        assert next_at - said_at >= pause - 1e-6
 
 
 @by_turns(HINTS)
