@@ -201,9 +201,8 @@ class _Run:
     async def call_back(self) -> None:
         while True:
             left = self._callbacks[0][0] - self.clock.now() if self._callbacks else _ON_ITS_WAY
-            await self.clock.sleep(
-                max(0.0, min(_ON_ITS_WAY, left))
-            )  # another may come before the next one that is known
+            # Another may come before the next one that is known.
+            await self.clock.sleep(max(0.0, min(_ON_ITS_WAY, left)))
             while self._callbacks and self._callbacks[0][0] <= self.clock.now():
                 self.provider.reader.notify(heapq.heappop(self._callbacks)[1])
 

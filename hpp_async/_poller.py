@@ -93,8 +93,8 @@ class Poller:
 
     *timeout* counts from the first `next_action`, in seconds, and *patience* from the beginning of the last look that
     follows it; *outage_tolerance* from the first of the failures that nothing interrupted. The time in which nobody
-    took a step is not counted in the latter two. A poller that *forgets* keeps no transition that
-    was emitted: thousands are watched for days.
+    took a step is not counted in the latter two. A poller that *forgets* keeps no transition that was emitted:
+    thousands are watched for days.
     """
 
     session_id: str

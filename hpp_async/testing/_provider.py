@@ -145,11 +145,6 @@ class Provider:
         self._lives[session_id].move_expiry(expires_at, self.now())
 
     @property
-    def owes_callbacks(self) -> bool:
-        """Whether any merchant wants to be called."""
-        return any("status_update" in life.merchant_urls for life in list(self._lives.values()))
-
-    @property
     def next_callback_at(self) -> datetime | None:
         """When the next callback is due, as things are; ``None`` where none is to come."""
         return self.callbacks.next_at(list(self._lives.values()))
