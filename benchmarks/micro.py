@@ -22,9 +22,9 @@ import pyperf  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks.figures import Figure
 from benchmarks.provider import SESSION_ID, body_of
-from hpp_async import _codec
-from hpp_async._actions import Sleep
-from hpp_async._poller import Poller
+from hpp_async._core.actions import Sleep
+from hpp_async._core.poller import Poller
+from hpp_async._http import codec as _codec
 
 _BARS: Final = {"decode_json": 6.0, "decode_orjson": 4.0, "poller_cycle": None}
 _READ_AT: Final = datetime(2026, 1, 15, 14, 53, tzinfo=UTC)

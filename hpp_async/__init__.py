@@ -1,12 +1,9 @@
 """Wait for Klarna Hosted Payment Page sessions: read them, and follow them to their outcome, on asyncio and trio."""
 
-from hpp_async._budget import ReadBudget
 from hpp_async._client import VERSION, HPPClient
-from hpp_async._clock import Clock
-from hpp_async._codec import Callback, parse_callback
-from hpp_async._endpoint import Endpoint
-from hpp_async._events import BudgetPaused, Event, Observer, ReadFailed, ReadFinished, Slept, TransitionSeen, WaitEnded
-from hpp_async._exceptions import (
+from hpp_async._core.budget import ReadBudget
+from hpp_async._core.endpoint import Endpoint
+from hpp_async._core.exceptions import (
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
@@ -23,12 +20,24 @@ from hpp_async._exceptions import (
     WaitError,
     WaitTimeoutError,
 )
-from hpp_async._outcome import Cancelled, Completed, Disabled, Errored, Expired, Failed, Outcome
-from hpp_async._schedule import Delay, PollSchedule, Schedule
-from hpp_async._session import FINAL, OUTCOME, Customer, ManualIdentification, Session, SessionStatus
-from hpp_async._transitions import Transition
-from hpp_async._wait import Heartbeat, OutcomeWait
-from hpp_async._watch import Watch, WatchEvent
+from hpp_async._core.history import Transition
+from hpp_async._core.outcome import Cancelled, Completed, Disabled, Errored, Expired, Failed, Outcome
+from hpp_async._core.schedule import Delay, PollSchedule, Schedule
+from hpp_async._core.session import FINAL, OUTCOME, Customer, ManualIdentification, Session, SessionStatus
+from hpp_async._http.codec import Callback, parse_callback
+from hpp_async._loop import Clock
+from hpp_async._waits.events import (
+    BudgetPaused,
+    Event,
+    Observer,
+    ReadFailed,
+    ReadFinished,
+    Slept,
+    TransitionSeen,
+    WaitEnded,
+)
+from hpp_async._waits.wait import Heartbeat, OutcomeWait
+from hpp_async._waits.watch import Watch, WatchEvent
 
 __version__ = VERSION
 

@@ -12,22 +12,23 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
 
 import httpx
 
-from hpp_async._budget import Budget, ReadBudget
-from hpp_async._clock import Clock, LoopClock
-from hpp_async._connections import Connections, Lent, Owned
-from hpp_async._endpoint import Auth, Credentials, Endpoint, Target
-from hpp_async._events import Observer, Observers
-from hpp_async._exceptions import ConfigurationError, ResponseError
-from hpp_async._outcome import Outcome, outcome_of
-from hpp_async._poller import Poller
-from hpp_async._reader import Reader
-from hpp_async._reads import Reads
-from hpp_async._retry import with_retries
-from hpp_async._schedule import PollSchedule, Schedule, seconds
-from hpp_async._session import OUTCOME, Session, SessionStatus
-from hpp_async._transitions import Position
-from hpp_async._wait import OutcomeWait
-from hpp_async._watch import Watch
+from hpp_async._core.budget import Budget, ReadBudget
+from hpp_async._core.credentials import Auth, Credentials
+from hpp_async._core.endpoint import Endpoint, Target
+from hpp_async._core.exceptions import ConfigurationError, ResponseError
+from hpp_async._core.outcome import Outcome, outcome_of
+from hpp_async._core.poller import Poller
+from hpp_async._core.position import Position
+from hpp_async._core.schedule import PollSchedule, Schedule, seconds
+from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._http.connections import Connections, Lent, Owned
+from hpp_async._http.reader import Reader
+from hpp_async._http.retry import with_retries
+from hpp_async._loop import Clock, LoopClock
+from hpp_async._waits.events import Observer, Observers
+from hpp_async._waits.reads import Reads
+from hpp_async._waits.wait import OutcomeWait
+from hpp_async._waits.watch import Watch
 
 VERSION: Final = "0.1.0"
 

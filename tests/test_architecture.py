@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -11,37 +13,41 @@ import pytest
 
 import hpp_async
 import hpp_async.testing
-from hpp_async.testing._faults import FAULTS
+from hpp_async._provider.faults import FAULTS
 
 PACKAGE: Final = Path(__file__).parents[1] / "hpp_async"
 TESTS: Final = Path(__file__).parent
 
 FLOORS: Final = [
-    {"_exceptions"},
-    {"_session"},
-    {"_transitions", "_schedule"},
-    {"_outcome"},
-    {"_actions"},
-    {"_poller"},
-    # Above: anyio, httpx, tenacity, cattrs. Below: attrs and plain values.
-    {"_events", "_clock", "_codec", "_connections", "_endpoint", "_retry", "_budget"},
-    {"_reader"},
-    {"_reads"},
-    {"_following"},
-    {"_wait", "_watch"},
+    {"_core"},
+    {"_loop"},
+    {"_http", "_waits"},
     {"_client"},
     {"__init__"},
+    {"_provider"},
     {"testing"},
     {"simulator"},
     {"cli"},
 ]
-CORE: Final = frozenset[str]().union(*FLOORS[:6])
-CORE_MAY_IMPORT: Final = {"__future__", "attrs", "datetime", "enum", "typing", "collections.abc"}
+"""The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
+
+CORE: Final = [
+    {"exceptions", "session"},
+    {"schedule", "endpoint", "budget", "provider_clock", "position"},
+    {"credentials", "history"},
+    {"outcome"},
+    {"actions"},
+    {"poller"},
+]
+"""The same of the modules inside of the core."""
+
+CORE_MAY_IMPORT: Final = {*sys.stdlib_module_names, "attrs"}
+IMPURE: Final = {"asyncio", "io", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
 ONLY_IN: Final = {
-    "tenacity": {"_retry"},
-    "cattrs": {"_codec"},
-    "orjson": {"_codec"},
-    "httpx": {"_connections", "_reader", "_client", "testing"},
+    "tenacity": {"_http"},
+    "cattrs": {"_http", "_provider"},
+    "orjson": {"_http"},
+    "httpx": {"_http", "_client", "_provider", "testing"},
 }
 
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))
@@ -85,11 +91,20 @@ def test_arrows_point_down(path: Path) -> None:
     assert {name for name in used if floor(name) >= floor(room(path))} == set()
 
 
-@pytest.mark.parametrize("name", sorted(CORE))
-def test_the_core_is_pure(name: str) -> None:
-    foreign = {used for used in imports(PACKAGE / f"{name}.py") if not used.startswith("hpp_async.")}
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/*.py")), ids=lambda path: path.stem)
+def test_the_core_is_pure(path: Path) -> None:
+    used = {name.split(".")[0] for name in imports(path)} - {"hpp_async"}
 
-    assert foreign <= CORE_MAY_IMPORT
+    assert used <= CORE_MAY_IMPORT - IMPURE
+    assert not re.search(r"\.(now|utcnow|today)\(", path.read_text("utf-8")), "the core looks at no clock"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/[a-z]*.py")), ids=lambda path: path.stem)
+def test_arrows_inside_the_core_point_down(path: Path) -> None:
+    floors = {name: number for number, names in enumerate(CORE) for name in names}
+    used = {name.split(".")[2] for name in imports(path) if name.startswith("hpp_async._core.")}
+
+    assert {name for name in used if floors[name] >= floors[path.stem]} == set()
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
@@ -138,7 +153,11 @@ def test_everything_public_is_documented(name: str) -> None:
     assert bare in ([], ["is_transient"])
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.glob("*.py")), ids=lambda path: path.name)
+UNHURRIED: Final = [path for path in sorted(TESTS.rglob("*.py")) if path.parent.name not in {"faults", "browser"}]
+"""Every module of the suite; those of real networks and browsers wait for real time."""
+
+
+@pytest.mark.parametrize("path", UNHURRIED, ids=lambda path: str(path.relative_to(TESTS)))
 def test_the_suite_neither_mocks_nor_sleeps(path: Path) -> None:
     forbidden = ["unittest." + "mock", "time." + "sleep(", "asyncio." + "sleep(0.", "anyio." + "sleep("]
     text = path.read_text("utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from servers import Handler, request_of, run, serve, wire
+from support.servers import Handler, request_of, run, serve, wire
 
 from hpp_async import (
     ClientClosedError,
@@ -32,7 +32,7 @@ from hpp_async import (
     WaitEnded,
     __version__,
 )
-from hpp_async._budget import Turn
+from hpp_async._core.budget import Turn
 from hpp_async.testing import Provider, ScriptedProvider
 
 AUTH = ("user", "secret")

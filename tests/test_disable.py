@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import httpx
 import pytest
-from servers import run
+from support.servers import run
 
 from hpp_async import (
     AuthenticationError,

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import pytest
 import respx
-from sittings import Sitting
+from support.sittings import Sitting
 
 from hpp_async.testing import ScriptedProvider, VirtualClock, mock_provider
 

@@ -26,6 +26,7 @@ from hpp_async import (
     PollSchedule,
     __version__,
 )
+from hpp_async._provider.consumers import script_of
 from hpp_async.cli._exits import exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, READ, SIMULATE, WAIT
@@ -34,7 +35,6 @@ from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import JSONView, PlainView, View, print_reading
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
-from hpp_async.testing._consumers import script_of
 
 app = typer.Typer(
     help=ABOUT,

@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
+from hpp_async._provider.consumers import ACTS
+from hpp_async._provider.faults import FAULTS, Trouble
 from hpp_async.cli._exits import EXITS
 from hpp_async.testing import Consumer
-from hpp_async.testing._consumers import ACTS
-from hpp_async.testing._faults import FAULTS, Trouble
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in EXITS)
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)

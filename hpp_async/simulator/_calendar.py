@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from hpp_async._exceptions import ConfigurationError
-from hpp_async._schedule import seconds
-from hpp_async.testing._checks import duration
+from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.schedule import seconds
+from hpp_async._provider.checks import duration
 
 
 class Calendar:

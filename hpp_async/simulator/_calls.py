@@ -9,10 +9,10 @@ from typing import Final
 import anyio
 import httpx
 
-from hpp_async._endpoint import is_loopback
+from hpp_async._core.endpoint import is_loopback
+from hpp_async._provider.callbacks import PATIENCE
+from hpp_async._provider.posting import Posting
 from hpp_async.testing import Provider, StatusCallback
-from hpp_async.testing._callbacks import PATIENCE
-from hpp_async.testing._posting import Posting
 
 _LOG: Final = logging.getLogger("hpp_async.simulator")
 _LOOKS_APART: Final = 0.05

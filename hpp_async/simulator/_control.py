@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hpp_async._exceptions import ConfigurationError
+from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._provider.notation import Table, read_act, read_trouble, read_visitor
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.simulator._refusals import RefusedError, refuse_other_names, refuse_other_sites
 from hpp_async.testing import Provider, SessionOverError
-from hpp_async.testing._notation import Table, read_act, read_trouble, read_visitor
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -10,6 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from hpp_async._provider.life import FINAL
+from hpp_async._provider.requests import CHOICES
+from hpp_async._provider.resource import page_path
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import fault_records, session_record, time_record
@@ -25,9 +28,6 @@ from hpp_async.testing import (
     Throttled,
     Trouble,
 )
-from hpp_async.testing._life import FINAL
-from hpp_async.testing._requests import CHOICES
-from hpp_async.testing._resource import page_path
 
 OVERVIEW: Final = "/simulator"
 _MOST: Final = 50

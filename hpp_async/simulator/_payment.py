@@ -14,7 +14,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from hpp_async._session import SessionStatus
+from hpp_async._core.session import SessionStatus
+from hpp_async._provider.callbacks import filled
+from hpp_async._provider.life import FINAL
+from hpp_async._provider.resource import PAGES, page_path
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
 from hpp_async.simulator._refusals import RefusedError
@@ -33,9 +36,6 @@ from hpp_async.testing import (
     returns,
     vanishes,
 )
-from hpp_async.testing._callbacks import filled
-from hpp_async.testing._life import FINAL
-from hpp_async.testing._resource import PAGES, page_path
 
 
 @attrs.frozen

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from hpp_async._provider.life import date
+from hpp_async._provider.notation import write_trouble
+from hpp_async._provider.resource import page_path
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.testing import Life, Provider
-from hpp_async.testing._life import date
-from hpp_async.testing._notation import write_trouble
-from hpp_async.testing._resource import page_path
 
 
 def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str, object]:

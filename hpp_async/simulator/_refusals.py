@@ -8,7 +8,7 @@ import httpx
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from hpp_async._endpoint import is_loopback
+from hpp_async._core.endpoint import is_loopback
 
 _READING: Final = frozenset({"GET", "HEAD"})
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import anyio
 import uvicorn
 
-from hpp_async._exceptions import ConfigurationError
+from hpp_async._core.exceptions import ConfigurationError
 from hpp_async.simulator._app import application
 from hpp_async.simulator._calls import call
 from hpp_async.simulator._connections import Connection

@@ -8,10 +8,9 @@ consumers do and what goes wrong is data, in one vocabulary for tests, scenario 
 - `Trouble` and its faults: ``Trouble(Throttled(5), share=0.2, until=60)``.
 """
 
-from hpp_async.testing._answers import Answer, Envelope, Hint
-from hpp_async.testing._callbacks import Callbacks, StatusCallback
-from hpp_async.testing._clock import VirtualClock
-from hpp_async.testing._consumers import (
+from hpp_async._provider.answers import Answer, Envelope, Hint
+from hpp_async._provider.callbacks import Callbacks, StatusCallback
+from hpp_async._provider.consumers import (
     Act,
     Consumer,
     Script,
@@ -31,7 +30,7 @@ from hpp_async.testing._consumers import (
     vanishes,
     waits,
 )
-from hpp_async.testing._faults import (
+from hpp_async._provider.faults import (
     Answered,
     Cut,
     Dateless,
@@ -50,12 +49,13 @@ from hpp_async.testing._faults import (
     Trouble,
     Undated,
 )
-from hpp_async.testing._life import Life, SessionOverError, Step
-from hpp_async.testing._provider import Provider
-from hpp_async.testing._resource import Operation
-from hpp_async.testing._scenario import Planned, Scenario
+from hpp_async._provider.life import Life, SessionOverError, Step
+from hpp_async._provider.provider import Provider
+from hpp_async._provider.resource import Operation
+from hpp_async._provider.scenario import Planned, Scenario
+from hpp_async._provider.troubles import Met, Troubles
+from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._transport import ScriptedProvider, mock_provider
-from hpp_async.testing._troubles import Met, Troubles
 
 __all__ = [
     "Act",

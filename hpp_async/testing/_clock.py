@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from hpp_async._reads import spawn
+from hpp_async._loop import spawn
 
 _START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 _SETTLED: Final = 25

@@ -12,13 +12,13 @@ import anyio.lowlevel
 import httpx
 
 from hpp_async._client import HPPClient, Options
-from hpp_async._endpoint import Endpoint
-from hpp_async.testing._answers import Answer
-from hpp_async.testing._callbacks import PATIENCE, StatusCallback
+from hpp_async._core.endpoint import Endpoint
+from hpp_async._provider.answers import Answer
+from hpp_async._provider.callbacks import PATIENCE, StatusCallback
+from hpp_async._provider.faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
+from hpp_async._provider.posting import Posting
+from hpp_async._provider.provider import LifeStory, Provider
 from hpp_async.testing._clock import VirtualClock
-from hpp_async.testing._faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
-from hpp_async.testing._posting import Posting
-from hpp_async.testing._provider import LifeStory, Provider
 
 if TYPE_CHECKING:
     import respx

@@ -11,9 +11,9 @@ from typing import Any, Final
 from chromium import running
 from PIL import Image
 
+from hpp_async._provider.resource import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider, Slow
-from hpp_async.testing._resource import page_path
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PHONE: Final = {"width": 390, "height": 844}

@@ -14,9 +14,9 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from chromium import path_of_chromium, running
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from hpp_async._provider.resource import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider, Slow, Trouble, becomes
-from hpp_async.testing._resource import page_path
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSStream
-from servers import wire
+from support.servers import wire
 
 from hpp_async.testing import Answer
 

@@ -21,9 +21,9 @@ import attrs
 from anyio.abc import SocketStream, TaskGroup, TaskStatus
 from anyio.streams.tls import TLSStream
 from exchange import LEAK, Exchange, Fault, Line
-from servers import request_of, wire
+from support.servers import request_of, wire
 
-from hpp_async._clock import Clock
+from hpp_async._loop import Clock
 from hpp_async.testing import Answer, Provider
 
 _GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)

@@ -27,7 +27,7 @@ from clocks import FastClock, StillClock
 from exchange import AUTH, FIELDS, SECRETS, Fault
 from fault_server import FaultServer, Plan, nothing
 from httpx_aiohttp import AiohttpTransport
-from servers import run
+from support.servers import run
 from wire_faults import BROKEN_OFF
 
 from hpp_async import (
@@ -42,7 +42,7 @@ from hpp_async import (
     TransportError,
 )
 from hpp_async._client import Options
-from hpp_async._connections import Connections
+from hpp_async._http.connections import Connections
 from hpp_async.testing import Provider
 
 on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -71,7 +71,7 @@ HINTS: Final[dict[str, tuple[Headers, float | None]]] = {
 """What a 429 says of when to come back, and how many seconds that is."""
 
 SHORTEST, LONGEST, WINDOW = 0.05, 60.0, 1.0
-"""Seconds of a pause: the least, the most, and the first guess (`hpp_async._budget`)."""
+"""Seconds of a pause: the least, the most, and the first guess (`hpp_async._core.budget`)."""
 
 
 def _throttle(headers: Headers) -> Fault:

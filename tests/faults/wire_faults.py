@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 from exchange import LEAK, Exchange, Fault, Line, named
-from servers import wire
+from support.servers import wire
 
 GIGABYTE: Final = 2**30
 _PIECE: Final = 2**16

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from hpp_async.testing._faults import FAULTS
+from hpp_async._provider.faults import FAULTS
 from simulation.__main__ import LOOPS, replay_command
 from simulation.drawing import life_of
 from simulation.oracle import judge

@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from hpp_async import AuthenticationError, HPPClient, HPPError, Outcome, OutcomeWait, Session
-from hpp_async._actions import Action, Fail
-from hpp_async._budget import Budget
-from hpp_async._clock import ProviderClock
-from hpp_async._following import Following
-from hpp_async._poller import Poller
-from hpp_async._reads import Reads, SharedReads
-from hpp_async._transitions import History
+from hpp_async._core.actions import Action, Fail
+from hpp_async._core.budget import Budget
+from hpp_async._core.history import History
+from hpp_async._core.poller import Poller
+from hpp_async._core.provider_clock import ProviderClock
+from hpp_async._waits.reads import Reads, SharedReads
+from hpp_async._waits.tracker import Following
 from hpp_async.testing import (
     Answered,
     Dropped,

@@ -1,0 +1,149 @@
+"""Where a read may go: the provider's hosts, base URLs, session URLs and ids."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from typing import Final, Self
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from hpp_async._core.exceptions import ConfigurationError
+
+_SESSIONS: Final = "/hpp/v1/sessions/"
+_SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+# RFC 3986 without the percent sign: no part of ours is encoded, and what is reads differently in different places.
+_URL: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-]+", re.ASCII)
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+class Endpoint(StrEnum):
+    """
+    The provider's hosts (API URLs page, and Kustom's).
+
+    Session, credentials and host belong to one region.
+    """
+
+    EU_LIVE = "https://api.klarna.com"
+    EU_PLAYGROUND = "https://api.playground.klarna.com"
+    NA_LIVE = "https://api-na.klarna.com"
+    NA_PLAYGROUND = "https://api-na.playground.klarna.com"
+    OC_LIVE = "https://api-oc.klarna.com"
+    OC_PLAYGROUND = "https://api-oc.playground.klarna.com"
+    KUSTOM_LIVE = "https://api.kustom.co"
+    KUSTOM_PLAYGROUND = "https://api.playground.kustom.co"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money moves here."""
+        return not self.name.endswith("PLAYGROUND")
+
+    @property
+    def quota(self) -> float:
+        """Requests per second the provider grants a merchant over everything it does (rate limit page)."""
+        return 200.0 if self.is_live else 50.0
+
+
+@attrs.frozen
+class Target:
+    """One base URL that sessions are read from."""
+
+    base_url: str
+    member: Endpoint | None
+    _parts: SplitResult = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, endpoint: Endpoint | str) -> Self:
+        """
+        Check *endpoint*: a member, a member's name, or a base URL.
+
+        Raises:
+            ConfigurationError: neither a member nor an absolute https URL (http for loopback hosts) without
+                credentials, query and fragment.
+        """
+        if not isinstance(endpoint, str):
+            raise ConfigurationError(f"endpoint={endpoint!r}: give an Endpoint member or a base URL")
+        text = str(Endpoint[endpoint]) if endpoint in Endpoint.__members__ else str(endpoint)
+        parts = _split(text.rstrip("/"))
+        if parts is None or not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
+            # The text itself may hold credentials, so it is not repeated.
+            raise ConfigurationError(
+                f"endpoint: give one of {', '.join(Endpoint.__members__)}, or a base URL such as https://api.klarna.com"
+            )
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ConfigurationError("endpoint: give the base URL without credentials, query and fragment")
+        if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
+            # No resolver takes it (RFC 1035), and trio's says so with an error of its own.
+            raise ConfigurationError(f"endpoint: {parts.hostname[:80]} is no host name: a part is empty or too long")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ConfigurationError(
+                f"endpoint: plain http to {parts.hostname} would show the credentials to the network: use https "
+                "(http is for loopback hosts only)"
+            )
+        if _SESSIONS.rstrip("/") in parts.path:
+            raise ConfigurationError("endpoint: give the base URL, without /hpp/v1/sessions")
+        member = next((member for member in Endpoint if _origin(_split(member.value)) == _origin(parts)), None)
+        return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", member, parts)
+
+    def session_id(self, session: str) -> str:
+        """
+        Return the id in *session*, an id or a ``session_url`` of this endpoint.
+
+        Raises:
+            ConfigurationError: an id that could change the path, or a URL on another scheme, host, port or path: it
+                would receive the credentials.
+        """
+        if not isinstance(session, str):
+            raise ConfigurationError(f"session is a {type(session).__name__}: give a session id or a session_url")
+        if _SESSION_ID.fullmatch(session):
+            return session
+        if "/" not in session and ":" not in session:
+            raise ConfigurationError(
+                f"session {session[:40]!r} is not a session id: ids are up to 128 letters, digits, '-' and '_'"
+            )
+        parts = _split(session)
+        if parts is None or _origin(parts) != _origin(self._parts) or parts.username is not None:
+            raise ConfigurationError(
+                f"the session_url is not on this client's endpoint {self.base_url}, and is not given the credentials: "
+                "use a client for the region and environment that the session was created in"
+            )
+        prefix = self._parts.path + _SESSIONS
+        session_id = parts.path.removeprefix(prefix)
+        if parts.query or parts.fragment or not parts.path.startswith(prefix) or not _SESSION_ID.fullmatch(session_id):
+            raise ConfigurationError(
+                f"the session_url is not of the form {self.base_url}{_SESSIONS}<session_id>: pass session_url as the "
+                "create answer gave it, or the session_id alone"
+            )
+        return session_id
+
+    def url(self, session_id: str) -> str:
+        """Return where the session is read."""
+        return f"{self.base_url}{_SESSIONS}{session_id}"
+
+
+def _split(text: str) -> SplitResult | None:
+    # urlsplit drops tabs and newlines and keeps other oddities; what cannot stand in a URL is refused first.
+    if not _URL.fullmatch(text):
+        return None
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - a property that raises on a bad port
+    except ValueError:
+        return None
+    return parts
+
+
+def _origin(parts: SplitResult | None) -> tuple[str, str | None, int | None] | None:
+    return None if parts is None else (parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host*, a name or an address without brackets, is this machine and no other."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

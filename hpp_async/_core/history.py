@@ -1,0 +1,132 @@
+"""What changed between readings, and which readings are believed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from hpp_async._core.position import Position, date_of, expiry_of
+from hpp_async._core.session import Session, SessionStatus
+
+
+@attrs.frozen(kw_only=True)
+class Transition:
+    """
+    A change of status between two believed readings; the first sighting is one too.
+
+    Attributes:
+        previous: the status before, ``None`` for the first sighting.
+        session: the reading that showed the change.
+        sequence: 1 for the first transition of a session; goes on from ``since``.
+        is_last: whether this reading ends the wait.
+        token: hand it to ``wait_for_outcome(since=…)`` to go on after this transition. Ids, a status and dates; nothing
+            secret.
+    """
+
+    previous: SessionStatus | None
+    status: SessionStatus
+    session: Session
+    sequence: int
+    is_last: bool
+    token: str
+
+
+@attrs.define(weakref_slot=False)
+class History:
+    """What one wait believes of one session."""
+
+    session_id: str
+    since: Position | None = None
+    latest: Session | None = attrs.field(init=False, default=None)
+    transitions: tuple[Transition, ...] = attrs.field(init=False, default=())
+    _status: SessionStatus | None = attrs.field(init=False)
+    _newest_at: datetime | None = attrs.field(init=False)
+    _expires_at: datetime | None = attrs.field(init=False)
+    _sequence: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        since = self.since
+        self._status = None if since is None else since.status
+        self._newest_at = None if since is None else since.updated_at
+        self._expires_at = None if since is None else since.expires_at
+        self._sequence = 0 if since is None else since.sequence
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the session is known to have existed; a ``since`` counts."""
+        return self._status is not None
+
+    @property
+    def known(self) -> Session:
+        """The newest reading, or what ``since`` said where there is none. Only for a session that was seen."""
+        if self.latest is not None:
+            return self.latest
+        assert self.since is not None, "asked for a session that was never seen"
+        return self.since.as_session()
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The last ``expires_at`` that was believed, from any reading: it can move."""
+        return self._expires_at
+
+    @property
+    def position(self) -> Position | None:
+        """Where the wait is now; ``None`` before the first sighting."""
+        if self._status is None:
+            return None
+        return Position(
+            session_id=self.session_id,
+            status=self._status,
+            updated_at=self._newest_at,
+            expires_at=self._expires_at,
+            sequence=self._sequence,
+        )
+
+    def is_stale(self, reading: Session) -> bool:
+        """
+        Tell whether *reading* is older than what is believed already: replicas answer out of order.
+
+        A final status is never stale, whatever its date, and nothing but a final one is believed after it. A reading
+        without a date counts as newest.
+        """
+        if reading.status.is_final:
+            return False
+        if self._status is not None and self._status.is_final:
+            return True
+        updated_at = date_of(reading)
+        return updated_at is not None and self._newest_at is not None and updated_at < self._newest_at
+
+    def observe(self, reading: Session, *, is_last: bool) -> Transition | None:
+        """
+        Take note of *reading*; return the transition it completes, if any.
+
+        A stale reading changes nothing.
+        """
+        if self.is_stale(reading):
+            return None
+
+        expires_at = expiry_of(reading)
+        if expires_at is not None:
+            self._expires_at = expires_at
+        updated_at = date_of(reading)
+        if updated_at is not None and (self._newest_at is None or updated_at >= self._newest_at):
+            self._newest_at = updated_at
+        self.latest, self.since = reading, None  # what is known now is more
+        previous, self._status = self._status, reading.status
+        if previous == reading.status:
+            return None
+
+        self._sequence += 1
+        position = self.position
+        assert position is not None, "a status was just observed"
+        transition = Transition(
+            previous=previous,
+            status=reading.status,
+            session=reading,
+            sequence=self._sequence,
+            is_last=is_last,
+            token=position.token,
+        )
+        self.transitions = (*self.transitions, transition)
+        return transition

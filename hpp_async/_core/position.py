@@ -1,0 +1,118 @@
+"""Where a wait is, as a value and as text: the resume token; and which dates of a reading can be used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+import attrs
+
+from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.session import Session, SessionStatus, is_status
+
+_FUTURE: Final = -86_400.0
+"""
+A reading dated further ahead of the provider's own clock than a day is taken as undated.
+
+Otherwise one broken date (session-full in the provider's OpenAPI file says 2038) would make every later reading stale.
+"""
+
+_LONG_AFTER_EXPIRY: Final = 86_400.0
+"""A session that was touched later than this after its ``expires_at`` has a broken one (0001-01-01, 1970): unknown."""
+
+_TOKEN_VERSION: Final = "hpp1"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@attrs.frozen(kw_only=True)
+class Position:
+    """Where a wait was: what it needs to know of the past to go on."""
+
+    session_id: str
+    status: SessionStatus
+    updated_at: datetime | None
+    expires_at: datetime | None
+    sequence: int
+
+    @property
+    def token(self) -> str:
+        """The position as text. The status comes last, for it may contain anything."""
+        dates = f"{_to_text(self.updated_at)}:{_to_text(self.expires_at)}"
+        return f"{_TOKEN_VERSION}:{self.sequence}:{dates}:{self.session_id}:{self.status}"
+
+    @classmethod
+    def of(cls, since: Session | str, *, session_id: str) -> Self:
+        """
+        Read *since*, a reading or a resume token, of the session *session_id*.
+
+        Raises:
+            ConfigurationError: it is not a token, or of another session, or a reading with a naive date.
+        """
+        if isinstance(since, Session):
+            for name in ("updated_at", "expires_at", "read_at"):
+                moment: datetime | None = getattr(since, name)
+                if moment is not None and moment.tzinfo is None:
+                    raise ConfigurationError(f"since.{name} has no time zone: give an aware datetime")
+            position = cls(
+                session_id=since.session_id or session_id,
+                status=since.status,
+                updated_at=date_of(since),
+                expires_at=since.expires_at,
+                sequence=0,
+            )
+        else:
+            position = cls._parse(since)
+        if position.session_id.casefold() != session_id.casefold():
+            raise ConfigurationError(
+                f"since is of session {position.session_id}, the wait of session {session_id}: pass the token that the "
+                f"wait on {session_id} gave you, or leave since out"
+            )
+        return attrs.evolve(position, session_id=session_id)
+
+    @classmethod
+    def _parse(cls, token: str) -> Self:
+        try:
+            version, sequence, updated_at, expires_at, session_id, status = token.split(":", 5)
+            if version != _TOKEN_VERSION or not session_id or not is_status(status) or not sequence.isdecimal():
+                raise ValueError(version)
+            return cls(
+                session_id=session_id,
+                status=SessionStatus(status),
+                updated_at=_from_text(updated_at),
+                expires_at=_from_text(expires_at),
+                sequence=int(sequence),
+            )
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            raise ConfigurationError(
+                f"since is neither a Session nor a resume token ({_TOKEN_VERSION}:…): pass the token of a Transition, "
+                "of a wait or of a WaitError, as it was given"
+            ) from None
+
+    def as_session(self) -> Session:
+        """Return what is known of the session as a reading, for an outcome that no reading of this wait shows."""
+        return Session(
+            session_id=self.session_id, status=self.status, updated_at=self.updated_at, expires_at=self.expires_at
+        )
+
+
+def _to_text(moment: datetime | None) -> str:
+    return "-" if moment is None else str((moment - _EPOCH) // _MICROSECOND)
+
+
+def _from_text(text: str) -> datetime | None:
+    return None if text == "-" else _EPOCH + int(text) * _MICROSECOND
+
+
+def date_of(reading: Session) -> datetime | None:
+    """Return ``updated_at`` where it can be used: there, and not absurdly far in the future."""
+    age = reading.age
+    return None if age is not None and age < _FUTURE else reading.updated_at
+
+
+def expiry_of(reading: Session) -> datetime | None:
+    """Return ``expires_at`` where it can be used: there, and not long before the session was last touched."""
+    if reading.updated_at is not None and reading.expires_at is not None:
+        ahead = (reading.updated_at - reading.expires_at).total_seconds()
+        return None if ahead > _LONG_AFTER_EXPIRY else reading.expires_at
+    return reading.expires_at

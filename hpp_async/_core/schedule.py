@@ -1,0 +1,120 @@
+"""How long to wait between reads: arithmetic over what was last seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Protocol, Self
+
+import attrs
+
+from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.session import Session, SessionStatus
+
+
+def seconds(value: object, name: str, *, at_least: float = 0.0) -> float:
+    """
+    Return *value*, seconds or a `timedelta`, as seconds; *name* is what the message calls it.
+
+    Raises:
+        ConfigurationError: not a number of seconds, or below *at_least*.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= at_least:
+        raise ConfigurationError(f"{name}={value!r}: give seconds (or a timedelta) of at least {at_least:g}")
+    return float(value)
+
+
+@attrs.frozen(kw_only=True)
+class Delay:
+    """
+    ``min(maximum, initial + growth × age ** power)``: seconds (or `timedelta`) to the next read at an age in seconds.
+
+    *power* says how the delay grows with the age: 1 in proportion to it, 0.5 with its square root.
+
+    Raises:
+        ConfigurationError: a part is not a number, ``initial`` is not positive, ``growth`` is negative, ``power`` is
+            not in (0, 1], or ``maximum`` is below ``initial``.
+    """
+
+    initial: float = attrs.field()
+    growth: float = 0.0
+    power: float = 1.0
+    maximum: float = attrs.field()
+
+    def __attrs_post_init__(self) -> None:
+        # Below a tenth of a second nothing is learnt and a whole merchant's quota is spent.
+        object.__setattr__(self, "initial", seconds(self.initial, "Delay.initial", at_least=0.1))
+        if self.initial == float("inf"):
+            raise ConfigurationError(f"Delay.initial={self.initial!r}: a wait would never read again; give seconds")
+        object.__setattr__(self, "growth", seconds(self.growth, "Delay.growth"))
+        power: object = self.power
+        if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power <= 1:
+            raise ConfigurationError(f"Delay.power={power!r}: give a number above 0 and at most 1")
+        object.__setattr__(self, "power", float(power))
+        object.__setattr__(self, "maximum", seconds(self.maximum, "Delay.maximum", at_least=self.initial))
+
+    def at(self, age: float) -> float:
+        """Return the seconds to the next read of a session that has been in its status for *age* seconds."""
+        grown: float = max(0.0, age) ** self.power
+        return min(self.maximum, self.initial + self.growth * grown)
+
+
+class Schedule(Protocol):
+    """What a wait needs of a schedule; any object with this method will do."""
+
+    def delay(self, session: Session, *, age: float, draw: float) -> float:
+        """
+        Return the seconds until the next read of *session*.
+
+        *age* is how long it has been in its status, in seconds by the provider's clock; *draw* is uniform in [0, 1).
+        Must be pure: it is asked again after interruptions.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class PollSchedule:
+    """
+    On an open page, seen at most 2 seconds plus a hundredth of the quiet time after it happened.
+
+    Before the page is opened, while the session is WAITING, 10 seconds plus the square root of that time; and never
+    more than a quarter of an hour.
+
+    A backoff that restarts with every change of status, computed from the age of the status rather than from a count of
+    steps: it needs no memory, is the same after a restart, a callback or a late read, and cannot overflow. *jitter*
+    draws each delay from ``[1 − jitter, 1]`` of itself. Every part was measured: benchmarks/README.md.
+
+    Raises:
+        ConfigurationError: ``jitter`` is not in [0, 1).
+    """
+
+    # The best delay is in proportion to 1/√(chance of a change just now). For a page that was not opened at once that
+    # chance falls about as 1/age; of somebody who is on it and has not paid yet, about as 1/age².
+    waiting: Delay = Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0)
+    active: Delay = Delay(initial=2.0, growth=0.01, maximum=900.0)
+    jitter: float = 0.1
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in (("waiting", self.waiting), ("active", self.active)):
+            if not isinstance(value, Delay):
+                raise ConfigurationError(f"PollSchedule.{name}={value!r}: give a Delay")
+        object.__setattr__(self, "jitter", seconds(self.jitter, "PollSchedule.jitter"))
+        if not self.jitter < 1:
+            raise ConfigurationError(f"PollSchedule.jitter={self.jitter!r}: give a share of the delay below 1")
+
+    @classmethod
+    def every(cls, interval: float | timedelta) -> Self:
+        """Return a schedule that reads every *interval* seconds, whatever the session does."""
+        delay = Delay(initial=seconds(interval, "interval", at_least=0.1), maximum=seconds(interval, "interval"))
+        return cls(waiting=delay, active=delay, jitter=0.0)
+
+    def delay(self, session: Session, *, age: float, draw: float) -> float:
+        """Return the seconds until the next read of *session*; see `Schedule.delay`."""
+        delay = self.waiting if session.status == SessionStatus.WAITING else self.active
+        return delay.at(age) * (1.0 - self.jitter * draw)
+
+    @property
+    def smallest_delay(self) -> float:
+        """The shortest delay this schedule gives: an answer younger than that needs no asking again."""
+        return min(self.waiting.initial, self.active.initial) * (1.0 - self.jitter)

@@ -1,0 +1,1 @@
+"""One exchange with the provider over HTTP, and what its answer means."""

@@ -1,0 +1,89 @@
+"""The event loop: its clock, and tasks that no caller's cancellation reaches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, Protocol
+
+import anyio
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Clock(Protocol):
+    """
+    What the library needs to know of time; `HPPClient` takes another one for tests.
+
+    ``now`` is in seconds from anywhere and never goes back.
+    """
+
+    def now(self) -> float:
+        """Return the loop's time, in seconds."""
+        ...
+
+    def today(self) -> datetime:
+        """Return this machine's idea of the date and time, aware."""
+        ...
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or when `now` has reached *until*."""
+        ...
+
+
+class LoopClock:
+    """The real thing, on asyncio, uvloop and trio."""
+
+    def now(self) -> float:
+        """Return the running loop's time, in seconds."""
+        import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
+
+        try:
+            return asyncio.get_running_loop().time()  # anyio's answer too, without its search for the backend
+        except RuntimeError:
+            return anyio.current_time()
+
+    def today(self) -> datetime:
+        """Return the system's date and time, in UTC."""
+        return datetime.now(UTC)
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or when the loop's time has reached *until*."""
+        if until == float("inf"):
+            await event.wait()
+            return
+        with anyio.move_on_after(until - self.now()):
+            await event.wait()
+
+
+_tasks: Final[set[asyncio.Task[None]]] = set()  # asyncio itself holds tasks only weakly
+
+
+def spawn(run: Callable[[], Coroutine[object, object, None]], name: str, *, ended: Callable[[], object] = bool) -> None:
+    """
+    Start *run*, which must not raise, in a task that no caller's cancellation reaches; on asyncio and trio.
+
+    *ended* is called where a task of asyncio's is over, even one that was cancelled before its first step.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and _is_running(trio):
+        trio.lowlevel.spawn_system_task(run, name=name)
+        return
+
+    import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
+
+    task = asyncio.get_running_loop().create_task(run(), name=name)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    task.add_done_callback(lambda _: ended())
+
+
+def _is_running(trio: ModuleType) -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,784 @@
+"""The shared budget: first as arithmetic, then with thousands of waits of the real client in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from math import inf, nan
+from statistics import mean
+from typing import Any, Final
+
+import anyio
+import attrs
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpp_async import (
+    AuthenticationError,
+    BudgetPaused,
+    ClientClosedError,
+    Completed,
+    ConfigurationError,
+    Endpoint,
+    Event,
+    HPPClient,
+    OutcomeWait,
+    PollSchedule,
+    ReadBudget,
+    Slept,
+    Watch,
+)
+from hpp_async._core.budget import Budget, Quota, Turn
+from hpp_async.testing import ScriptedProvider, VirtualClock
+
+RATE: Final = 20.0
+
+
+# -- readers that do nothing but what the budget tells them ---------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Reader:
+    """Wants *reads* reads, each *delay* seconds after the one before; gives up a turn after its *patience*."""
+
+    delay: float
+    reads: int = 1_000_000
+    starts_at: float = 0.0
+    patience: float = inf
+    admitted: list[float] = attrs.field(init=False, factory=list[float])
+    lateness: float = attrs.field(init=False, default=0.0)
+    turn: Turn | None = attrs.field(init=False, default=None)
+
+    @property
+    def gaps(self) -> list[float]:
+        return [later - earlier for earlier, later in itertools.pairwise(self.admitted)]
+
+
+@attrs.define
+class Street:
+    """Readers with one budget. Like an event loop it honours wakes and times: whoever is not told waits for ever."""
+
+    limits: ReadBudget
+    service: float = 0.05
+    budget: Budget = attrs.field(init=False)
+    jitter: float = attrs.field(init=False, default=0.0)
+    now: float = attrs.field(init=False, default=0.0)
+    admissions: list[float] = attrs.field(init=False, factory=list[float])
+    in_flight: int = attrs.field(init=False, default=0)
+    most_in_flight: int = attrs.field(init=False, default=0)
+    _chance: random.Random = attrs.field(init=False, factory=lambda: random.Random(20_261_123))
+    _events: list[tuple[float, int, Callable[[], object]]] = attrs.field(init=False, factory=list)
+    _order: itertools.count[int] = attrs.field(init=False, factory=itertools.count)
+
+    def __attrs_post_init__(self) -> None:
+        self.budget = Budget(self.limits)
+
+    def at(self, moment: float, call: Callable[[], object]) -> None:
+        heapq.heappush(self._events, (max(moment, self.now), next(self._order), call))
+
+    def add(self, *readers: Reader) -> None:
+        for reader in readers:
+            self.at(reader.starts_at, lambda reader=reader: self._queue(reader, reader.starts_at))  # type: ignore[misc]
+
+    def crowd(self, delays: Sequence[float], demand: float) -> list[Reader]:
+        """Let as many readers of each delay in as want *demand* times what the budget gives; as spread as in life."""
+        self.jitter = 0.1
+        copies = round(demand * self.limits.reads_per_second * 0.95 / sum(1 / delay for delay in delays))
+        crowd = [Reader(delay, starts_at=self._chance.uniform(0, delay)) for delay in delays for _ in range(copies)]
+        self.add(*crowd)
+        return crowd
+
+    def run(self, until: float = inf) -> None:
+        while self._events and self._events[0][0] <= until:
+            self.now, _, call = heapq.heappop(self._events)
+            call()
+
+    def _queue(self, reader: Reader, due: float) -> None:
+        def wake() -> None:
+            self.at(self.now, lambda: self._ask(reader, turn))
+
+        turn = reader.turn = self.budget.queue(due - reader.lateness, self.now, wake)
+        if reader.patience < inf:
+            self.at(self.now + reader.patience, lambda: self._give_up(reader, turn))
+        self._ask(reader, turn)
+
+    def _give_up(self, reader: Reader, turn: Turn) -> None:
+        if reader.turn is turn:
+            reader.turn = None
+            self.budget.leave(turn)
+
+    def _ask(self, reader: Reader, turn: Turn) -> None:
+        if reader.turn is not turn:
+            return
+        if not self.budget.admit(turn, self.now):
+            again_at = self.budget.opens_at(turn, self.now)
+            if again_at < inf:
+                self.at(again_at, lambda: self._ask(reader, turn))
+            return
+        reader.turn = None
+        reader.admitted.append(self.now)
+        self.admissions.append(self.now)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.at(self.now + self.service, lambda: self._land(reader))
+
+    def _land(self, reader: Reader) -> None:
+        self.in_flight -= 1
+        self.budget.landed()
+        reader.lateness = self.budget.lateness(self.now)
+        due = self.now + reader.delay * (1 - self.jitter * self._chance.random())
+        if len(reader.admitted) < reader.reads:
+            self.at(due, lambda: self._queue(reader, due))
+
+
+def street(rate: float = RATE, in_flight: int = 10, service: float = 0.05) -> Street:
+    return Street(ReadBudget(rate, in_flight), service)
+
+
+def most_within(moments: Sequence[float], window: float) -> int:
+    """Return the largest number of *moments* that any *window* of seconds holds."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moments[first] < moment - window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@attrs.frozen
+class Trouble:
+    """What an answer says at some moment: a 429 with this hint, or a quota."""
+
+    at: float
+    says: Quota | float | None
+
+    def tell(self, budget: Budget, now: float) -> None:
+        if isinstance(self.says, Quota):
+            budget.heard(self.says, now)
+        else:
+            budget.throttled(now, self.says)
+
+
+hints = st.one_of(st.none(), st.floats(-5.0, 5.0), st.sampled_from([nan, inf, -inf, 1e9]))
+counts = st.one_of(st.none(), st.floats(0.0, 100.0))
+readers = st.builds(
+    Reader,
+    delay=st.floats(0.1, 60.0),
+    reads=st.integers(1, 5),
+    starts_at=st.floats(0.0, 20.0),
+    patience=st.one_of(st.just(inf), st.floats(0.0, 5.0)),
+)
+troubles = st.builds(
+    Trouble,
+    at=st.floats(0.0, 60.0),
+    says=st.one_of(hints, st.builds(Quota, limit=counts, remaining=counts, reset=hints)),
+)
+
+
+# -- the rate -------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(readers, max_size=30),
+    st.lists(troubles, max_size=5),
+    st.floats(0.5, 100.0),
+    st.integers(1, 5),
+    st.floats(0.0, 2.0),
+)
+def test_everybody_has_a_turn_and_no_window_more_than_its_share(
+    crowd: list[Reader], troubles: list[Trouble], rate: float, in_flight: int, service: float
+) -> None:
+    here = street(rate, in_flight, service)
+    here.add(*crowd)
+    for trouble in troubles:
+        here.at(trouble.at, lambda trouble=trouble: trouble.tell(here.budget, here.now))  # type: ignore[misc]
+    here.run()
+
+    assert all(len(reader.admitted) == reader.reads for reader in crowd if reader.patience == inf)
+    assert all(reader.turn is None for reader in crowd)
+    for window, saved in ((0.1, rate / 5), (1.0, 0.0), (7.0, rate / 5)):
+        assert most_within(here.admissions, window) <= rate * window + saved + 1 + 1e-6
+    assert here.most_in_flight <= in_flight
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["queue", "queue", "leave", "admit", "admit", "landed", "throttled", "heard"]),
+        st.integers(0, 5),
+        st.floats(0.0, 1.0),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150)
+@given(operations)
+def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, float]]) -> None:
+    """Whatever was queued, left, admitted and landed before, turns can be had by waiting for them, in order."""
+    budget = Budget(ReadBudget(RATE, in_flight=2))
+    waiting: list[Turn] = []
+    now, flying, woken = 0.0, 0, []
+    for name, number, after in steps:
+        now += after * 0.1
+        match name:
+            case "queue":
+                turn = budget.queue(now - after * 3 + number, now, lambda: woken.append(1))
+                waiting.append(turn)
+            case "leave" if waiting:
+                budget.leave(waiting[number % len(waiting)])
+                budget.leave(waiting.pop(number % len(waiting)))  # twice is once
+            case "admit" if waiting:
+                turn = waiting[number % len(waiting)]
+                if budget.admit(turn, now):
+                    assert turn is min(waiting, key=lambda turn: turn.key)
+                    waiting.remove(turn)
+                    flying += 1
+            case "landed" if flying:
+                budget.landed()
+                flying -= 1
+            case "throttled":
+                budget.throttled(now, after)
+            case _:
+                budget.heard(Quota(limit=40, remaining=number * 4, reset=after), now)
+        assert flying <= 2
+
+    while waiting:
+        opening = {turn: budget.opens_at(turn, now) for turn in waiting}
+        if flying == 2:
+            assert set(opening.values()) == {inf}
+            budget.landed()
+            flying -= 1
+            continue
+        [(head, now)] = [(turn, at) for turn, at in opening.items() if at < inf]
+        assert budget.admit(head, now)
+        assert head.key == min(turn.key for turn in waiting)
+        waiting.remove(head)
+        flying += 1
+
+
+def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None:
+    budget = Budget(ReadBudget(RATE, in_flight=1))
+    assert budget.admit(budget.queue(0.0, 0.0, lambda: None), 0.0)
+    due = budget.queue(0.0, 0.0, lambda: None)
+    again = budget.queue(-inf, 0.0, lambda: None, is_under_way=True)
+
+    assert budget.opens_at(again, 0.0) == pytest.approx(0.05)
+    assert budget.opens_at(due, 0.0) == inf
+    assert budget.admit(again, 0.05)
+    assert budget.opens_at(due, 0.05) == inf
+    budget.landed()
+    assert budget.opens_at(due, 0.05) == pytest.approx(0.1)
+
+
+# -- the order ------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-100.0, 0.0), max_size=30))
+def test_turns_come_by_virtual_due_time(keys: list[float]) -> None:
+    budget = Budget(ReadBudget(RATE))
+    waiting = [budget.queue(key, 0.0, lambda: None) for key in keys]
+    order, now = [], 0.0
+    while waiting:
+        [(head, now)] = [(turn, at) for turn in waiting if (at := budget.opens_at(turn, now)) < inf]
+        assert budget.admit(head, now)
+        budget.landed()
+        waiting.remove(head)
+        order.append(head.key)
+
+    assert order == sorted(keys)
+
+
+def test_equal_turns_come_in_the_order_of_arrival() -> None:
+    here = street()
+    crowd = [Reader(1.0, reads=1) for _ in range(50)]
+    here.add(*crowd)
+    here.run()
+
+    assert [reader.admitted for reader in crowd] == [[moment] for moment in here.admissions]
+
+
+@pytest.mark.parametrize("overload", [1.5, 5.0, 20.0])
+def test_a_short_budget_stretches_every_delay_by_the_same_factor(overload: float) -> None:
+    here = street()
+    crowd = here.crowd([2.0, 2.0, 2.0, 5.0, 10.0, 30.0], overload)
+    here.run(until=60.0 + 120.0 * overload)
+
+    stretches: dict[float, list[float]] = {2.0: [], 5.0: [], 10.0: [], 30.0: []}
+    for reader in crowd:
+        stretches[reader.delay] += [gap / reader.delay for gap in reader.gaps[1:]]
+    overall = mean(itertools.chain(*stretches.values()))
+    assert [mean(each) / overall for each in stretches.values()] == pytest.approx([1.0] * 4, abs=0.05)
+    assert max(itertools.chain(*stretches.values())) < 1.25 * overall
+
+
+def test_an_overloaded_budget_is_used_up() -> None:
+    here = street()
+    here.crowd([2.0, 5.0, 30.0], demand=6.0)
+    here.run(until=140.0)
+
+    assert sum(moment > 40.0 for moment in here.admissions) == pytest.approx(RATE * 100, rel=0.01)
+
+
+@pytest.mark.parametrize("rate", [12.5, 50.0, 200.0])
+def test_a_budget_that_suffices_stretches_nothing_when_some_are_due_at_once(rate: float) -> None:
+    here = street(rate, service=0.0)
+    here.crowd([2.0, 5.0, 10.0, 30.0, 100.0], demand=0.5)
+    here.run(until=400.0)
+
+    assert here.budget.lateness(here.now) < 400.0 * 0.02
+
+
+def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -> None:
+    here = street(rate=50.0, in_flight=1000)
+    here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(100)))
+    here.run()
+
+    assert here.admissions == pytest.approx(
+        [30.0] * 10 + [30.0 + number / 50 for number in range(1, 41)] + [31.0 + number / 50 for number in range(50)]
+    )
+
+
+def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends() -> None:
+    here = street(rate=40.0, in_flight=100)
+    at_once, meanwhile = [30.0] * 4, [30.02 + number * 0.026 for number in range(36)]
+    here.add(*(Reader(1.0, reads=1, starts_at=moment) for moment in [*at_once, *meanwhile, *[30.99] * 10]))
+    here.run()
+
+    assert most_within(here.admissions, 1.0) <= 41
+
+
+def test_no_more_is_saved_up_than_may_be_under_way() -> None:
+    here = street(rate=50.0, in_flight=3, service=0.0)
+    here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(5)))
+    here.run()
+
+    assert here.admissions == pytest.approx([30.0] * 3 + [30.02, 30.04])
+
+
+def test_what_was_saved_up_before_a_pause_does_not_come_at_once_after_it() -> None:
+    here = street(rate=50.0)
+    here.at(30.0, lambda: here.budget.throttled(here.now, 5.0))
+    here.add(*(Reader(1.0, reads=1, starts_at=31.0) for _ in range(3)))
+    here.run()
+
+    assert here.admissions == pytest.approx([35.0, 35.04, 35.08], abs=0.001)
+
+
+def test_nobody_starves_while_newcomers_keep_arriving() -> None:
+    here = street()
+    patient = Reader(60.0, reads=2)
+    here.add(patient, *(Reader(2.0, reads=3, starts_at=number / 10) for number in range(4000)))
+    here.run(until=400.0)
+
+    assert [60.0 <= gap < 60.0 * 2.5 for gap in patient.gaps] == [True]
+
+
+def test_nobody_bursts_after_a_pause() -> None:
+    here = street()
+    crowd = here.crowd([10.0], demand=0.3)
+    here.run(until=40.0)
+    here.budget.throttled(here.now, 30.0)
+    here.run(until=200.0)
+
+    before, after = ([moment for moment in here.admissions if (moment > 50.0) is late] for late in (False, True))
+    assert most_within(after, 5.0) <= most_within(before, 5.0) * 1.2
+    assert all(9.0 <= gap <= 10.0 * 1.2 + 30.0 for reader in crowd for gap in reader.gaps)
+
+
+def test_a_turn_that_is_given_up_is_somebody_elses() -> None:
+    here = street(rate=1.0)
+    leaving, staying = Reader(1.0, reads=1, patience=0.5), Reader(1.0, reads=1, starts_at=0.1)
+    here.add(Reader(1.0, reads=1), leaving, staying)
+    here.run()
+
+    assert leaving.admitted == []
+    assert staying.admitted == [1.0]
+
+
+# -- what the answers say -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hint", "pause"), [(None, 1.0), (0.0, 0.05), (-3.0, 0.05), (nan, 0.05), (7.0, 7.0), (1e9, 60.0), (inf, 60.0)]
+)
+def test_a_429_pauses_within_sane_bounds(hint: float | None, pause: float) -> None:
+    budget = Budget(ReadBudget(RATE))
+
+    assert budget.throttled(100.0, hint) == pytest.approx(100.0 + pause)
+    assert budget.opens_at(budget.queue(100.0, 100.0, lambda: None), 100.0) == pytest.approx(100.0 + pause)
+
+
+def test_a_429_without_a_hint_backs_off_until_an_answer_is_good() -> None:
+    budget, now, pauses = Budget(ReadBudget(RATE)), 0.0, []
+    for number in range(9):
+        if number == 8:
+            budget.heard(Quota(), now)
+        until = budget.throttled(now, None)
+        pauses.append(until - now)
+        now = until
+
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 1])
+
+
+def test_a_shorter_hint_ends_no_pause() -> None:
+    budget = Budget(ReadBudget(RATE))
+    budget.throttled(0.0, 30.0)
+
+    assert budget.throttled(1.0, 2.0) == 30.0
+    assert budget.heard(Quota(limit=40, remaining=0, reset=1), 2.0) == 30.0
+
+
+def rates_after(*refusals: float) -> list[float]:
+    """Return the admissions in each second after the pauses of a second that 429s at *refusals* mean."""
+    here = street(100.0)
+    here.crowd([1.0, 2.0], demand=3.0)
+    for moment in refusals:
+        here.at(moment, lambda: here.budget.throttled(here.now, 1.0))
+    here.run(until=60.0)
+    opened_at = max(refusals) + 1.0
+    return [sum(s <= moment - opened_at < s + 1 for moment in here.admissions) for s in range(45)]
+
+
+def test_the_rate_halves_once_per_closed_window() -> None:
+    once, together, twice = rates_after(5.0), rates_after(5.0, 5.2, 5.4), rates_after(5.0, 6.1)
+
+    assert once[0] == pytest.approx(51, abs=2)
+    assert together[0] == pytest.approx(51, abs=2)
+    assert twice[0] == pytest.approx(26, abs=2)
+
+
+def test_the_rate_climbs_back_over_a_minute() -> None:
+    after = rates_after(5.0)
+
+    assert [after[15], after[31], after[44]] == pytest.approx([76, 100, 100], abs=3)
+
+
+def test_a_rate_that_has_fallen_saves_up_as_much_less() -> None:
+    here = street(rate=50.0)
+    for number in range(5):
+        here.at(number * 2.0, lambda: here.budget.throttled(here.now, 1.0))
+    here.add(*(Reader(1.0, reads=1, starts_at=12.0) for _ in range(4)))
+    here.run()
+
+    assert min(later - earlier for earlier, later in itertools.pairwise(here.admissions)) > 0.1
+
+
+def test_the_rate_never_falls_to_nothing() -> None:
+    budget, now = Budget(ReadBudget(64.0)), 0.0
+    for _ in range(50):
+        now = budget.throttled(now, 0.05)
+    assert budget.admit(budget.queue(now, now, lambda: None), now + 1)
+
+    assert budget.opens_at(budget.queue(now, now, lambda: None), now + 1) < now + 2.1
+
+
+@pytest.mark.parametrize(
+    ("quota", "pause"),
+    [
+        (Quota(limit=40, remaining=9, reset=1), 1.0),
+        (Quota(limit=40, remaining=0, reset=0), 0.05),
+        (Quota(limit=40, remaining=0), 1.0),
+        (Quota(limit=40, remaining=9, reset=86_400), 60.0),
+        (Quota(limit=40, remaining=10, reset=1), None),
+        (Quota(limit=40), None),
+        (Quota(remaining=0, reset=1), None),
+        (Quota(limit=0, remaining=0, reset=5), None),
+        (Quota(), None),
+    ],
+)
+def test_reads_stop_while_the_merchants_quota_runs_low(quota: Quota, pause: float | None) -> None:
+    budget = Budget(ReadBudget(RATE))
+    until = budget.heard(quota, 10.0)
+
+    assert until == (None if pause is None else pytest.approx(10.0 + pause))
+    assert budget.opens_at(budget.queue(10.0, 10.0, lambda: None), 10.0) == (until or 10.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(0,), (-1,), (nan,), (inf,), ("5",), (True,), (None,), (timedelta(seconds=5),), (5, 0), (5, True), (5, 1.5)],
+)
+def test_a_budget_that_is_none_is_refused(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="ReadBudget"):
+        ReadBudget(*arguments)
+
+
+# -- the real client ------------------------------------------------------------------------------------------------
+
+
+class Noting(ScriptedProvider):
+    """A provider that notes when what was asked."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self.asked: list[tuple[float, str, str]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append((self.clock.now(), request.method, request.url.path.rpartition("/")[2]))
+        return await super().handle_async_request(request)
+
+    @property
+    def moments(self) -> list[float]:
+        return [moment for moment, _, _ in self.asked]
+
+
+@pytest.fixture
+def provider(clock: VirtualClock) -> Noting:
+    return Noting(clock)
+
+
+@attrs.define
+class Crowd:
+    """Waits that go on at the same time until they end, or *scope* is cancelled."""
+
+    waits: list[OutcomeWait]
+    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    endings: list[object] = attrs.field(factory=list[object])
+
+    async def run(self) -> None:
+        with anyio.fail_after(60), self.scope:
+            async with anyio.create_task_group() as tasks:
+                for wait in self.waits:
+                    tasks.start_soon(self._follow, wait)
+
+    async def _follow(self, wait: OutcomeWait) -> None:
+        try:
+            self.endings.append(await wait)
+        except ClientClosedError as error:
+            self.endings.append(error)
+
+
+def crowd_of(client: HPPClient, provider: ScriptedProvider, number: int) -> Crowd:
+    return Crowd([client.wait_for_outcome(provider.add()) for _ in range(number)])
+
+
+@pytest.mark.anyio
+async def test_waits_resumed_in_one_instant_are_read_in_turn_and_told_how_late(
+    provider: Noting, clock: VirtualClock
+) -> None:
+    number, rate, sessions = 1000, 50, set[str]()
+    slept: list[Slept] = []
+    client = provider.client(
+        budget=ReadBudget(rate), observers=[lambda event: slept.append(event) if isinstance(event, Slept) else None]
+    )
+    crowd = crowd_of(client, provider, number)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(crowd.run)
+        await clock.sleep(number / rate * 1.1)  # SCHEDULE.md, bar 4
+        sessions = {session for _, _, session in provider.asked}
+        await clock.sleep(20.0)
+        crowd.scope.cancel()
+
+    assert len(sessions) == number
+    assert most_within(provider.moments, 1.0) <= rate + 1
+    longest = PollSchedule().waiting.at(number / rate * 1.1 + 20.0)  # the age of the oldest here
+    assert all(0.0 < event.seconds - event.late_by <= longest for event in slept)
+    read_at = {session: [moment for moment, _, path in provider.asked if path == session] for session in sessions}
+    gaps = {session: itertools.pairwise(moments) for session, moments in read_at.items()}
+    for event in slept:
+        earlier, later = next(gaps[event.session_id])
+        assert event.seconds == pytest.approx(later - earlier)
+
+
+@pytest.mark.anyio
+async def test_a_429_pauses_all_reads_of_the_client(provider: Noting, clock: VirtualClock) -> None:
+    events: list[Event] = []
+    client = provider.client(observers=[events.append])
+    crowd = crowd_of(client, provider, 20)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(crowd.run)
+        await clock.sleep(5.0)
+        provider.answer_next(httpx.Response(429, headers={"Retry-After": "30"}))
+        await clock.sleep(60.0)
+        crowd.scope.cancel()
+
+    [paused] = [event for event in events if isinstance(event, BudgetPaused)]
+    assert paused.is_refused
+    assert paused.seconds == pytest.approx(30.0)
+    refused_at = min(moment for moment in provider.moments if moment > 5.0)
+    assert not [moment for moment in provider.moments if refused_at < moment < refused_at + 30.0]
+    assert len([moment for moment in provider.moments if moment > refused_at + 30.0]) >= 20
+
+
+@pytest.mark.anyio
+async def test_reads_pause_while_captures_need_the_quota(provider: Noting, clock: VirtualClock) -> None:
+    events: list[Event] = []
+    client = provider.client(observers=[events.append])
+    low = {"X-Ratelimit-Limit": "40, 40;w=1", "X-Ratelimit-Remaining": "3", "X-Ratelimit-Reset": "2"}
+    provider.answer_next(httpx.Response(200, headers=low, json={"status": "WAITING"}))
+    await client.read_session(provider.add())
+    await client.read_session(provider.add())
+
+    assert provider.moments == pytest.approx([0.0, 2.0])
+    assert BudgetPaused(seconds=2.0, is_refused=False) in events
+
+
+@pytest.mark.anyio
+async def test_waits_on_one_session_cost_the_turns_of_one(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(1))
+    session = provider.add()
+    others = crowd_of(client, provider, 3)
+    same = Crowd([client.wait_for_outcome(session) for _ in range(50)])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(same.run)
+        tasks.start_soon(others.run)
+        await clock.sleep(60.0)
+        same.scope.cancel()
+        others.scope.cancel()
+
+    reads = [sum(path == session_id for _, _, path in provider.asked) for session_id in provider.model.sessions]
+    assert max(reads) <= min(reads) + 2
+
+
+@pytest.mark.anyio
+async def test_when_the_first_wait_leaves_the_others_on_its_session_notice_nothing(
+    provider: Noting, clock: VirtualClock
+) -> None:
+    client = provider.client(budget=ReadBudget(0.5))
+    ahead = crowd_of(client, provider, 1)
+    session = provider.add([(0, "COMPLETED")])
+    first = Crowd([client.wait_for_outcome(session)])
+    others = Crowd([client.wait_for_outcome(session) for _ in range(3)])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ahead.run)
+        await clock.sleep(0.1)
+        tasks.start_soon(first.run)
+        await clock.sleep(0.1)
+        tasks.start_soon(others.run)
+        await clock.sleep(0.1)
+        first.scope.cancel()
+        await clock.sleep(3.0)
+        ahead.scope.cancel()
+
+    assert [type(ending) for ending in others.endings] == [Completed] * 3
+    assert provider.moments[:2] == [0.0, 2.0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["waits", "watch"])
+async def test_a_callback_goes_before_others_where_the_budget_is_short(
+    provider: Noting, clock: VirtualClock, is_watched: bool
+) -> None:
+    sessions = [provider.add() for _ in range(60)]
+    client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(10))
+    crowd = Crowd([] if is_watched else [client.wait_for_outcome(session) for session in sessions])
+    async with client.watch(sessions if is_watched else []) as watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(crowd.run)
+        tasks.start_soon(_drain, watch)
+        await clock.sleep(150.5)
+        called = provider.asked[-30][2]  # due by its schedule for 20 seconds, and in its turn in another 30
+        for _ in range(3):
+            client.notify(called)
+        await clock.sleep(1.0)
+
+        assert provider.asked[-1][2] == called
+        crowd.scope.cancel()
+        tasks.cancel_scope.cancel()
+
+
+async def _drain(watch: Watch) -> None:
+    async for _ in watch:
+        pass
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_wait_gives_its_turn_back(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(1))
+    ahead, leaving, staying = (crowd_of(client, provider, number) for number in (1, 5, 5))
+    async with anyio.create_task_group() as tasks:
+        for crowd in (ahead, leaving, staying):
+            tasks.start_soon(crowd.run)
+            await clock.sleep(0.1)
+        leaving.scope.cancel()
+        await clock.sleep(5.5)
+        ahead.scope.cancel()
+        staying.scope.cancel()
+
+    assert provider.moments == pytest.approx([0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.anyio
+async def test_closing_the_client_ends_thousands_in_the_queue_promptly(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(10))
+    crowd = crowd_of(client, provider, 2000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(crowd.run)
+        await clock.sleep(3.05)
+        await client.aclose()
+
+    assert clock.now() == pytest.approx(3.05)
+    assert [type(ending) for ending in crowd.endings] == [ClientClosedError] * 2000
+    assert len(provider.asked) == 31
+
+
+@pytest.mark.anyio
+async def test_disabling_a_session_goes_before_the_reads_in_the_queue(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(10))
+    crowd = crowd_of(client, provider, 500)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(crowd.run)
+        await clock.sleep(5.0)
+        await client.disable_session(provider.add())
+        crowd.scope.cancel()
+
+    assert clock.now() <= 5.1 + 1e-6
+    assert provider.asked[-1][1] == "DELETE"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("endpoint", "rate"), [(Endpoint.EU_LIVE, 50), (Endpoint.EU_PLAYGROUND, 12.5), ("https://localhost:8443", 12.5)]
+)
+async def test_without_a_budget_a_quarter_of_the_endpoints_quota_is_used(
+    provider: Noting, endpoint: Endpoint | str, rate: float
+) -> None:
+    client = HPPClient(auth="key", endpoint=endpoint, http_client=provider.http_client, clock=provider.clock)
+    saved = int(rate / 5)
+    for number in range(saved + 3):
+        with pytest.raises(AuthenticationError):
+            await client.read_session(f"{number}")
+
+    assert provider.moments == pytest.approx([0.0] * saved + [1 / rate, 2 / rate, 3 / rate])
+
+
+def test_a_client_refuses_what_is_not_a_budget() -> None:
+    with pytest.raises(ConfigurationError, match=r"budget=50: give a ReadBudget, such as ReadBudget\(50\)"):
+        HPPClient(auth="key", endpoint=Endpoint.EU_LIVE, budget=50)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.anyio
+async def test_a_read_that_is_queued_ends_when_the_client_is_closed(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(0.1))
+    await client.read_session(provider.add())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.aclose)
+        with pytest.raises(ClientClosedError):
+            await client.read_session(provider.add())
+
+    assert clock.now() == 0.0
+
+
+@pytest.mark.anyio
+async def test_a_read_that_is_cancelled_in_the_queue_gives_its_turn_back(provider: Noting, clock: VirtualClock) -> None:
+    client = provider.client(budget=ReadBudget(0.1))
+    await client.read_session(provider.add())
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_read_in, scope, client, provider.add())
+        await clock.sleep(1.0)
+        tasks.start_soon(client.read_session, provider.add())
+        await clock.sleep(1.0)
+        scope.cancel()
+
+    assert provider.moments == [0.0, 10.0]
+
+
+async def _read_in(scope: anyio.CancelScope, client: HPPClient, session: str) -> None:
+    with scope:
+        await client.read_session(session)

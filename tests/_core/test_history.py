@@ -1,0 +1,303 @@
+"""What is believed, what counts as a change, and where a wait was, as text."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.histories import DAY, OPEN, SESSION_ID, at, reading
+
+from hpp_async import ConfigurationError, HPPClient, Session, SessionStatus, Transition
+from hpp_async._core.history import History
+from hpp_async._core.position import Position, date_of
+
+
+def history(*readings: Session, since: Position | None = None) -> History:
+    seen = History(session_id=SESSION_ID, since=since)
+    for heard in readings:
+        seen.observe(heard, is_last=False)
+    return seen
+
+
+def statuses(seen: History) -> list[str]:
+    return [str(transition.status) for transition in seen.transitions]
+
+
+# -- what is believed ---------------------------------------------------------------------------------------------
+
+
+def test_the_first_sighting_is_a_transition_from_nothing() -> None:
+    seen = history(reading("WAITING"))
+
+    assert [(t.previous, t.status, t.sequence) for t in seen.transitions] == [(None, "WAITING", 1)]
+
+
+def test_a_reading_with_the_same_status_is_news_but_no_transition() -> None:
+    touched = reading("WAITING", updated=30.0)
+    seen = history(reading("WAITING"), touched)
+
+    assert statuses(seen) == ["WAITING"]
+    assert seen.latest is touched
+
+
+def test_an_older_reading_is_stale_and_changes_nothing() -> None:
+    seen = history(reading("IN_PROGRESS", updated=60.0, expires=900.0, read=70.0))
+    before = attrs.evolve(seen), seen.latest, seen.position
+    seen.observe(reading("FAILED", updated=59.0, expires=100.0, read=71.0), is_last=False)
+
+    assert (seen.latest, seen.position) == before[1:]
+    assert statuses(seen) == ["IN_PROGRESS"]
+
+
+def test_a_reading_of_the_same_moment_is_not_stale() -> None:
+    assert statuses(history(reading("WAITING", updated=5.0), reading("IN_PROGRESS", updated=5.0))) == [
+        "WAITING",
+        "IN_PROGRESS",
+    ]
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "CANCELLED", "DISABLED"])
+def test_a_final_status_is_believed_whatever_its_date(status: str) -> None:
+    assert statuses(history(reading("FAILED", updated=60.0), reading(status, updated=1.0))) == ["FAILED", status]
+
+
+def test_an_old_date_of_a_final_status_does_not_set_the_newest_back() -> None:
+    seen = history(reading("FAILED", updated=60.0), reading("COMPLETED", updated=1.0))
+
+    assert seen.position is not None
+    assert seen.position.updated_at == at(60.0)
+
+
+def test_after_a_final_status_only_a_final_one_is_believed() -> None:
+    seen = history(reading("COMPLETED", updated=1.0), reading("FAILED", updated=60.0), reading("WAITING", updated=None))
+
+    assert statuses(seen) == ["COMPLETED"]
+
+
+def test_a_reading_without_a_date_counts_as_newest_and_dates_nothing() -> None:
+    seen = history(
+        reading("IN_PROGRESS", updated=60.0, read=60.0),
+        reading("BACK", updated=None),
+        reading("WAITING", updated=59.0, read=61.0),
+    )
+
+    assert statuses(seen) == ["IN_PROGRESS", "BACK"]
+    assert seen.position is not None
+    assert seen.position.updated_at == at(60.0)
+
+
+def test_a_date_of_next_year_does_not_make_every_later_reading_stale() -> None:
+    broken = reading("IN_PROGRESS", updated=300 * DAY, read=10.0)
+    seen = history(broken, reading("FAILED", updated=20.0, read=30.0))
+
+    assert date_of(broken) is None
+    assert statuses(seen) == ["IN_PROGRESS", "FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("updated", "read", "expected"),
+    [(0.0, 9.0, 0.0), (DAY, 0.0, DAY), (DAY + 1, 0.0, None), (9 * DAY, None, 9 * DAY), (None, 0.0, None)],
+)
+def test_a_date_is_usable_up_to_a_day_ahead_of_the_providers_clock(
+    updated: float | None, read: float | None, expected: float | None
+) -> None:
+    assert date_of(reading(updated=updated, read=read)) == (None if expected is None else at(expected))
+
+
+def test_the_newest_expiry_that_was_believed_is_known_even_where_a_reading_has_none() -> None:
+    seen = history(reading(expires=100.0), reading(expires=200.0), reading(expires=None))
+
+    assert seen.expires_at == at(200.0)
+
+
+def test_nothing_is_known_of_a_session_that_was_never_seen() -> None:
+    seen = history()
+
+    assert (seen.is_seen, seen.position, seen.expires_at, seen.latest) == (False, None, None, None)
+    with pytest.raises(AssertionError, match="never seen"):
+        _ = seen.known
+
+
+# -- since --------------------------------------------------------------------------------------------------------
+
+
+def test_since_suppresses_what_was_yielded_and_goes_on_counting() -> None:
+    token = history(reading("WAITING"), reading("IN_PROGRESS", updated=9.0)).transitions[-1].token
+    since = Position.of(token, session_id=SESSION_ID)
+    seen = history(
+        reading("WAITING"), reading("IN_PROGRESS", updated=9.0), reading("FAILED", updated=20.0), since=since
+    )
+
+    assert [(t.previous, t.status, t.sequence) for t in seen.transitions] == [("IN_PROGRESS", "FAILED", 3)]
+
+
+def test_since_a_reading_is_since_its_date_where_it_can_be_used() -> None:
+    absurd = reading("IN_PROGRESS", updated=4000 * DAY)
+    since = Position.of(absurd, session_id=SESSION_ID)
+
+    assert since.updated_at is None
+    assert statuses(history(reading("FAILED", updated=9.0), since=since)) == ["FAILED"]
+
+
+@pytest.mark.parametrize("name", ["updated_at", "expires_at"])
+def test_a_since_with_a_naive_date_is_refused_by_name(name: str) -> None:
+    dates: dict[str, Any] = {name: datetime(2026, 3, 2, 9)}  # noqa: DTZ001  # that is the point
+    naive = attrs.evolve(reading(), **dates)
+
+    with pytest.raises(ConfigurationError, match=rf"since\.{name} has no time zone: give an aware datetime"):
+        Position.of(naive, session_id=SESSION_ID)
+
+
+def test_what_since_said_is_known_until_something_is_read() -> None:
+    since = Position.of(reading("WAITING", updated=5.0, expires=90.0), session_id=SESSION_ID)
+    seen = history(since=since)
+    read = reading("WAITING", updated=6.0)
+
+    assert (seen.is_seen, seen.known) == (True, reading("WAITING", updated=5.0, expires=90.0, read=None))
+    seen.observe(read, is_last=False)
+    assert seen.known is read
+
+
+def test_a_reading_without_an_id_is_a_since_of_the_session_that_is_waited_for() -> None:
+    since = Position.of(attrs.evolve(reading(), session_id=None), session_id=SESSION_ID)
+
+    assert since.session_id == SESSION_ID
+
+
+# -- tokens -------------------------------------------------------------------------------------------------------
+
+moments = st.none() | st.datetimes(timezones=st.just(UTC))
+words = st.sampled_from(OPEN) | st.text(min_size=1, max_size=64).filter(
+    lambda text: text.isprintable() and text.strip()
+)
+positions = st.builds(
+    Position,
+    session_id=st.just(SESSION_ID),
+    status=words.map(SessionStatus),
+    updated_at=moments,
+    expires_at=moments,
+    sequence=st.integers(0, 10**6),
+)
+
+
+@given(positions)
+def test_a_token_becomes_the_position_it_came_from(position: Position) -> None:
+    """Resume tokens survive the round trip through text, unknown statuses and all years included."""
+    assert Position.of(position.token, session_id=SESSION_ID) == position
+
+
+@given(positions)
+def test_a_token_reads_as_one_line_of_limited_length(position: Position) -> None:
+    """So that it fits into a header, a log line, a database column."""
+    assert position.token.isprintable()
+    assert len(position.token) < 300
+
+
+def test_a_token_looks_like_this() -> None:
+    position = Position.of(reading("AWAITING:3DS:", updated=1.5, expires=60.0), session_id=SESSION_ID)
+
+    assert position.token == f"hpp1:0:1772442001500000:1772442060000000:{SESSION_ID}:AWAITING:3DS:"
+    assert Position.of(position.token, session_id=SESSION_ID) == position
+
+
+def test_the_case_of_the_session_id_does_not_matter() -> None:
+    token = Position.of(reading(), session_id=SESSION_ID).token
+
+    assert Position.of(token, session_id=SESSION_ID.upper()).session_id == SESSION_ID.upper()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "hpp1",
+        ":::::",
+        f"hpp2:1:-:-:{SESSION_ID}:WAITING",
+        f"hpp1:x:-:-:{SESSION_ID}:WAITING",
+        f"hpp1:-1:-:-:{SESSION_ID}:WAITING",
+        f"hpp1:1:-:{SESSION_ID}:WAITING",
+        f"hpp1:1:soon:-:{SESSION_ID}:WAITING",
+        f"hpp1:1:{10**30}:-:{SESSION_ID}:WAITING",
+        f"hpp1:1:-:{'9' * 5000}:{SESSION_ID}:WAITING",
+        "hpp1:1:-:-::WAITING",
+        f"hpp1:1:-:-:{SESSION_ID}:",
+        f"hpp1:1:-:-:{SESSION_ID}: ",
+        f"hpp1:1:-:-:{SESSION_ID}:WAITING\nfaked log line",
+        f"hpp1:1:-:-:{SESSION_ID}:{'A' * 65}",
+        42,
+        None,
+        b"hpp1:1:-:-:id:WAITING",
+        {"token": "hpp1"},
+    ],
+    ids=lambda token: repr(token)[:40],
+)
+def test_what_is_no_token_is_refused_with_a_sentence(token: object) -> None:
+    with pytest.raises(ConfigurationError, match="pass the token of a Transition") as caught:
+        Position.of(token, session_id=SESSION_ID)  # type: ignore[arg-type]  # what users may pass
+
+    assert caught.value.__suppress_context__
+
+
+@given(st.text(max_size=80) | st.from_regex(rf"hpp1:[0-9-]{{1,6}}:[0-9-]{{1,25}}:[0-9-]{{1,25}}:{SESSION_ID}:.*"))
+def test_hostile_tokens_are_refused_or_harmless(token: str) -> None:
+    """Whatever comes back as a token: it is refused, or it is a position of this session and never an outcome."""
+    try:
+        position = Position.of(token, session_id=SESSION_ID)
+    except ConfigurationError:
+        return
+
+    assert position.session_id == SESSION_ID
+    assert position.status.isprintable()
+    assert history(since=position).transitions == ()
+
+
+@pytest.mark.parametrize("since", [reading(), Position.of(reading(), session_id=SESSION_ID).token], ids=type)
+def test_a_since_of_another_session_is_refused(since: Session | str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"since is of session {SESSION_ID}, the wait of session other"):
+        Position.of(since, session_id="other")
+
+
+def test_the_client_refuses_a_bad_since_before_anything_is_sent() -> None:
+    client = HPPClient(auth=("user", "secret"), endpoint="EU_PLAYGROUND")
+
+    with pytest.raises(ConfigurationError, match="since is neither"):
+        client.wait_for_outcome("session", since="yesterday")
+
+
+# -- transitions --------------------------------------------------------------------------------------------------
+
+
+def a_transition() -> Transition:
+    seen = history(reading("IN_PROGRESS"), reading("COMPLETED", updated=9.0, authorization_token="tok-secret"))
+    return seen.transitions[-1]
+
+
+def test_a_transition_survives_pickle_and_copy() -> None:
+    transition = a_transition()
+
+    for twin in (pickle.loads(pickle.dumps(transition)), copy.deepcopy(transition), copy.copy(transition)):
+        assert twin == transition
+        assert hash(twin) == hash(transition)
+
+
+def test_a_transition_is_frozen_and_shows_no_secret() -> None:
+    transition = a_transition()
+
+    assert "tok-secret" not in repr(transition)
+    assert "tok-secret" not in transition.token
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        transition.sequence = 2  # type: ignore[misc]  # that is the point
+
+
+def test_tokens_keep_microseconds() -> None:
+    moment = datetime(2026, 3, 2, 9, 0, 0, 123_456, tzinfo=UTC)
+    since = Position.of(attrs.evolve(reading(), updated_at=moment), session_id=SESSION_ID)
+
+    assert Position.of(since.token, session_id=SESSION_ID).updated_at == moment
+    assert moment - timedelta(microseconds=1) < moment

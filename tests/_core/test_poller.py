@@ -1,0 +1,770 @@
+"""The poller, rule by rule: what is due when, and every ending of the design's table."""
+
+from __future__ import annotations
+
+from math import inf
+
+import attrs
+import pytest
+from support.histories import (
+    DAY,
+    SESSION_ID,
+    Driver,
+    Heard,
+    Hinted,
+    Missed,
+    Step,
+    at,
+    broken,
+    limited,
+    missing,
+    no_answer,
+    not_a_reading,
+    reading,
+    refused,
+    unauthorized,
+)
+
+from hpp_async import (
+    FINAL,
+    AuthenticationError,
+    Completed,
+    ConfigurationError,
+    Delay,
+    Disabled,
+    Errored,
+    Expired,
+    Failed,
+    HPPError,
+    OutageError,
+    Outcome,
+    PollSchedule,
+    Session,
+    SessionNotFoundError,
+    SessionStatus,
+    SessionVanishedError,
+    Transition,
+    WaitTimeoutError,
+)
+from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
+from hpp_async._core.poller import EXPIRY_GRACE, Poller
+from hpp_async._core.position import Position
+from hpp_async._core.schedule import Schedule
+
+EVERY_10_S = PollSchedule.every(10.0)
+HOUR = 3600.0
+NEVER_READ = float("-inf")
+
+
+def poller(
+    *,
+    schedule: Schedule = EVERY_10_S,
+    timeout: float | None = None,
+    patience: float = inf,
+    outage_tolerance: float = 600.0,
+    since: Session | str | None = None,
+    stop_on: frozenset[SessionStatus] | None = None,
+) -> Poller:
+    machine = Poller(
+        session_id=SESSION_ID,
+        schedule=schedule,
+        timeout=timeout,
+        patience=patience,
+        outage_tolerance=outage_tolerance,
+        since=None if since is None else Position.of(since, session_id=SESSION_ID),
+    )
+    if stop_on is not None:
+        machine.stop_on = stop_on
+    machine.next_action(0.0)
+    return machine
+
+
+def failure(action: object) -> HPPError:
+    assert isinstance(action, Fail)
+    return action.error
+
+
+# -- asking and telling -------------------------------------------------------------------------------------------
+
+
+def test_a_wait_begins_with_a_read_that_may_share_a_young_answer() -> None:
+    assert poller(schedule=PollSchedule()).next_action(100.0) == Read(100.0 - 1.8, due=NEVER_READ)
+
+
+def test_a_timeout_and_an_expiry_still_to_come_refuse_no_young_answer() -> None:
+    driver = Driver(poller(timeout=500.0))
+    driver.play([Heard(reading(expires=400.0))])
+    driver.now = 10.0
+
+    assert driver.ask() == Read(since=0.0, due=10.0, until=500.0)
+
+
+def test_a_schedule_of_the_users_own_shares_no_answers() -> None:
+    class Slow:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            return 60.0
+
+    machine = poller(schedule=Slow())
+    first = machine.next_action(5.0)
+    Driver(machine, 5.0).play([Heard(reading())])
+
+    assert (first, machine.next_action(5.0)) == (Read(5.0, due=NEVER_READ), Sleep(65.0))
+
+
+def test_the_first_sighting_is_handed_over_before_anything_else() -> None:
+    machine = poller()
+    seen = reading("WAITING")
+    machine.received(seen, 1.0, 0.5)
+
+    transition = Transition(
+        previous=None,
+        status=SessionStatus.WAITING,
+        session=seen,
+        sequence=1,
+        is_last=False,
+        token=f"hpp1:1:{int(at(0).timestamp())}000000:-:{SESSION_ID}:WAITING",
+    )
+    assert machine.next_action(1.0) == machine.next_action(1.0) == Emit(transition)
+    machine.emitted()
+    assert machine.next_action(1.0) == Sleep(11.0)
+    assert machine.token == transition.token
+
+
+def test_the_token_follows_what_was_handed_over_not_what_is_known() -> None:
+    machine = poller()
+    machine.received(reading("WAITING"), 1.0, 0.5)
+    machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
+    tokens = [machine.token]
+    for transition in machine.transitions:
+        machine.emitted()
+        tokens.append(machine.token)
+        assert tokens[-1] == transition.token
+
+    assert tokens[0] is None
+    assert [token and token.rpartition(":")[2] for token in tokens[1:]] == ["WAITING", "IN_PROGRESS"]
+
+
+def test_a_resumed_wait_has_its_token_before_anything_was_read() -> None:
+    since = reading("WAITING")
+    machine = poller(since=since)
+
+    assert machine.token == Position.of(since, session_id=SESSION_ID).token
+    assert machine.latest is None
+
+
+def test_a_resumed_wait_keeps_its_token_until_something_new_was_handed_over() -> None:
+    since = reading("WAITING")
+    machine = poller(since=since)
+    machine.received(reading("IN_PROGRESS", updated=9.0), 10.0, 0.5)
+
+    assert isinstance(machine.next_action(10.0), Emit)
+    assert machine.token == Position.of(since, session_id=SESSION_ID).token
+
+
+def test_reads_are_counted_whether_they_succeed_or_not() -> None:
+    machine = poller()
+    Driver(machine).play([Heard(reading()), Missed(broken()), Heard(reading()), Hinted()])
+
+    assert machine.reads == 3
+    assert machine.last_error is None
+
+
+def test_the_outcome_is_known_before_it_is_handed_over() -> None:
+    machine = poller()
+    before = machine.outcome
+    machine.received(reading("FAILED"), 1.0, 0.5)
+
+    assert before is None
+    assert isinstance(machine.next_action(1.0), Emit)
+    assert machine.outcome == Failed(session=reading("FAILED"), transitions=machine.transitions)
+
+
+def test_an_over_wait_hears_nothing_more() -> None:
+    driver = Driver(poller())
+    over = driver.play([Heard(reading("COMPLETED"))])
+    after = driver.play([Heard(reading("FAILED", updated=9.0)), Missed(unauthorized()), Hinted()])
+
+    assert after == over
+    assert driver.poller.reads == 1
+
+
+# -- when the next read is due ------------------------------------------------------------------------------------
+
+
+def test_the_delay_grows_with_the_age_of_the_status_by_the_providers_clock() -> None:
+    driver = Driver(poller(schedule=PollSchedule(jitter=0.0)), now=77_000.0)
+    sleeps = []
+    for age in (0.0, 100.0, 1000.0, 90_000.0):
+        action = driver.play([Heard(reading("IN_PROGRESS", updated=0.0, read=age))])
+        assert isinstance(action, Sleep)
+        sleeps.append(action.until - 77_000.0)
+
+    assert sleeps == pytest.approx([2.0, 3.0, 12.0, 900.0])
+
+
+def test_the_first_delay_of_an_old_session_is_drawn_whole() -> None:
+    old = reading("IN_PROGRESS", updated=0.0, read=10_000.0)
+    first = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(old, draw=0.25)])
+    second = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(old), Heard(old, draw=0.25)])
+
+    assert first == Sleep(0.25 * 102.0)
+    assert second == Sleep(102.0)
+
+
+def test_the_first_delay_of_a_young_session_is_not() -> None:
+    young = reading("IN_PROGRESS", updated=0.0, read=1.0)
+
+    assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(young, draw=0.25)]) == Sleep(2.01)
+
+
+def test_without_a_usable_date_age_counts_from_the_first_reading_with_the_status() -> None:
+    undated = reading("IN_PROGRESS", updated=None)
+    driver = Driver(poller(schedule=PollSchedule(jitter=0.0)))
+    history = [Heard(undated), Heard(undated, after=50.0), Heard(reading("BACK", updated=None), after=50.0)]
+    ages = []
+    for step in history:
+        action = driver.play([step])
+        assert isinstance(action, Sleep)
+        ages.append((action.until - driver.now - 2.0) * 100)
+
+    assert ages == pytest.approx([0.0, 50.0, 0.0])
+
+
+def test_a_date_in_the_future_is_no_negative_age() -> None:
+    ahead = reading("IN_PROGRESS", updated=60.0, read=0.0)
+
+    assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead)]) == Sleep(2.0)
+
+
+def test_a_notification_makes_a_read_due_that_begins_after_it() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Hinted(after=4.0)])
+
+    assert driver.ask() == Read(4.0, due=4.0)
+    driver.now = 5.0
+    assert driver.ask() == Read(4.0, due=4.0)
+
+
+def test_a_notification_while_a_read_is_due_already_only_refuses_older_answers() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Hinted(after=15.0)])
+
+    assert driver.ask() == Read(15.0, due=10.0)
+
+
+def test_a_notification_after_which_nothing_had_changed_is_settled_by_one_more_look() -> None:
+    driver = Driver(poller())
+    slept = driver.play([Heard(reading()), Hinted(after=4.0), Heard(reading())])
+
+    assert slept == Sleep(6.0), "the replica may be behind the callback"
+    assert driver.play([Heard(reading(), after=2.0)]) == Sleep(16.0)
+
+
+def test_a_notification_after_which_something_had_changed_is_settled_by_it() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Hinted(after=4.0), Missed(broken())])
+    driver.now = 20.0
+
+    assert driver.play([Heard(reading("BACK", updated=3.0, read=20.0))]) == Sleep(30.0)
+
+
+@pytest.mark.parametrize("delay", [-1.0, inf, float("nan"), "5", None, True])
+def test_a_schedule_that_returns_nonsense_is_refused_with_its_name(delay: object) -> None:
+    class Nonsense:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            return delay  # type: ignore[return-value]  # that is the point
+
+    with pytest.raises(ConfigurationError, match=r"Nonsense\.delay\(\) returned"):
+        poller(schedule=Nonsense()).received(reading(), 0.0, 0.5)
+
+
+# -- failures -----------------------------------------------------------------------------------------------------
+
+
+def test_failures_back_off_up_to_a_minute_while_nothing_is_known() -> None:
+    driver = Driver(poller(outage_tolerance=inf))
+    delays = []
+    for _ in range(8):
+        action = driver.play([Missed(no_answer(), draw=0.0)])
+        assert isinstance(action, Sleep)
+        delays.append(action.until - driver.now)
+
+    assert delays == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]
+
+
+def test_the_backoff_is_jittered_down_to_half() -> None:
+    assert Driver(poller()).play([Missed(no_answer(), draw=0.5)]) == Sleep(1.5)
+
+
+def test_a_failure_never_delays_longer_than_the_schedule() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), *[Missed(broken(), draw=0.0)] * 6])
+
+    assert driver.ask() == Sleep(10.0)
+
+
+def test_a_reading_starts_the_backoff_over() -> None:
+    driver = Driver(poller(schedule=PollSchedule.every(60.0)))
+    driver.play([*[Missed(broken(), draw=0.0)] * 5, Heard(reading()), Missed(broken(), draw=0.0)])
+
+    assert driver.ask() == Sleep(2.0)
+
+
+@pytest.mark.parametrize(
+    ("hint", "delay"), [(None, 2.0), (0.0, 2.0), (45.0, 45.0), (300.0, 300.0), (1e9, 300.0)], ids=str
+)
+def test_a_servers_hint_is_a_floor_within_bounds(hint: float | None, delay: float) -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading())])
+
+    assert driver.play([Missed(limited(hint), draw=0.0)]) == Sleep(delay)
+
+
+def test_a_hint_does_not_reach_past_expiry_and_timeout() -> None:
+    expiring = Driver(poller())
+    expiring.play([Heard(reading(expires=30.0)), Missed(limited(300.0))])
+    ending = Driver(poller(timeout=20.0))
+    ending.play([Heard(reading()), Missed(limited(300.0))])
+
+    assert (expiring.ask(), ending.ask()) == (Sleep(30.0 + EXPIRY_GRACE), Sleep(20.0))
+
+
+def test_a_hint_is_kept_after_expiry_too() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=30.0)), Missed(limited(60.0), after=40.0)])
+
+    assert driver.ask() == Sleep(100.0)
+
+
+def test_an_outage_across_expiry_is_not_read_into_faster() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=30.0)), *[Missed(broken(), after=40.0, draw=0.0)] * 4])
+
+    assert driver.ask() == Sleep(160.0 + 10.0)
+
+
+def test_an_endless_outage_overflows_nothing() -> None:
+    driver = Driver(poller(outage_tolerance=inf))
+    driver.play([Missed(broken(), after=64.0)] * 3000)
+
+    assert isinstance(driver.ask(), Sleep)
+
+
+# -- the endings: what the session decides is a value -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("COMPLETED", Completed),
+        ("FAILED", Failed),
+        ("ERROR", Errored),
+        ("DISABLED", Disabled),
+    ],
+)
+def test_a_status_in_the_stop_set_ends_the_wait_with_its_outcome(status: str, kind: type[Outcome]) -> None:
+    driver = Driver(poller())
+    seen = reading(status)
+    action = driver.play([Heard(seen)])
+
+    assert action == Finish(kind(session=seen, transitions=tuple(driver.emitted)))
+    assert [transition.is_last for transition in driver.emitted] == [True]
+
+
+def test_failed_is_waited_through_where_only_final_ones_stop() -> None:
+    driver = Driver(poller(stop_on=FINAL))
+    failed = driver.play([Heard(reading("FAILED"))])
+    paid = driver.play([Heard(reading("COMPLETED", updated=60.0), after=10.0)])
+
+    assert isinstance(failed, Sleep)
+    assert isinstance(paid, Finish)
+    assert [transition.status for transition in paid.outcome.transitions] == ["FAILED", "COMPLETED"]
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "CANCELLED", "DISABLED"])
+def test_a_final_status_ends_the_wait_whatever_the_stop_set_and_its_date(status: str) -> None:
+    driver = Driver(poller(stop_on=frozenset()))
+    driver.play([Heard(reading("IN_PROGRESS", updated=50.0))])
+
+    assert isinstance(driver.play([Heard(reading(status, updated=1.0))]), Finish)
+
+
+def test_a_stale_failed_does_not_end_the_wait() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading("IN_PROGRESS", updated=50.0, read=60.0))])
+
+    assert isinstance(driver.play([Heard(reading("FAILED", updated=49.0, read=60.0))]), Sleep)
+
+
+def test_an_outcome_that_since_knew_ends_the_wait_without_a_transition() -> None:
+    driver = Driver(poller(since=reading("FAILED")))
+    action = driver.play([Heard(reading("FAILED"))])
+
+    assert action == Finish(Failed(session=reading("FAILED"), transitions=()))
+    assert driver.emitted == []
+
+
+def test_an_unknown_status_is_passed_on_and_waited_through() -> None:
+    driver = Driver(poller())
+    action = driver.play([Heard(reading("AWAITING_3DS"))])
+
+    assert isinstance(action, Sleep)
+    assert [transition.status for transition in driver.emitted] == ["AWAITING_3DS"]
+
+
+# -- expiry -------------------------------------------------------------------------------------------------------
+
+
+def test_after_expiry_one_more_look_is_taken_and_then_the_session_is_expired() -> None:
+    driver = Driver(poller(schedule=PollSchedule.every(HOUR)))
+    open_still = reading("WAITING", expires=100.0)
+    last_sleep = driver.play([Heard(open_still)])
+    driver.now = 105.0
+    due = driver.ask()
+    late = reading("WAITING", expires=100.0, read=105.0)
+    action = driver.play([Heard(late)])
+
+    assert last_sleep == Sleep(100.0 + EXPIRY_GRACE)
+    assert due == Read(105.0, due=105.0), "no answer from before expiry will do"
+    assert action == Finish(Expired(session=late, transitions=driver.poller.transitions, confirmed=True))
+
+
+def test_an_outcome_in_the_last_look_counts() -> None:
+    driver = Driver(poller())
+    action = driver.play([Heard(reading(expires=100.0)), Heard(reading("COMPLETED", updated=99.0), after=105.0)])
+
+    assert isinstance(action, Finish)
+    assert isinstance(action.outcome, Completed)
+
+
+def test_a_change_in_the_last_look_is_the_last_transition() -> None:
+    driver = Driver(poller(stop_on=FINAL))
+    late = reading("FAILED", updated=99.0, expires=100.0, read=105.0)
+    action = driver.play([Heard(reading(expires=100.0)), Heard(late, after=105.0)])
+
+    assert isinstance(action, Finish)
+    assert action.outcome == Expired(session=late, transitions=tuple(driver.emitted), confirmed=True)
+    assert [transition.is_last for transition in driver.emitted] == [False, True]
+
+
+def test_a_session_that_was_never_seen_open_takes_five_looks_to_be_expired() -> None:
+    driver = Driver(poller())
+    old = reading("WAITING", expires=-9 * HOUR)
+    looks = [driver.play([Heard(old, after=2.0)]) for _ in range(5)]
+
+    assert looks[:4] == [Sleep(4.0), Sleep(6.0), Sleep(8.0), Sleep(10.0)]
+    assert isinstance(looks[4], Finish)
+
+
+def test_a_local_clock_that_is_hours_wrong_decides_nothing() -> None:
+    driver = Driver(poller(), now=5 * DAY)
+
+    assert isinstance(driver.play([Heard(reading(expires=DAY)), Heard(reading(expires=DAY), after=10.0)]), Sleep)
+
+
+@pytest.mark.parametrize("skew", [3 * DAY, -3 * DAY])
+def test_one_answer_with_a_wrong_date_does_not_expire_a_session(skew: float) -> None:
+    driver = Driver(poller())
+    right, wrong = reading(expires=DAY), reading(expires=DAY, read=skew)
+
+    assert isinstance(driver.play([Heard(right), Heard(wrong), Heard(right)]), Sleep)
+    assert isinstance(driver.play([Heard(wrong), Heard(right)]), Sleep)
+
+
+def test_readings_without_an_expiry_vote_on_the_last_one_that_was_heard() -> None:
+    silent, wrong = reading(expires=None), reading(expires=DAY, read=3 * DAY)
+    driver = Driver(poller())
+    doubted = driver.play([Heard(silent), Heard(wrong)])
+    settled = driver.play([Heard(silent, after=2.0)])
+
+    assert doubted == Sleep(2.0)
+    assert settled == Sleep(12.0)
+
+
+def test_a_wrong_clock_that_put_expiry_too_late_is_outvoted_in_five_looks() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=100.0, read=-3 * DAY))])
+    looks = []
+    for number in range(5):
+        driver.now = 105.0 + 2.0 * number
+        looks.append(driver.play([Heard(reading(expires=100.0, read=driver.now))]))
+
+    assert looks[:4] == [Sleep(107.0), Sleep(109.0), Sleep(111.0), Sleep(113.0)]
+    assert isinstance(looks[4], Finish)
+
+
+def test_an_expiry_long_before_the_last_change_is_a_broken_date() -> None:
+    driver = Driver(poller())
+    broken = reading("IN_PROGRESS", updated=0.0, expires=-50 * 365 * DAY)
+    looks = [driver.play([Heard(broken, after=10.0)]) for _ in range(6)]
+
+    assert [type(look) for look in looks] == [Sleep] * 6
+
+
+def test_expiry_that_moves_later_is_followed() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=100.0)), Heard(reading(expires=900.0, read=90.0), after=90.0)])
+
+    assert isinstance(driver.play([Heard(reading(expires=900.0, read=200.0), after=110.0)]), Sleep)
+    assert driver.poller.expires_at == 900.0
+
+
+def test_a_doubt_that_was_settled_is_forgotten() -> None:
+    driver = Driver(poller())
+    stale = reading("BACK", updated=-50.0, expires=100.0, read=106.0)
+    driver.play([Heard(reading(expires=100.0)), *[Heard(stale, after=53.0)] * 5])
+    driver.play([Heard(reading(updated=200.0, expires=900.0, read=210.0))])
+    driver.now = 910.0
+    once_more = driver.play([Heard(attrs.evolve(stale, read_at=at(910.0), expires_at=at(900.0)))])
+
+    assert isinstance(once_more, Sleep)
+
+
+def test_stale_looks_settle_expiry_only_when_nothing_newer_comes() -> None:
+    driver = Driver(poller())
+    believed = reading(updated=50.0, expires=100.0)
+    stale = reading("BACK", updated=10.0, expires=100.0, read=110.0)
+    looks = [driver.play([Heard(believed)])]
+    looks += [driver.play([Heard(stale, after=after)]) for after in (110.0, 2.0, 2.0, 2.0, 2.0)]
+
+    assert looks[1:5] == [Sleep(112.0), Sleep(114.0), Sleep(116.0), Sleep(118.0)]
+    assert looks[5] == Finish(Expired(session=believed, transitions=driver.poller.transitions, confirmed=True))
+
+
+# -- 404 ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_404_on_a_session_that_was_never_seen_is_said_at_once() -> None:
+    error = missing("NOT_FOUND")
+
+    assert failure(Driver(poller()).play([Missed(error)])) is error
+    assert isinstance(error, SessionNotFoundError)
+
+
+def test_a_404_that_speaks_of_completion_was_probably_paid() -> None:
+    error = missing("SESSION_COMPLETED")
+    never_seen = failure(Driver(poller()).play([Missed(error)]))
+    seen = failure(Driver(poller()).play([Heard(reading()), Missed(error)]))
+
+    for vanished in (never_seen, seen):
+        assert isinstance(vanished, SessionVanishedError)
+        assert "probably paid" in str(vanished)
+        assert vanished.__cause__ is vanished.last_error is error
+
+
+def test_a_404_after_expiry_is_an_expiry_that_no_reading_confirms() -> None:
+    driver = Driver(poller())
+    seen = reading(expires=100.0)
+    action = driver.play([Heard(seen), Missed(missing(), after=100.0)])
+
+    assert action == Finish(Expired(session=seen, transitions=driver.poller.transitions, confirmed=False))
+
+
+def test_a_404_whose_own_date_is_before_expiry_is_no_expiry_whatever_one_reading_said() -> None:
+    # Found by simulation: the only reading had a Date two hours ahead.
+    driver = Driver(poller())
+    action = driver.play([Heard(reading(expires=HOUR, read=2 * HOUR)), Missed(missing(read=2.0), after=2.0)])
+
+    assert isinstance(action, Sleep)
+
+
+def test_a_404_before_expiry_is_looked_at_twice_more() -> None:
+    driver = Driver(poller())
+    looks = [driver.play([Heard(reading(expires=HOUR)), Missed(missing(), after=50.0)])]
+    looks += [driver.play([Missed(missing(), after=2.0)]) for _ in range(2)]
+    vanished = failure(looks[2])
+
+    assert looks[:2] == [Sleep(52.0), Sleep(54.0)]
+    assert isinstance(vanished, SessionVanishedError)
+    assert vanished.latest == driver.poller.latest
+    assert vanished.token == driver.poller.token
+    assert "was IN_PROGRESS before" in str(vanished)
+
+
+def test_a_reading_between_404s_starts_their_count_over() -> None:
+    driver = Driver(poller())
+    lost = Missed(missing(), after=2.0)
+
+    assert isinstance(driver.play([Heard(reading()), lost, lost, Heard(reading()), lost, lost]), Sleep)
+
+
+def test_other_failures_between_404s_neither_count_nor_clear_them() -> None:
+    driver = Driver(poller())
+    lost = Missed(missing(), after=2.0)
+    history: list[Step] = [Heard(reading()), lost, Missed(broken()), lost, Missed(no_answer())]
+
+    assert isinstance(driver.play(history), Sleep)
+    assert isinstance(failure(driver.play([lost])), SessionVanishedError)
+
+
+def test_since_counts_as_seen() -> None:
+    driver = Driver(poller(since=reading()))
+
+    assert driver.play([Missed(missing())]) == Sleep(2.0)
+
+
+def test_since_knows_the_expiry_against_the_date_of_the_404_itself() -> None:
+    since = reading("WAITING", expires=100.0)
+    after = Driver(poller(since=since)).play([Missed(missing(read=100.0))])
+    before = Driver(poller(since=since)).play([Missed(missing(read=99.0))])
+    undated = Driver(poller(since=since)).play([Missed(missing())])
+    endless = Driver(poller(since=reading())).play([Missed(missing(read=100.0))])
+
+    assert isinstance(after, Finish)
+    assert after.outcome == Expired(session=attrs.evolve(since, read_at=None), transitions=(), confirmed=False)
+    assert (before, undated, endless) == (Sleep(2.0), Sleep(2.0), Sleep(2.0))
+
+
+def test_a_session_that_since_knows_as_paid_vanishes_and_does_not_expire() -> None:
+    driver = Driver(poller(since=reading("COMPLETED", expires=100.0)))
+    looks = [driver.play([Missed(missing(read=200.0))]) for _ in range(3)]
+    error = failure(looks[-1])
+
+    assert isinstance(looks[0], Sleep)
+    assert isinstance(looks[1], Sleep)
+    assert isinstance(error, SessionVanishedError)
+    assert "was COMPLETED before" in str(error)
+
+
+# -- timeout ------------------------------------------------------------------------------------------------------
+
+
+def test_a_timeout_takes_one_last_look_and_says_what_was_seen() -> None:
+    driver = Driver(poller(timeout=25.0))
+    driver.play([Heard(reading(correlation_id="corr-1")), Heard(reading(correlation_id="corr-2"), after=20.0)])
+    last_sleep = driver.ask()
+    driver.now = 25.0
+    due = driver.ask()
+    error = failure(driver.play([Heard(reading(correlation_id="corr-3"))]))
+
+    assert (last_sleep, due) == (Sleep(25.0), Read(25.0, due=25.0, is_urgent=True))
+    assert isinstance(error, WaitTimeoutError)
+    assert str(error) == (
+        f"session {SESSION_ID} is still IN_PROGRESS after 25 s. It may still be paid: disable it, or wait on with "
+        "since=token"
+    )
+    assert (error.reads, error.last_error, error.correlation_id) == (3, None, "corr-3")
+
+
+def test_a_last_look_without_an_answer_ends_with_the_patience_for_it() -> None:
+    driver = Driver(poller(timeout=25.0, patience=10.0))
+    driver.play([Heard(reading()), Heard(reading(), after=20.0)])
+    asked = []
+    for driver.now in (25.0, 34.9):
+        asked.append(driver.ask())
+    driver.now = 35.0
+
+    assert asked == [Read(25.0, due=25.0, is_urgent=True, until=35.0)] * 2
+    assert isinstance(driver.ask(), Fail)
+    assert isinstance(failure(driver.ask()), WaitTimeoutError)
+
+
+def test_the_patience_for_a_last_look_is_that_of_somebody_who_waits() -> None:
+    machine = poller(timeout=25.0, patience=10.0)
+    first = machine.next_action(30.0)
+    machine.resumed(32.0, 1000.0)
+    again = machine.next_action(1000.0)
+
+    assert isinstance(first, Read)
+    assert isinstance(again, Read)
+    assert (first.until, again.until) == (40.0, 1008.0)
+
+
+def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:
+    assert isinstance(Driver(poller(timeout=25.0)).play([Heard(reading("FAILED"), after=25.0)]), Finish)
+
+
+def test_a_timeout_counts_from_the_first_question() -> None:
+    machine = Poller(session_id=SESSION_ID, schedule=EVERY_10_S, timeout=5.0)
+    driver = Driver(machine, now=1000.0)
+    driver.play([Heard(reading())])
+
+    assert driver.ask() == Sleep(1005.0)
+
+
+def test_a_timeout_of_zero_is_one_read() -> None:
+    driver = Driver(poller(timeout=0.0))
+
+    assert isinstance(failure(driver.play([Heard(reading())])), WaitTimeoutError)
+    assert driver.poller.reads == 1
+
+
+@pytest.mark.parametrize("error", [broken(), missing(), limited(99.0), refused()], ids=repr)
+def test_a_last_look_that_fails_ends_the_wait_all_the_same(error: HPPError) -> None:
+    driver = Driver(poller(timeout=25.0))
+    timed_out = failure(driver.play([Heard(reading()), Missed(error, after=25.0)]))
+
+    assert isinstance(timed_out, WaitTimeoutError)
+    assert timed_out.last_error is timed_out.__cause__ is error
+
+
+def test_a_timeout_without_any_reading_says_so() -> None:
+    error = failure(Driver(poller(timeout=5.0)).play([Missed(no_answer()), Missed(no_answer(), after=5.0)]))
+
+    assert isinstance(error, WaitTimeoutError)
+    assert "was never read after 5 s" in str(error)
+    assert (error.latest, error.token, error.reads) == (None, None, 2)
+
+
+# -- could not find out -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [no_answer(), not_a_reading(), broken(), limited(), refused(409)], ids=repr)
+def test_an_outage_ends_the_wait_after_its_tolerance_and_not_before(error: HPPError) -> None:
+    driver = Driver(poller(outage_tolerance=60.0))
+    driver.play([Heard(reading()), Missed(error), Missed(error, after=59.0)])
+    last_sleep = driver.ask()
+    outage = failure(driver.play([Missed(error, after=1.0)]))
+
+    assert last_sleep == Sleep(60.0)
+    assert isinstance(outage, OutageError)
+    assert outage.last_error is outage.__cause__ is error
+    assert "could not be read for 60 s" in str(outage)
+    assert (outage.session_id, outage.reads, outage.latest) == (SESSION_ID, 4, reading())
+
+
+def test_any_reading_ends_an_outage() -> None:
+    driver = Driver(poller(outage_tolerance=60.0))
+    history: list[Step] = [Missed(broken()), Heard(reading(), after=59.0), Missed(broken(), after=59.0)]
+    action = driver.play(history)
+
+    assert isinstance(action, Sleep)
+    assert driver.poller.failing_since == 118.0
+
+
+def test_a_404_is_an_answer_and_ends_an_outage() -> None:
+    driver = Driver(poller(outage_tolerance=60.0))
+    driver.play([Heard(reading()), Missed(broken()), Missed(missing(), after=59.0)])
+
+    assert driver.poller.failing_since is None
+    assert isinstance(driver.play([Missed(broken(), after=59.0)]), Sleep)
+
+
+def test_the_end_of_the_tolerance_is_reached_whatever_the_rounding() -> None:
+    driver = Driver(poller(outage_tolerance=600.0), now=472.21600000000007)
+    for _ in range(400):
+        action = driver.play([Missed(no_answer(), draw=0.3)])
+        if isinstance(action, Fail):
+            break
+        assert isinstance(action, Sleep)
+        assert action.until > driver.now
+        driver.now = action.until
+
+    assert isinstance(driver.ask(), Fail)
+
+
+def test_credentials_that_are_refused_end_the_wait_at_once() -> None:
+    error = unauthorized()
+    action = Driver(poller()).play([Heard(reading()), Missed(error)])
+
+    assert failure(action) is error
+    assert isinstance(error, AuthenticationError)
+
+
+def test_the_defaults_are_what_the_documents_say() -> None:
+    assert Poller(session_id=SESSION_ID).outage_tolerance == 600.0
+    assert Poller(session_id=SESSION_ID).schedule == PollSchedule(
+        waiting=Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0),
+        active=Delay(initial=2.0, growth=0.01, maximum=900.0),
+        jitter=0.1,
+    )

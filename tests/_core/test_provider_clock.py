@@ -1,0 +1,172 @@
+"""The loop's clock, and the provider's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from math import inf
+
+import anyio
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hpp_async._core.provider_clock import ProviderClock, parse_date
+from hpp_async._loop import LoopClock
+
+
+class Readings(ProviderClock):
+    """A clock for which every answer is a reading."""
+
+    def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> datetime:
+        read_at = super().read(header, now=now, today=today, asked_at=asked_at)
+        self.trust()
+        return read_at
+
+
+TODAY = datetime(2020, 1, 1, tzinfo=UTC)
+NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
+AT_NOON = "Thu, 15 Jan 2026 12:00:00 GMT"
+
+
+# -- the provider's clock -----------------------------------------------------------------------------------------
+
+
+def test_an_answers_own_date_counts_for_it() -> None:
+    clock = Readings()
+
+    assert clock.read(AT_NOON, now=100.0, today=TODAY) == NOON
+    assert clock.read("Thu, 15 Jan 2026 11:00:00 GMT", now=101.0, today=TODAY) == NOON - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("header", [None, "", "soon"])
+def test_an_answer_without_a_date_is_as_old_as_the_last_one_that_had_it(header: str | None) -> None:
+    clock = Readings()
+    clock.read(AT_NOON, now=100.0, today=TODAY)
+
+    assert clock.read(header, now=130.5, today=TODAY) == NOON + timedelta(seconds=30.5)
+
+
+def after(seconds: float) -> str:
+    return format_datetime(NOON + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(("known", "overruled"), [(13, False), (14, True), (100, True)])
+def test_a_clock_that_is_ahead_is_overruled_once_enough_others_are_known(known: int, overruled: bool) -> None:
+    clock = Readings()
+    for second in range(known):
+        clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
+    read_at = clock.read(after(known + 86_400), now=known, today=TODAY + timedelta(seconds=known))
+
+    assert read_at == NOON + timedelta(seconds=known if overruled else known + 86_400)
+
+
+def test_an_answer_that_is_no_reading_has_no_vote() -> None:
+    clock = Readings()
+    clock.read(AT_NOON, now=0.0, today=TODAY)
+    for second in range(50):
+        ProviderClock.read(clock, after(second + 86_400.0), now=second, today=TODAY + timedelta(seconds=second))
+    read_at = clock.read(after(50), now=50.0, today=TODAY + timedelta(seconds=50))
+
+    assert read_at == NOON + timedelta(seconds=50)
+
+
+def test_a_clock_that_is_behind_is_never_overruled_for_it_may_be_the_only_right_one() -> None:
+    clock = Readings()
+    for second in range(100):
+        clock.read(after(second + 7200), now=second, today=TODAY + timedelta(seconds=second))
+
+    assert clock.read(after(100), now=100, today=TODAY + timedelta(seconds=100)) == NOON + timedelta(seconds=100)
+
+
+@pytest.mark.parametrize("date", [11.0, None, 7200.0])
+def test_an_answer_that_was_long_on_its_way_is_no_younger_than_its_question(date: float | None) -> None:
+    clock = Readings()
+    for second in range(20):
+        clock.read(after(second - 10), now=second - 10.0, today=TODAY + timedelta(seconds=second - 10))
+    header = None if date is None else after(date)
+    read_at = clock.read(header, now=19.0, asked_at=10.0, today=TODAY + timedelta(seconds=19))
+
+    assert read_at == NOON + timedelta(seconds=11 if date == 11.0 else 10)
+
+
+def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:
+    clock = Readings()
+    for second in range(50):
+        clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
+    read_at = clock.read(after(7200), now=50, today=TODAY + timedelta(seconds=7200))
+
+    assert read_at == NOON + timedelta(seconds=7200)
+
+
+def test_without_any_date_this_machines_must_do() -> None:
+    assert ProviderClock().read(None, now=100.0, today=TODAY) == TODAY
+
+
+def test_a_date_at_the_end_of_time_ends_nothing() -> None:
+    clock = Readings()
+    last = clock.read("Fri, 31 Dec 9999 23:59:59 GMT", now=0.0, today=TODAY)
+
+    assert clock.read(None, now=3600.0, today=TODAY) == last
+
+
+# -- HTTP dates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "moment"),
+    [
+        (AT_NOON, NOON),
+        ("Thursday, 15-Jan-26 12:00:00 GMT", NOON),
+        ("Thu Jan 15 12:00:00 2026", NOON),
+        ("Thu, 15 Jan 2026 12:00:00 -0000", NOON),
+        ("Thu, 15 Jan 2026 13:00:00 +0100", NOON),
+        ("15 Jan 2026 12:00 GMT", NOON),
+        ("Thu, 15 Foo 2026 12:00:00 GMT", None),
+        ("Thu, 32 Jan 2026 12:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -0100", None),
+        ("2026-01-15T12:00:00Z", None),
+        ("0", None),
+        ("", None),
+    ],
+)
+def test_http_dates_are_read_in_all_their_forms(header: str, moment: datetime | None) -> None:
+    assert parse_date(header) == moment
+
+
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:+-]{1,12} ?[A-Z+0-9-]{0,6}")
+)
+@example("Thu, 15 Jan 99999999999 12:00:00 GMT")
+@example("0 0 0 0 0")
+@example(" , , ,")
+def test_whatever_stands_in_a_date_header_is_read_or_ignored(header: str) -> None:
+    """A header is written by others: it never raises, and what comes of it is aware and in UTC."""
+    moment = parse_date(header)
+
+    assert moment is None or moment.utcoffset() == timedelta(0)
+
+
+# -- the loop's clock ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_loops_clock_wakes_at_the_event_or_at_its_time() -> None:
+    clock, never, now = LoopClock(), anyio.Event(), anyio.Event()
+    now.set()
+    with anyio.fail_after(5):
+        await clock.wait(never, clock.now() - 1.0)
+        await clock.wait(now, clock.now() + 1000.0)
+        await clock.wait(now, inf)
+
+    assert not never.is_set()
+
+
+@pytest.mark.anyio
+async def test_the_loops_clock_never_goes_back_and_the_calendar_is_aware() -> None:
+    clock = LoopClock()
+    first = clock.now()
+
+    assert clock.now() >= first
+    assert clock.today().utcoffset() == timedelta(0)

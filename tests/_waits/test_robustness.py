@@ -1,0 +1,372 @@
+"""What a reviewer or the simulation broke once: histories that hung the client, or ended a wait too early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from support.servers import run
+
+from hpp_async import (
+    AuthenticationError,
+    ClientClosedError,
+    Completed,
+    Disabled,
+    Event,
+    OutageError,
+    PollSchedule,
+    RateLimitedError,
+    ReadBudget,
+    ResponseError,
+    SessionNotFoundError,
+    SessionVanishedError,
+    WaitEnded,
+    WaitTimeoutError,
+)
+from hpp_async.testing import Fault, ScriptedProvider, Slow, Stale, Stalled, Throttled
+
+
+@pytest.mark.anyio
+async def test_retries_never_wait_behind_a_disable_that_waits_for_their_place(provider: ScriptedProvider) -> None:
+    provider.latency = 1.0
+    client = provider.client(budget=ReadBudget(50, in_flight=2))
+    sessions = [provider.add() for _ in range(3)]
+    provider.answer_next(503, 503)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for session in sessions[:2]:
+                tasks.start_soon(client.read_session, session)
+            await provider.clock.sleep(0.5)
+            tasks.start_soon(client.disable_session, sessions[2])
+
+    assert provider.model.status(sessions[2].rpartition("/")[2]) == "DISABLED"
+
+
+@pytest.mark.anyio
+async def test_a_refused_disable_with_an_open_session_is_no_outcome(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "FAILED")])
+    provider.answer_next(httpx.Response(400))
+    with pytest.raises(ResponseError, match="400"):
+        await provider.client().disable_session(session)
+
+
+@pytest.mark.asyncio
+async def test_a_read_whose_task_never_ran_lands_all_the_same(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    wait = client.wait_for_outcome(provider.add())
+    before = asyncio.all_tasks()
+    step = asyncio.create_task(run(wait))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before - {step}:
+        task.cancel()
+    with pytest.raises(ClientClosedError):
+        await step
+    with anyio.fail_after(10):
+        await client.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_read_from_before_the_timeout_is_not_the_last_look(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    client = provider.client(schedule=PollSchedule.every(8))
+    wait = client.wait_for_outcome(session, timeout=10)
+    await anext(wait)
+    slow = httpx.Response(200, json={"status": "IN_PROGRESS"})
+    provider.latency = 5.0
+    provider.answer_next(slow)
+    provider.model.change(wait.session_id, "COMPLETED")
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status_code", "error"), [(401, AuthenticationError), (404, SessionVanishedError), (400, ResponseError)]
+)
+async def test_a_hook_that_raises_for_statuses_hides_none(
+    provider: ScriptedProvider, status_code: int, error: type[Exception]
+) -> None:
+    async def raise_for_status(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    session = provider.add()
+    http_client = httpx.AsyncClient(transport=provider, event_hooks={"response": [raise_for_status]})
+    client = provider.client(http_client=http_client, outage_tolerance=0)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(*[status_code] * 3)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - which one, the table says
+        await wait
+
+    assert isinstance(caught.value, error) or isinstance(caught.value.__cause__, error)
+
+
+@pytest.mark.anyio
+async def test_a_failure_while_nobody_took_a_step_is_no_outage(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    provider.latency = 1.0
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(session)
+    provider.answer_next(503, 503)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(0.5)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert (await anext(wait)).status == "IN_PROGRESS"
+
+
+@pytest.mark.anyio
+async def test_a_wait_that_its_client_closed_has_ended(provider: ScriptedProvider) -> None:
+    events: list[Event] = []
+    client = provider.client(observers=[events.append])
+    wait = client.wait_for_outcome(provider.add([(0, "DISABLED")]))
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        await wait
+
+    assert [event.ending for event in events if isinstance(event, WaitEnded)] == ["ClientClosedError"]
+    assert not isinstance(wait.outcome, Disabled)
+    assert client.notify(wait.session_id) is False
+
+
+@pytest.mark.anyio
+async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it(provider: ScriptedProvider) -> None:
+    session = provider.add(session_id="paid")
+    client = provider.client()
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.model.change("paid", "COMPLETED")
+    await client.read_session(session)
+    provider.model.forget("paid")
+    with pytest.raises(SessionNotFoundError):
+        await client.read_session(session)
+
+    assert isinstance(await wait, Completed)
+
+
+def by_a_gateway(provider: ScriptedProvider, status_code: int, **headers: str) -> httpx.Response:
+    """Return the answer of a machine in between, whose clock is three days ahead."""
+    date = format_datetime(provider.clock.provider_time() + timedelta(days=3), usegmt=True)
+    return httpx.Response(status_code, headers={"Date": date, **headers}, text="<h1>Sorry</h1>")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status_code", [200, 400, 429, 503])
+async def test_the_clock_of_a_gateway_that_answers_through_an_outage_makes_no_session_expire(
+    provider: ScriptedProvider, status_code: int
+) -> None:
+    session = provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")])
+    client = provider.client(attempts=1, schedule=PollSchedule.every(10), outage_tolerance=7200)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(*[by_a_gateway(provider, status_code) for _ in range(30)])
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider: ScriptedProvider) -> None:
+    client = provider.client(attempts=1)
+    session = provider.add()
+    for _ in range(20):
+        await client.read_session(session)
+    back_at = format_datetime(provider.clock.provider_time() + timedelta(days=3, seconds=7), usegmt=True)
+    provider.answer_next(by_a_gateway(provider, 429, **{"Retry-After": back_at}))
+    with pytest.raises(RateLimitedError) as caught:
+        await client.read_session(session)
+
+    assert caught.value.retry_after == pytest.approx(7.0, abs=1.0)
+
+
+@pytest.mark.anyio
+async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS"), (1, "AWAITING_3DS")])
+    client = provider.client(schedule=PollSchedule.every(10))
+    away, other = client.wait_for_outcome(session), client.wait_for_outcome(session)
+    await anext(away)
+    await anext(other)
+    await provider.clock.sleep(1)
+    assert client.notify(session)
+    reads: list[int] = []
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            for wait in (other, away):
+                tasks.start_soon(run, wait)
+                await provider.clock.sleep(2)
+                reads.append(len(provider.requests))
+            scope.cancel()
+
+    assert reads == [2, 2]
+
+
+@pytest.mark.anyio
+async def test_a_callback_that_is_ahead_of_the_replica_costs_two_seconds(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    wait = client.wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")]))
+    provider.trouble(Stale(1.5))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, wait)
+        await provider.clock.sleep(7200.5)
+        client.notify(wait.session_id)
+
+    assert isinstance(wait.outcome, Completed)
+    assert provider.clock.now() == 7200.5 + 2
+
+
+@pytest.mark.anyio
+async def test_a_pause_between_steps_is_no_part_of_an_outage(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")])
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(session)
+    await anext(wait)
+    provider.answer_next(503, 503, 503)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(3)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(provider: ScriptedProvider) -> None:
+    client = provider.client(outage_tolerance=60, attempts=1)
+    wait = client.wait_for_outcome(provider.add())
+    provider.answer_next(*[503] * 100)
+    began_at = provider.clock.now()
+
+    async def follow() -> None:
+        async for _ in wait.updates(heartbeat=7):
+            await provider.clock.sleep(1)
+
+    with pytest.raises(OutageError):
+        await follow()
+
+    assert 60 <= provider.clock.now() - began_at <= 80
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", [Stalled(10), Throttled(45), Slow(50)], ids=repr)
+async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
+    provider: ScriptedProvider, fault: Fault
+) -> None:
+    provider.trouble(fault, start=20)
+    wait = provider.client(timeout=9.5).wait_for_outcome(provider.add([(0, "IN_PROGRESS")]), timeout=25)
+    with pytest.raises(WaitTimeoutError, match="is still IN_PROGRESS after 25 s"):
+        await wait
+
+    assert provider.clock.now() == 25 + 9.5
+
+
+@pytest.mark.anyio
+async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_clock_says(
+    provider: ScriptedProvider,
+) -> None:
+    session = provider.add()
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
+    with pytest.raises(WaitTimeoutError):
+        await provider.client(timeout=10).wait_for_outcome(session, timeout=0)
+
+    assert provider.clock.now() == 1000 + 10
+
+
+@pytest.mark.anyio
+async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider: ScriptedProvider) -> None:
+    wait = provider.client(timeout=10).wait_for_outcome(provider.add(), timeout=30)
+    await anext(wait)
+    await provider.clock.sleep(1000)
+    provider.trouble(Slow(3000))
+    assert wait.next_read_in is None
+    await provider.clock.sleep(1000)
+    with pytest.raises(WaitTimeoutError):
+        await wait
+
+    assert provider.clock.now() == 2000 + 10
+
+
+@pytest.mark.anyio
+async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
+    wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
+    await anext(wait)
+    provider.trouble(Slow(60), start=20, until=30)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, wait)
+            await provider.clock.sleep(26)
+            scope.cancel()
+    await provider.clock.sleep(3600)
+
+    assert isinstance(await wait, Completed)
+
+
+@pytest.mark.anyio
+async def test_a_failure_is_outdated_by_what_others_have_read_since(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "COMPLETED")])
+    client = provider.client()
+    away = client.wait_for_outcome(session)
+    provider.latency = 1.0
+    provider.answer_next(404)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, away)
+            await provider.clock.sleep(0.5)
+            scope.cancel()
+    await provider.clock.sleep(10)
+    other = await client.wait_for_outcome(session)
+
+    assert await away == other
+
+
+@pytest.mark.parametrize("loop", ["running", "gone"])
+def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvider, loop: str) -> None:
+    session = provider.add([(0, "COMPLETED")])
+    client = provider.client()
+    wait = client.wait_for_outcome(session)
+
+    async def begin() -> Coroutine[Any, Any, object]:
+        step = wait.__anext__()
+        step.send(None)
+        if loop == "running":
+            step.close()
+        return step
+
+    asyncio.run(begin()).close()
+
+    assert (wait.reads, wait.outcome) == (0, None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_notification_in_the_moment_in_which_a_read_began_is_served_by_the_next(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    answer = provider.handle_async_request
+
+    async def answer_and_then_change(request: httpx.Request) -> httpx.Response:
+        said = await answer(request)
+        if len(provider.requests) == 1:
+            provider.model.change(provider.model.sessions[0], "COMPLETED")
+            client.notify(session)
+        return said
+
+    client = provider.client(http_client=httpx.AsyncClient(transport=httpx.MockTransport(answer_and_then_change)))
+    if is_watched:
+        async with client.watch([session]) as watch:
+            assert isinstance([event.news async for event in watch][-1], Completed)
+    else:
+        assert isinstance(await client.wait_for_outcome(session), Completed)
+
+    assert (len(provider.requests), provider.clock.now()) == (2, 0.0)

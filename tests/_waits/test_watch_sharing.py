@@ -1,0 +1,341 @@
+"""A watch beside single waits, reads and callbacks: one budget, one read for all, and nobody in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from support.servers import run
+from support.watching import events_of, step, told
+
+from hpp_async import Completed, Event, PollSchedule, ReadBudget, SessionNotFoundError, Slept, TransitionSeen, Watch
+from hpp_async._loop import LoopClock
+from hpp_async.testing import ScriptedProvider, Step, VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+
+PLENTY = ReadBudget(1e9)
+
+
+# -- reads -------------------------------------------------------------------------------------------------------------
+
+
+async def test_waits_and_watches_on_one_session_cost_what_one_costs(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    await client.wait_for_outcome(provider.add(lifetime=timedelta(hours=12)))
+    cost = len(provider.requests)
+    session = provider.add(lifetime=timedelta(hours=12))
+    first, second = client.watch([session]), client.watch([session])
+    async with first, second, anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(run, client.wait_for_outcome(session))
+        tasks.start_soon(events_of, first)
+        tasks.start_soon(events_of, second)
+
+    assert len(provider.requests) - cost <= cost * 1.15
+
+
+async def test_a_young_answer_is_used_instead_of_asking_again(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "IN_PROGRESS")])
+    client = provider.client(budget=ReadBudget(1000, in_flight=1))
+    wait = client.wait_for_outcome(session)  # it holds what is shared
+    await anext(wait)
+    async with client.watch([session, provider.add()]) as watch:
+        assert told(await step(watch)) == "IN_PROGRESS"
+        assert len(provider.requests) == 1  # with as much news as there may be reads in flight, none is started
+
+        assert told(await step(watch)) == "WAITING"
+
+
+async def test_a_read_of_another_is_news_for_a_session_at_rest(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add([(1, "COMPLETED")])
+    async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
+        await step(watch)
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(2)
+        await client.read_session(session)
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+
+        assert (len(watch), clock.now()) == (0, 2)
+
+
+async def test_a_read_of_another_that_is_under_way_is_waited_for(provider: ScriptedProvider) -> None:
+    session = provider.add([(0, "DISABLED")])
+    provider.latency = 10.0
+    async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.read_session, session)
+        await provider.clock.sleep(1)
+
+        assert [told(event) for event in await events_of(watch)] == ["DISABLED", "Disabled"]
+        assert len(provider.requests) == 1
+
+
+async def test_a_read_of_another_adds_to_news_that_were_not_handed_over(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    names = [provider.add(session_id=name).rpartition("/")[2] for name in ("first", "second", "third")]
+    provider.latency = 1.0
+    async with provider.client(budget=ReadBudget(5)) as client, client.watch(names) as watch:
+        await step(watch)
+        await clock.sleep(1)  # the reads of the other two land, and one step takes both
+        await step(watch)
+        provider.latency = 0.0
+        provider.model.change("third", "IN_PROGRESS")
+        await client.read_session("third")
+        provider.model.change("third", "CANCELLED")
+        await client.read_session("third")
+        watch.discard("first")
+        watch.discard("second")
+        events = await events_of(watch)
+
+    assert [told(event) for event in events] == ["WAITING", "CANCELLED", "Cancelled"]
+
+
+async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it(provider: ScriptedProvider) -> None:
+    session = provider.add(session_id="paid")
+    async with provider.client() as client, client.watch([session]) as watch:
+        await step(watch)
+        provider.model.change("paid", "COMPLETED")
+        await client.read_session(session)
+        provider.model.forget("paid")
+        with pytest.raises(SessionNotFoundError):
+            await client.read_session(session)
+        events = await events_of(watch)
+
+    assert isinstance(events[-1].news, Completed)
+
+
+async def test_a_session_that_an_observer_discards_says_nothing_more(provider: ScriptedProvider) -> None:
+    watches: list[Watch] = []
+
+    def discard(event: Event) -> None:
+        if isinstance(event, TransitionSeen):
+            for watch in watches:
+                watch.discard(event.session_id)
+
+    session = provider.add()
+    async with provider.client(observers=[discard]) as client:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        async with client.watch([session]) as watch:
+            watches.append(watch)
+
+            assert [told(event) for event in await events_of(watch)] == []
+
+
+async def test_a_busy_consumer_stands_in_nobodys_way(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    sessions = [provider.add() for _ in range(50)]
+    async with provider.client(budget=ReadBudget(10)) as client, client.watch(sessions) as watch:
+        await step(watch)  # 49 are due, and wait for the budget
+        asked_at = clock.now()
+        for _ in range(10):
+            await client.read_session(provider.add())
+
+    assert clock.now() - asked_at <= 1.1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_session_discarded_in_the_queue_leaves_its_turn_to_others(
+    provider: ScriptedProvider, clock: VirtualClock, others: int
+) -> None:
+    client = provider.client(budget=ReadBudget(0.1), schedule=PollSchedule.every(300))
+    watch = client.watch([provider.add() for _ in range(others)], forever=True)
+    async with client, watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(1)
+        await client.read_session(provider.add())
+        began, session = clock.now(), provider.add()  # the next read may go out in ten seconds
+        watch.add(session)
+        await clock.sleep(1)
+        watch.discard(session)
+        await client.read_session(provider.add())
+
+        assert clock.now() - began == pytest.approx(10)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_consumer_that_comes_back_to_a_backlog_does_not_go_before_everybody_else(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    sessions = [provider.add() for _ in range(100)]
+    async with provider.client(budget=ReadBudget(10)) as client, client.watch(sessions) as watch:
+        for _ in sessions:
+            await step(watch)
+        await clock.sleep(3600)  # the consumer is busy, and in the end all are due
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(events_of, watch)
+            await clock.sleep(1)
+            asked_at = clock.now()
+            await client.read_session(provider.add())
+
+            assert clock.now() - asked_at < 0.5
+            tasks.cancel_scope.cancel()
+
+
+# -- callbacks ---------------------------------------------------------------------------------------------------------
+
+
+async def test_any_number_of_callbacks_costs_one_read_and_no_memory(provider: ScriptedProvider) -> None:
+    session = provider.add(session_id="paid")
+    async with provider.client() as client, client.watch([session]) as watch:
+        await step(watch)
+        provider.model.change("paid", "COMPLETED")
+        for _ in range(1000):
+            assert client.notify(session)
+        places = len(watch._heap)  # nothing public tells what a callback that nobody heard yet costs
+        seen = [(round(provider.clock.now()), told(event)) for event in await events_of(watch)]
+
+    assert seen == [(0, "COMPLETED"), (0, "Completed")]
+    assert len(provider.requests) == 2
+    assert places <= 2
+
+
+async def test_a_callback_wakes_a_session_at_rest_now(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add([(1, "COMPLETED")])
+    async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
+        await step(watch)
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(2)
+        for _ in range(5):
+            assert client.notify(session)
+        await clock.sleep(0.1)
+
+        assert (len(watch), len(provider.requests)) == (0, 2)
+        assert not client.notify(session)
+
+
+async def test_a_callback_during_a_read_asks_for_another_one(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    session = provider.add(session_id="moved")
+    provider.latency = 1.0
+    async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(0.5)
+        provider.answer_next(503)  # whatever becomes of it
+        assert client.notify(session)
+        await clock.sleep(0.5)
+        provider.model.change("moved", "COMPLETED")
+        await clock.sleep(2.0)
+
+        assert (len(watch), len(provider.requests)) == (0, 2)
+
+
+@pytest.mark.parametrize("is_handed_over", [False, True])
+async def test_a_callback_is_heard_while_the_consumer_is_busy(provider: ScriptedProvider, is_handed_over: bool) -> None:
+    """With a reading that has landed, and after the news in it."""
+    sessions = [provider.add(session_id="other"), provider.add(session_id="moved")]
+    provider.latency = 1.0
+    async with provider.client(budget=PLENTY) as client, client.watch(sessions) as watch:
+        await step(watch)
+        await provider.clock.sleep(1)
+        if is_handed_over:
+            await step(watch)
+        provider.model.change("moved", "COMPLETED")
+        assert client.notify("moved")
+        watch.discard("other")
+        began, events = provider.clock.now(), await events_of(watch)
+
+    assert [told(event) for event in events][-2:] == ["COMPLETED", "Completed"]
+    assert provider.clock.now() - began == pytest.approx(1.0)
+
+
+# -- back-pressure -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_reads_that_land_at_once_do_not_pile_up(clock: VirtualClock) -> None:
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
+    reads: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        reads.append(request)
+        return httpx.Response(200, json={"status": "WAITING"})
+
+    provider = ScriptedProvider(clock)
+    http_client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    sessions = [f"session-{number}" for number in range(100)]
+    async with (
+        provider.client(http_client=http_client, budget=ReadBudget(1e12, in_flight=3), clock=LoopClock()) as client,
+        client.watch(sessions) as watch,
+    ):
+        for number in range(1, 101):
+            await step(watch)
+
+            assert len(reads) < number + 6
+
+
+async def test_a_slow_consumer_slows_the_reads_and_loses_nothing(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    in_flight, number = 3, 60
+    names = [f"session-{number}" for number in range(number)]
+    for name in names:
+        provider.add([(0, "COMPLETED")], session_id=name)
+    provider.latency = 0.1
+    dealt_with: set[str] = set()
+    async with provider.client(budget=ReadBudget(1000, in_flight=in_flight)) as client, client.watch(names) as watch:
+        for _ in range(2 * number):
+            event = await step(watch)
+            await clock.sleep(5)  # it is busy
+            dealt_with.add(event.session_id)
+
+            assert len(provider.requests) - len(dealt_with) < 2 * in_flight
+        assert await events_of(watch) == []
+
+    assert dealt_with == set(names)
+    assert len(provider.requests) == number
+
+
+async def test_a_pause_of_the_consumers_is_told_as_lateness(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    slept: list[Slept] = []
+    session = provider.add([(0, "IN_PROGRESS"), (60, "COMPLETED")])
+    observe = [lambda event: slept.append(event) if isinstance(event, Slept) else None]
+    async with provider.client(observers=observe) as client, client.watch([session]) as watch:
+        await step(watch)
+        await clock.sleep(3600)
+        events = await events_of(watch)
+
+    assert [told(event) for event in events] == ["COMPLETED", "Completed"]
+    assert [event.late_by for event in slept] == [pytest.approx(3600 - 2, abs=0.5)]
+
+
+# -- what is logged ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_outage_is_warned_of_once_in_ten_minutes_however_many_sessions_meet_it(
+    provider: ScriptedProvider, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = [provider.add() for _ in range(20)]
+    client = provider.client(schedule=PollSchedule.every(60), outage_tolerance=7200, attempts=1)
+    async with client, client.watch(sessions) as watch, anyio.create_task_group() as tasks:
+        for _ in sessions:
+            await step(watch)
+        provider.answer_next(*[503] * 10_000)
+        tasks.start_soon(events_of, watch)
+        await clock.sleep(1500)
+        tasks.cancel_scope.cancel()
+
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 3  # after half a minute, and at about 10 and 20 minutes
+    assert "the wait goes on" in warnings[0].getMessage()
+
+
+async def test_a_payment_with_nothing_to_book_it_by_is_logged_for_a_person(
+    provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = provider.add([Step(0, "COMPLETED", {"authorization_token": None})], session_id="bare")
+    async with provider.client() as client, client.watch([session]) as watch:
+        [_, last] = await events_of(watch)
+
+    assert isinstance(last.news, Completed)
+    assert last.news.needs_attention
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "session bare ended as Completed" in record.getMessage()
+    assert str(last.news.session.correlation_id) in record.getMessage()
