@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
@@ -23,7 +23,7 @@ from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, Session, SessionStatus
 from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.reader import Reader
-from hpp_async._http.retry import with_retries
+from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
@@ -119,10 +119,6 @@ class HPPClient:
         agent = _user_agent(user_agent)
 
         self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
-        self._attempts = attempts
-        self._reads = Reads(
-            self._read, budget=Budget(budget), clock=self._clock, draw=random.random, observers=self._observers
-        )
         self._reader = Reader(
             self._connections,
             target=self._target,
@@ -130,8 +126,14 @@ class HPPClient:
             clock=self._clock,
             timeout=self._timeout,
             user_agent=agent,
-            heard=self._reads.heard,
-            throttled=self._reads.throttled,
+            attempts=attempts,
+        )
+        self._reads = Reads(
+            self._reader.read,
+            budget=Budget(budget),
+            clock=self._clock,
+            draw=random.random,
+            observers=self._observers,
         )
 
     @classmethod
@@ -299,18 +301,12 @@ class HPPClient:
             return outcome_of(reading, ())
         return None
 
-    async def _disable(self, session_id: str) -> None:
+    async def _disable(self, session_id: str, pace: Pace) -> None:
         try:
-            await self._retried(lambda: self._reader.disable(session_id))
+            await self._reader.disable(session_id, pace)
         finally:
             # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
             self._reads.notify(session_id)
-
-    def _read(self, session_id: str) -> Awaitable[Session]:
-        return self._retried(lambda: self._reader.read(session_id))
-
-    def _retried(self, request: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        return with_retries(request, attempts=self._attempts, sleep=self._reads.pause, draw=self._reads.draw)
 
     def notify(self, session: str) -> bool:
         """

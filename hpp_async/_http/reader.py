@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Final
@@ -30,6 +30,7 @@ from hpp_async._core.provider_clock import ProviderClock, parse_date
 from hpp_async._core.session import Session
 from hpp_async._http.codec import UnreadableError, correlation_id_of, decode_error, decode_session
 from hpp_async._http.connections import Connections
+from hpp_async._http.retry import Pace, with_retries
 from hpp_async._loop import Clock
 
 MAXIMUM_BODY: Final = 1024 * 1024
@@ -57,8 +58,7 @@ class Reader:
     """
     Reads sessions from one endpoint over *connections*, which it neither owns nor closes.
 
-    *timeout*, in seconds, bounds the whole of one read. *heard* is told what each answer says of
-    the quota, and *throttled* of each 429, with the seconds it asks for.
+    *timeout*, in seconds, bounds the whole of one attempt; there are up to *attempts*.
     """
 
     def __init__(
@@ -70,15 +70,13 @@ class Reader:
         clock: Clock,
         timeout: float,
         user_agent: str,
-        heard: Callable[[Quota, float], object],
-        throttled: Callable[[float | None, float], object],
+        attempts: int,
     ) -> None:
         self._connections = connections
         self._clock = clock
         self._provider_clock = ProviderClock()
         self._timeout = timeout
-        self._heard = heard
-        self._throttled = throttled
+        self._attempts = attempts
         # The read page's example, and the agent's name, which the provider wants. Nothing that a session says or that
         # a borrowed client was configured with is among them, and no Accept-Encoding: a session is small.
         headers = httpx.Headers(
@@ -104,9 +102,9 @@ class Reader:
         self._prepare: Callable[[str], httpx.Request] = lru_cache(maxsize=_PREPARED_REQUESTS)(partial(build, "GET"))
         self._build = build
 
-    async def read(self, session_id: str) -> Session:
+    def read(self, session_id: str, pace: Pace) -> Awaitable[Session]:
         """
-        Read the session once.
+        Read the session, and again while that fails transiently; the attempts are counted in *pace*.
 
         Raises:
             TransportError: no answer, or not in time.
@@ -114,21 +112,27 @@ class Reader:
             ResponseError: any other answer; see its subclasses.
             ClientClosedError: the borrowed httpx client was closed.
         """
+        return with_retries(lambda: self._read(session_id, pace), attempts=self._attempts, pace=pace)
+
+    async def _read(self, session_id: str, pace: Pace) -> Session:
         asked_at = self._clock.now()
         response, body = await self._exchange(self._prepare, session_id)
-        return self._session_of(session_id, response, body, asked_at)
+        return self._session_of(session_id, response, body, asked_at, pace)
 
-    async def disable(self, session_id: str) -> None:
+    def disable(self, session_id: str, pace: Pace) -> Awaitable[None]:
         """
-        Disable the session once.
+        Disable the session; see `read` for the attempts.
 
         Raises:
             ResponseError: refused; 400 means that it was completed meanwhile (disable page).
             TransportError, ClientClosedError: as `read`.
         """
+        return with_retries(lambda: self._disable(session_id, pace), attempts=self._attempts, pace=pace)
+
+    async def _disable(self, session_id: str, pace: Pace) -> None:
         asked_at = self._clock.now()
         response, body = await self._exchange(partial(self._build, "DELETE"), session_id)
-        self._check(session_id, response, body, asked_at)
+        self._check(session_id, response, body, asked_at, pace)
 
     async def _exchange(
         self, request_for: Callable[[str], httpx.Request], session_id: str
@@ -163,8 +167,10 @@ class Reader:
             raise TransportError(f"session {session_id}: no answer ({said})", session_id=session_id) from cause
         raise TransportError(f"session {session_id}: no whole answer within {self._timeout:g} s", session_id=session_id)
 
-    def _session_of(self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float) -> Session:
-        read_at, correlation_id = self._check(session_id, response, body, asked_at)
+    def _session_of(
+        self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float, pace: Pace
+    ) -> Session:
+        read_at, correlation_id = self._check(session_id, response, body, asked_at, pace)
         try:
             if body is None:
                 raise UnreadableError(f"more than {MAXIMUM_BODY} bytes, or packed in a way that was not asked for")
@@ -181,7 +187,7 @@ class Reader:
         return session
 
     def _check(
-        self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float
+        self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float, pace: Pace
     ) -> tuple[datetime, str | None]:
         """Return the provider's time of an answer and its correlation id; raise what it says unless it is a success."""
         now = self._clock.now()
@@ -190,11 +196,11 @@ class Reader:
         correlation_id = correlation_id_of(headers.get("klarna-correlation-id"))
         if response.is_success:
             quota = _quota_of(*map(headers.get, ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")))
-            self._heard(quota, now)
+            pace.answered(quota, now)
             return read_at, correlation_id
         error = _error_of(session_id, response, body or b"", read_at=read_at, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
-            self._throttled(error.retry_after, now)
+            pace.refused(error.retry_after, now)
         raise error
 
 

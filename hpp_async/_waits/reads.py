@@ -23,8 +23,8 @@ from hpp_async._waits.events import BudgetPaused, Observers, ReadFailed, ReadFin
 
 _FOREVER: Final = float("inf")
 
-Operation = Callable[[str], Awaitable[Session | None]]
-"""What a flight does with a session id; it gives a reading, or has none to give."""
+Operation = Callable[[str, "Reads"], Awaitable[Session | None]]
+"""What a flight does with a session id, its attempts counted here; it gives a reading, or has none to give."""
 
 
 class Flight:
@@ -106,7 +106,7 @@ class Reads:
 
     def __init__(
         self,
-        read: Callable[[str], Awaitable[Session]],
+        read: Operation,
         *,
         budget: Budget,
         clock: Clock,
@@ -242,7 +242,7 @@ class Reads:
         while flight.landed_at is None:
             await self.news(shared)
 
-    async def pause(self, delay: float) -> None:
+    async def again(self, delay: float) -> None:
         """Sleep for *delay* seconds, and then until another attempt of a read under way has its turn, before others."""
         until = self.clock.now() + delay
         while self.clock.now() < until:
@@ -257,13 +257,13 @@ class Reads:
 
     # -- what the answers say of the quota ----------------------------------------------------------------------------
 
-    def heard(self, quota: Quota, now: float) -> None:
+    def answered(self, quota: Quota, now: float) -> None:
         """Note what a good answer, received at *now*, says of the quota."""
         until = self._budget.heard(quota, now)
         if until is not None:
             self.observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
 
-    def throttled(self, retry_after: float | None, now: float) -> None:
+    def refused(self, retry_after: float | None, now: float) -> None:
         """Note a 429, received at *now*: all reads pause."""
         self.observers.tell(BudgetPaused(seconds=self._budget.throttled(now, retry_after) - now, is_refused=True))
 
@@ -339,7 +339,7 @@ class Reads:
     async def _fly(self, flight: Flight, shared: SharedReads, operation: Operation, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                flight.reading = await operation(shared.session_id)
+                flight.reading = await operation(shared.session_id, self)
                 flight.failure = None
         except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
             flight.failure = error
