@@ -21,7 +21,10 @@ from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._http.calls import Calls
+from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
+from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock, LoopClock
@@ -119,17 +122,13 @@ class HPPClient:
         agent = _user_agent(user_agent)
 
         self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
-        self._reader = Reader(
-            self._connections,
-            target=self._target,
-            credentials=credentials,
-            clock=self._clock,
-            timeout=self._timeout,
-            user_agent=agent,
-            attempts=attempts,
+        exchange = Exchange(
+            self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )
+        calls = Calls(exchange, target=self._target, clock=self._clock)
+        self._commands = Commands(calls, attempts=attempts)
         self._reads = Reads(
-            self._reader.read,
+            Reader(calls, attempts=attempts).read,
             budget=Budget(budget),
             clock=self._clock,
             draw=random.random,
@@ -303,7 +302,7 @@ class HPPClient:
 
     async def _disable(self, session_id: str, pace: Pace) -> None:
         try:
-            await self._reader.disable(session_id, pace)
+            await self._commands.disable(session_id, pace)
         finally:
             # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
             self._reads.notify(session_id)
@@ -358,6 +357,19 @@ def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[SessionStat
         raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
     statuses = frozenset(SessionStatus(status) for status in stop_on)
     return OUTCOME if statuses == OUTCOME else statuses  # thousands of waits share one set
+
+
+def _headers(target: Target, credentials: Credentials, user_agent: str) -> dict[str, str]:
+    """Return the headers of the read page's example, and the agent's name, which the provider wants to know."""
+    return {
+        # No Accept-Encoding: a session is small.
+        "Host": target.authority,
+        "Authorization": credentials.authorization,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Cache-Control": "no-cache",
+        "User-Agent": user_agent,
+    }
 
 
 def _user_agent(integrator: str | None) -> str:

@@ -19,6 +19,11 @@ _URL: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-]+", re.ASCII)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
+def is_session_id(text: str) -> bool:
+    """Tell whether *text* can be a session's id: it goes into URLs, messages and logs, so not any text can."""
+    return _SESSION_ID.fullmatch(text) is not None
+
+
 class Endpoint(StrEnum):
     """
     The provider's hosts (API URLs page, and Kustom's).
@@ -87,6 +92,13 @@ class Target:
         member = next((member for member in Endpoint if _origin(_split(member.value)) == _origin(parts)), None)
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", member, parts)
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as the ``Host`` header has them; a scheme's own port is left out."""
+        parts = self._parts
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{parts.port}"
+
     def session_id(self, session: str) -> str:
         """
         Return the id in *session*, an id or a ``session_url`` of this endpoint.
@@ -97,7 +109,7 @@ class Target:
         """
         if not isinstance(session, str):
             raise ConfigurationError(f"session is a {type(session).__name__}: give a session id or a session_url")
-        if _SESSION_ID.fullmatch(session):
+        if is_session_id(session):
             return session
         if "/" not in session and ":" not in session:
             raise ConfigurationError(
@@ -111,7 +123,7 @@ class Target:
             )
         prefix = self._parts.path + _SESSIONS
         session_id = parts.path.removeprefix(prefix)
-        if parts.query or parts.fragment or not parts.path.startswith(prefix) or not _SESSION_ID.fullmatch(session_id):
+        if parts.query or parts.fragment or not parts.path.startswith(prefix) or not is_session_id(session_id):
             raise ConfigurationError(
                 f"the session_url is not of the form {self.base_url}{_SESSIONS}<session_id>: pass session_url as the "
                 "create answer gave it, or the session_id alone"

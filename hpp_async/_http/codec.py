@@ -14,6 +14,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
+from hpp_async._core.endpoint import is_session_id
 from hpp_async._core.session import Customer, ManualIdentification, Session, SessionStatus, is_status
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ else:
 _STATUSES: Final = {str(status): status for status in SessionStatus}  # six times as fast as the enum's own table
 _LEAP_SECOND: Final = re.compile(r"(:\d\d):60(?=[^\d]|$)")
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _CALLBACK_MAXIMUM: Final = 1024 * 1024
 _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
@@ -222,7 +222,8 @@ def _form(body: bytes) -> dict[str, object]:
 
 
 def _id(value: object) -> str | None:
-    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+    # What a session's id can be is asked of an event's id, too: both go into logs.
+    return value if isinstance(value, str) and is_session_id(value) else None
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ async def test_a_connection_that_nobody_used_for_long_is_closed() -> None:
     time.seconds = KEEPALIVE
 
     assert await connections.take() is fresh
-    assert (stale.is_closed, fresh.is_closed) == (True, False)
+    assert (stale.http_client.is_closed, fresh.http_client.is_closed) == (True, False)
     assert await connections.take() is not stale
 
 
@@ -55,18 +55,18 @@ async def test_closing_closes_those_in_use_too_and_can_be_repeated() -> None:
     await connections.aclose()
     await connections.aclose()
 
-    assert in_use.is_closed
-    assert idle.is_closed
+    assert in_use.http_client.is_closed
+    assert idle.http_client.is_closed
 
 
 async def test_a_lent_client_is_shared_and_never_closed() -> None:
     async with httpx.AsyncClient() as http_client:
         connections = Lent(http_client)
         taken = [await connections.take(), await connections.take()]
-        connections.give_back(http_client)
+        connections.give_back(taken[0])
         await connections.aclose()
 
-        assert taken == [http_client, http_client]
+        assert [connection.http_client for connection in taken] == [http_client, http_client]
         assert not http_client.is_closed
 
 

@@ -63,7 +63,7 @@ async def test_a_borrowed_http_client_that_was_closed_is_told(provider: Scripted
     async with client.watch([provider.add()]) as watch:
         await step(watch)
         await http_client.aclose()
-        with pytest.raises(ClientClosedError, match="httpx client was closed"):
+        with pytest.raises(ClientClosedError, match="lent httpx client was closed"):
             await step(watch)
 
 

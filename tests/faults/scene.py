@@ -40,9 +40,10 @@ from hpp_async import (
     ReadBudget,
     Session,
     TransportError,
+    _client,
 )
 from hpp_async._client import Options
-from hpp_async._http.connections import Connections
+from hpp_async._http.connections import Connection, Connections, Lent, Owned
 from hpp_async.testing import Provider
 
 on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -120,7 +121,7 @@ class Scene:
 
     async def reading(self, session_id: str | None = None) -> Session:
         """Return a reading, of a pool that is well. An impatient client on a busy machine may have to try again."""
-        for _ in range(10 if self.client._reader._timeout < PATIENT else 0):
+        for _ in range(10 if self.client._timeout < PATIENT else 0):
             with suppress(TransportError):
                 return await self.client.read_session(session_id or self.session_id)
         return await self.client.read_session(session_id or self.session_id)
@@ -231,10 +232,9 @@ async def scene(
         tasks = _tasks()
         async with FaultServer(provider, clock, tls=tls).serving() as server, front(server.url) as url:
             began = clock.now()
-            with _trusting():
+            with _trusting(), _watched_by(clock) as watched:
                 client = HPPClient(auth=AUTH, endpoint=url.replace("127.0.0.1", host), **options)
-            connections = WatchedConnections(client._connections, clock)
-            client._connections = client._reader._connections = connections
+            (connections,) = watched
             here = Scene(server, client, connections, clock, provider.create([(0, "WAITING", FIELDS)]), told, began)
             at_rest = False
             try:
@@ -293,16 +293,17 @@ class WatchedConnections:
         self._clock = clock
         self._http_clients: list[httpx.AsyncClient] = []
 
-    async def take(self) -> httpx.AsyncClient:
-        http_client = await self._connections.take()
+    async def take(self) -> Connection:
+        connection = await self._connections.take()
+        http_client = connection.http_client
         if http_client not in self._http_clients:
             self._http_clients.append(http_client)
             if isinstance(self._clock, StillClock):
                 self._clock.watch(http_client)
-        return http_client
+        return connection
 
-    def give_back(self, http_client: httpx.AsyncClient) -> None:
-        self._connections.give_back(http_client)
+    def give_back(self, connection: Connection) -> None:
+        self._connections.give_back(connection)
 
     async def aclose(self) -> None:
         await self._connections.aclose()
@@ -330,6 +331,24 @@ def _busy(transport: Any) -> int:
         session: Any = transport.client
         return len(session.connector._acquired)
     return len(transport._pool._requests) + sum(not one.is_idle() for one in transport._pool.connections)
+
+
+@contextmanager
+def _watched_by(clock: StillClock | FastClock) -> Generator[list[WatchedConnections]]:
+    """Let *clock* see what clients do that are made in the block; yields their connections."""
+    watched: list[WatchedConnections] = []
+
+    def watching(kind: Callable[..., Connections]) -> Callable[..., Connections]:
+        def make(*args: object) -> Connections:
+            watched.append(WatchedConnections(kind(*args), clock))
+            return watched[-1]
+
+        return make
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (Owned, Lent):
+            patch.setattr(_client, kind.__name__, watching(kind))
+        yield watched
 
 
 @contextmanager

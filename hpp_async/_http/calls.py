@@ -1,0 +1,93 @@
+"""One call about a session: asked, dated by the provider's clock, counted in the budget, and checked for success."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from hpp_async._core.budget import Quota
+from hpp_async._core.endpoint import Target
+from hpp_async._core.exceptions import RateLimitedError
+from hpp_async._core.provider_clock import ProviderClock
+from hpp_async._http.codec import correlation_id_of
+from hpp_async._http.errors import response_error, transport_error
+from hpp_async._http.exchange import Answer, Exchange, NoAnswer
+from hpp_async._http.retry import Pace
+from hpp_async._loop import Clock
+
+_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+
+
+@attrs.frozen(kw_only=True)
+class Success:
+    """A 2xx answer: its body (see `Answer`), when it was made by the provider's clock, and the provider's id of it."""
+
+    status_code: int
+    body: bytes | None = attrs.field(repr=False)
+    read_at: datetime
+    correlation_id: str | None
+
+
+class Calls:
+    """Calls to one endpoint about its sessions, each made once."""
+
+    def __init__(self, exchange: Exchange, *, target: Target, clock: Clock) -> None:
+        self._exchange = exchange
+        self._target = target
+        self._clock = clock
+        self._provider_clock = ProviderClock()
+
+    async def call(self, method: str, session_id: str, pace: Pace) -> Success:
+        """
+        Send a request for the session's own URL, and return its success.
+
+        Raises:
+            TransportError: no answer, or not in time.
+            ResponseError: an answer that is not 2xx; see its subclasses.
+            ClientClosedError: the lent httpx client was closed.
+        """
+        asked_at = self._clock.now()
+        answer = await self._exchange.ask(method, self._target.url(session_id))
+        if isinstance(answer, NoAnswer):
+            raise transport_error(session_id, answer) from answer.cause
+        now = self._clock.now()
+        read_at = self._provider_clock.read(
+            answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at
+        )
+        correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
+        if answer.is_success:
+            pace.answered(_quota_in(answer), now)
+            return Success(
+                status_code=answer.status_code, body=answer.body, read_at=read_at, correlation_id=correlation_id
+            )
+        error = response_error(session_id, answer, read_at=read_at, correlation_id=correlation_id)
+        if isinstance(error, RateLimitedError):
+            pace.refused(error.retry_after, now)
+        raise error
+
+    def trust(self) -> None:
+        """Let the ``Date`` of the last answer have a say in what time it is at the provider: it was a reading."""
+        self._provider_clock.trust()
+
+
+def _quota_in(answer: Answer) -> Quota:
+    return _quota(
+        answer.header(b"x-ratelimit-limit"),
+        answer.header(b"x-ratelimit-remaining"),
+        answer.header(b"x-ratelimit-reset"),
+    )
+
+
+@lru_cache(maxsize=512)  # the provider counts down from 50 or 200, again and again
+def _quota(limit: str | None, remaining: str | None, reset: str | None) -> Quota:
+    return Quota(limit=_number(limit), remaining=_number(remaining), reset=_number(reset))
+
+
+def _number(header: str | None) -> float | None:
+    """Return the number a header begins with (``40, 40;w=1``): never negative, never absurdly long."""
+    found = None if header is None else _NUMBER.match(header)
+    return None if found is None else float(found[0])

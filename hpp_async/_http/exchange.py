@@ -1,0 +1,207 @@
+"""One HTTP request and what came of it: an answer, or why there is none. It knows neither sessions nor quotas."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import anyio
+import attrs
+import httpx
+
+from hpp_async._http.connections import Connection, Connections
+
+MAXIMUM_BODY: Final = 1024 * 1024
+"""Bytes of an answer, unpacked, above which it is refused; a full session has about one thousand."""
+
+_REMEMBERED_URLS: Final = 1024
+_CONNECT_SHARE: Final = 0.45
+"""
+Of the time for an exchange, for TCP and for TLS each: less than half, so that httpx itself gives up before the exchange
+is cut off.
+
+A handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); one that times out does not.
+"""
+
+_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_NO_BODY: Final = httpx.ByteStream(b"")
+
+_url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
+"""Parsing a URL costs as much as all else that is done around a request, and a session is read many times."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """An HTTP answer; *body* is ``None`` for one that is too large, or packed in a way that was not asked for."""
+
+    status_code: int
+    body: bytes | None = attrs.field(repr=False)
+    _headers: Mapping[bytes, bytes] = attrs.field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of 200 to 299."""
+        return 200 <= self.status_code < 300
+
+    def header(self, name: bytes) -> str | None:
+        """Return the value of the header with this lower-case *name*; ``None`` where there is none."""
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+@attrs.frozen(kw_only=True)
+class NoAnswer:
+    """
+    Why no answer came.
+
+    Attributes:
+        reason: a clause for a message.
+        is_dropped: whether the connection ended under the request.
+        cause: the exception, unless it may quote a part of what was received.
+    """
+
+    reason: str
+    is_dropped: bool = False
+    cause: Exception | None = None
+
+
+class Exchange:
+    """
+    Sends requests over *connections*, which it neither owns nor closes.
+
+    Every request has *headers*, and no others: none of those that a lent client was configured with. *timeout*, in
+    seconds, bounds the exchange as a whole.
+    """
+
+    def __init__(self, connections: Connections, *, headers: Mapping[str, str], timeout: float) -> None:
+        self._connections = connections
+        self._headers = httpx.Headers(dict(headers))
+        self._timeout = timeout
+        # What bounds the whole ends each step of it. Timers of httpx's own, one a step, could never be first, and take
+        # a thirtieth of a read; but for connecting, see above.
+        self._timeouts = httpx.Timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
+
+    async def ask(self, method: str, url: str) -> Answer | NoAnswer:
+        """
+        Send one request without a body, once, and return what came of it.
+
+        Raises:
+            ClientClosedError: the lent httpx client was closed.
+        """
+        try:
+            with anyio.move_on_after(self._timeout):
+                connection = await self._connections.take()
+                try:
+                    return await _answer_over(connection, self._request(method, url))
+                finally:
+                    self._connections.give_back(connection)
+        except httpx.HTTPStatusError as error:
+            # A hook of a lent client raised for the status; the body is lost.
+            return _answer_of(error.response, b"")
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            return NoAnswer(
+                reason=f"no answer ({_name_of(error)})",
+                is_dropped=isinstance(error, _DROPPED),
+                cause=None if _is_quoting(error) else error,
+            )
+        except Exception as error:
+            if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
+                # On uvloop anyio asks None for its peer's name where a connection is gone as soon as it is made.
+                return NoAnswer(reason="no answer (the connection is gone)", cause=error)
+            if _is_of_aiohttp(error):
+                # httpx-aiohttp lets some of aiohttp's own errors through, and those quote what they cannot read.
+                return NoAnswer(reason=f"no answer ({type(error).__name__})")
+            raise
+        return NoAnswer(reason=f"no whole answer within {self._timeout:g} s")
+
+    def _request(self, method: str, url: str) -> httpx.Request:
+        """Return a new request: what a hook writes into its headers or extensions must not go out with another one."""
+        request = httpx.Request(
+            method, _url(url), stream=_NO_BODY, headers=self._headers, extensions={"timeout": self._timeouts.copy()}
+        )
+        request.read()  # hooks may look at the content
+        return request
+
+
+async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
+    response = await connection.send(request)
+    try:
+        return _answer_of(response, await _body_of(response))
+    finally:
+        # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
+        await response.aclose()
+
+
+def _answer_of(response: httpx.Response, body: bytes | None) -> Answer:
+    # httpx searches its headers from end to end for each name.
+    headers = {name.lower(): value for name, value in response.headers.raw}
+    return Answer(status_code=response.status_code, headers=headers, body=body)
+
+
+# -- the body ------------------------------------------------------------------------------------------------------
+
+
+async def _body_of(response: httpx.Response) -> bytes | None:
+    """Return the unpacked body; ``None`` for one that is too large, or packed in another way than gzip or deflate."""
+    if response.is_stream_consumed:  # a transport that builds whole responses, as mock transports do
+        return response.content if len(response.content) <= MAXIMUM_BODY else None
+    raw, size = bytearray(), 0
+    assert isinstance(response.stream, httpx.AsyncByteStream), "httpx saw to that"
+    try:
+        # What aiter_raw gives in chunks of the same size, through two generators more.
+        async for chunk in response.stream:
+            size += len(chunk)
+            if size <= MAXIMUM_BODY:
+                raw += chunk
+            else:
+                # Hang up, and let the iteration run into that: trio warns of one that is dropped half-way.
+                await response.aclose()
+    except httpx.HTTPError:
+        if size <= MAXIMUM_BODY:
+            raise
+    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), response.headers.get("Content-Encoding", ""))
+
+
+def _unpacked(raw: bytes, encoding: str) -> bytes | None:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return raw
+    if encoding not in _WINDOW_BITS:
+        return None
+    # Not httpx's decoder: it unpacks a whole chunk at once, and 64 KiB can hold 64 MiB.
+    unpack = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        body = unpack.decompress(raw, MAXIMUM_BODY + 1)
+    except zlib.error:
+        return None
+    return body if len(body) <= MAXIMUM_BODY else None
+
+
+# -- why there is no answer ----------------------------------------------------------------------------------------
+
+
+def _is_raised_in(error: Exception, package: str) -> bool:
+    """Tell whether *error* comes out of *package* itself, rather than out of a hook of a lent client."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
+
+
+def _name_of(error: Exception) -> str:
+    """Name the error; aiohttp's own, because httpx-aiohttp calls it a time-out when the server hangs up."""
+    return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
+
+
+def _is_quoting(error: Exception) -> bool:
+    """Tell whether the error may quote what was received, and that may be a part of a body."""
+    return isinstance(error, httpx.ProtocolError) or (
+        _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
+    )
+
+
+def _is_of_aiohttp(error: BaseException | None) -> bool:
+    return type(error).__module__.startswith("aiohttp.")
