@@ -1,4 +1,4 @@
-"""Bytes to values: what came, made into a `Session` or into what can be said of an error."""
+"""Decode what came: a `Session`, what can be said of an error, or the ids in a callback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ else:
     except ImportError:
 
         def _fast_loads(body: bytes) -> Any:
-            return json.loads(body.decode())  # bytes it would search for UTF-16 and UTF-32 first, at twice the cost
+            return json.loads(body.decode())  # given bytes, json looks for UTF-16 and UTF-32 first, at twice the cost
 
 
 _STATUSES: Final = {str(status): status for status in SessionStatus}  # six times as fast as the enum's own table
@@ -37,7 +37,7 @@ _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
 class UnreadableError(ValueError):
-    """The bytes are not a reading; the message says why, and nothing of what they are."""
+    """The bytes are not a reading. The message says why, and quotes none of them."""
 
 
 # -- a session ---------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def decode_session(
 
 
 class _Received:
-    """What came, at a fifth of the size of the mapping it is."""
+    """The body as it was received: a fifth of the size of the mapping in it."""
 
     __slots__ = ("_body",)
 
@@ -152,7 +152,7 @@ class _Received:
 
 @attrs.frozen(kw_only=True)
 class ErrorDetails:
-    """What an error answer says, in any of the provider's envelopes; nothing, for HTML, plain text and empty ones."""
+    """What an error answer says, in any of the provider's envelopes; empty for HTML, plain text and empty bodies."""
 
     error_code: str | None = None
     error_messages: tuple[str, ...] = attrs.field(default=(), repr=False)
@@ -160,7 +160,7 @@ class ErrorDetails:
 
 
 def decode_error(body: bytes) -> ErrorDetails:
-    """Return what *body* says; never raises."""
+    """Return what *body* says. Never raise."""
     raw = _mapping(body) or {}
     messages = raw.get("error_messages")
     found = cast("list[object]", messages) if isinstance(messages, list) else [raw.get("error_message")]
@@ -197,7 +197,8 @@ def parse_callback(body: bytes) -> Callback:
     """
     Return the ids in the *body* of a status callback, JSON or form-encoded; each is ``None`` where it is not readable.
 
-    Nothing else of it is believed, or kept. Ids are of the characters that ids have: they can go into a URL or a log.
+    Nothing else in the body is believed or kept. An id that could not go into a URL or a log as it is counts as
+    unreadable.
 
     Raises:
         TypeError: *body* is not bytes.
@@ -238,7 +239,7 @@ def _mapping(body: bytes) -> dict[str, object] | None:
 
 
 def _lenient_loads(body: bytes) -> object:
-    """Read once more what a strict reader refuses for a side matter: a BOM, UTF-16, bad UTF-8, odd characters."""
+    """Read what a strict reader refuses for no good reason: a BOM, UTF-16, bad UTF-8, control characters."""
     try:
         text = body.decode(json.detect_encoding(body), errors="replace")
         return json.loads(text, strict=False, parse_int=float)

@@ -83,9 +83,10 @@ class Owned:
     """
     Connections of our own, as many as there were requests at once, each in an httpx client of its own.
 
-    In one client the connections would share a pool, and httpcore's looks at all of them twice a request, and polls the
-    sockets of the idle ones: with ten that is a third of the CPU of a read. The last one used goes first, so that few
-    are kept alive; those that nobody used for two minutes are closed. *now* is in seconds.
+    In one client the connections would share a pool, and httpcore's pool looks at all of them twice a request and polls
+    the sockets of the idle ones: with ten connections that is a third of the CPU of a read. The connection that was
+    used last is used first, so that few are kept alive; one that was idle for two minutes is closed. *now* is in
+    seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -97,7 +98,7 @@ class Owned:
 
     async def take(self) -> Connection:
         """Return the connection that was given back last, or a new one."""
-        # Not the last one: if need be httpx connects it anew.
+        # All but the last one, which httpx connects anew if need be.
         while len(self._idle) > 1 and self._idle[0][0] <= self._now() - KEEPALIVE:
             _, stale = self._idle.popleft()
             self._open.remove(stale)

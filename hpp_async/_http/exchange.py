@@ -35,11 +35,17 @@ _url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """An HTTP answer; *body* is ``None`` for one that is too large, or packed in a way that was not asked for."""
+    """
+    An HTTP answer.
+
+    Attributes:
+        headers: by their names in lower case.
+        body: unpacked; ``None`` for one that is too large, or packed in a way that was not asked for.
+    """
 
     status_code: int
     body: bytes | None = attrs.field(repr=False)
-    _headers: Mapping[bytes, bytes] = attrs.field(repr=False)
+    headers: Mapping[bytes, bytes] = attrs.field(repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -48,7 +54,7 @@ class Answer:
 
     def header(self, name: bytes) -> str | None:
         """Return the value of the header with this lower-case *name*; ``None`` where there is none."""
-        value = self._headers.get(name)
+        value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
 

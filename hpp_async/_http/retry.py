@@ -1,4 +1,4 @@
-"""Which failures of one read are tried again, and when. tenacity lives here only."""
+"""Which failures of one call are tried again, and after which pause. tenacity is used here only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 _FIRST_DELAY: Final = 0.25
 _MAXIMUM_DELAY: Final = 5.0
-"""Seconds. A hint for longer than this is for the caller: a read that sleeps for a minute looks like one that hangs."""
+"""Seconds. A longer hint is left to the caller: a read that sleeps for a minute looks like one that hangs."""
 
 
 class Pace(Protocol):
-    """What an exchange needs of the budget that its attempts are counted in; whoever starts the exchange brings it."""
+    """The part of the budget that a call needs to count its attempts; the caller hands it in."""
 
     @property
     def draw(self) -> Callable[[], float]:
@@ -65,8 +65,8 @@ async def with_retries(
         except TransportError as error:
             if not error.is_dropped:
                 raise
-            # A kept-alive connection that was closed as it was used again says nothing about the provider: asked again
-            # at once, once, and not counted.
+            # The other side closed a kept-alive connection just as it was used again. That says nothing about the
+            # provider, so the request is repeated at once, one time, and this attempt is not counted.
             await pace.again(0.0)
             return await request()
     except HPPError as error:
@@ -74,8 +74,9 @@ async def with_retries(
             raise
         first = error
 
-    # The first attempt is made without tenacity: most reads need no second one, and a fresh retrying object costs a
-    # third of a read. Fresh it must be: one that is shared by tasks mixes their states. So it is handed the failure.
+    # The first attempt was made without tenacity: most calls need no second one, and a retrying object costs a third of
+    # a read. (It has to be a new one each time: one that is shared by tasks mixes their states.) Its first attempt
+    # therefore only raises the failure that is already there.
     failed = [first]
 
     async def attempt() -> T:

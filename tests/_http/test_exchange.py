@@ -1,0 +1,100 @@
+"""One HTTP request and what came of it, over a transport in memory."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncGenerator
+
+import httpx
+import pytest
+
+from hpp_async._http.connections import Lent
+from hpp_async._http.exchange import MAXIMUM_BODY, Answer, Exchange, NoAnswer
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://provider.example/anything"
+
+
+async def ask(answer: httpx.Response | Exception, *, seen: list[httpx.Request] | None = None) -> Answer | NoAnswer:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if seen is not None:
+            seen.append(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
+        return await Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0).ask("POST", URL)
+
+
+class Chunk(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        yield self._content
+
+
+async def test_a_request_has_the_headers_of_the_exchange_and_no_others() -> None:
+    seen: list[httpx.Request] = []
+    await ask(httpx.Response(204), seen=seen)
+
+    assert [(request.method, str(request.url)) for request in seen] == [("POST", URL)]
+    assert seen[0].headers.raw == [(b"X-Ours", b"1")]
+    assert seen[0].content == b""
+
+
+async def test_any_status_is_an_answer() -> None:
+    answer = await ask(httpx.Response(503, headers={"Retry-After": "3"}, content=b"later"))
+
+    assert isinstance(answer, Answer)
+    assert (answer.status_code, answer.is_success, answer.body) == (503, False, b"later")
+    assert (answer.header(b"retry-after"), answer.header(b"date")) == ("3", None)
+
+
+@pytest.mark.parametrize(("status_code", "is_success"), [(199, False), (200, True), (299, True), (300, False)])
+async def test_2xx_is_a_success(status_code: int, is_success: bool) -> None:
+    answer = await ask(httpx.Response(status_code))
+
+    assert isinstance(answer, Answer)
+    assert answer.is_success is is_success
+
+
+@pytest.mark.parametrize(
+    ("sent", "encoding", "body"),
+    [
+        (b"plain", "", b"plain"),
+        (b"plain", "Identity", b"plain"),
+        (gzip.compress(b"packed"), "gzip", b"packed"),
+        (gzip.compress(b" " * MAXIMUM_BODY), "x-gzip", b" " * MAXIMUM_BODY),
+        (gzip.compress(b" " * (MAXIMUM_BODY + 1)), "gzip", None),
+        (b"no gzip", "gzip", None),
+        (b"anything", "br", None),
+        (b" " * MAXIMUM_BODY, "", b" " * MAXIMUM_BODY),
+        (b" " * (MAXIMUM_BODY + 1), "", None),
+    ],
+    ids=[
+        "plain",
+        "identity",
+        "gzip",
+        "just fits",
+        "too large",
+        "no gzip",
+        "unknown",
+        "just fits plain",
+        "too large plain",
+    ],
+)
+async def test_a_body_is_unpacked_up_to_a_size(sent: bytes, encoding: str, body: bytes | None) -> None:
+    answer = await ask(httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Chunk(sent)))
+
+    assert isinstance(answer, Answer)
+    assert answer.body == body
+
+
+async def test_the_cause_is_kept_unless_it_may_quote_what_came() -> None:
+    refused, garbled = httpx.ConnectError("refused"), httpx.RemoteProtocolError("illegal: body of somebody")
+
+    assert await ask(refused) == NoAnswer(reason="no answer (ConnectError)", cause=refused)
+    assert await ask(garbled) == NoAnswer(reason="no answer (RemoteProtocolError)", is_dropped=True)
