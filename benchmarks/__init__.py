@@ -1,1 +1,1 @@
-"""What the library costs, and the bars it is held to: `python -m benchmarks`."""
+"""What the library costs, and the bars that it has to meet: `python -m benchmarks`."""

@@ -1,8 +1,9 @@
 """
-When a schedule reads, and what it sees: the client's rules as arithmetic over many lives at once.
+When a schedule reads and what it sees, computed for many lives at once by the client's rules.
 
-A poller that spends 50,000 reads on a session is too slow to be run for thousands of sessions, even in virtual time.
-`benchmarks.schedule` runs the real client on some of the same lives, and says how far it agrees with this.
+Some of the compared pollers make 50,000 reads per session. The real client is too slow to make them for thousands of
+sessions, even in virtual time. `benchmarks.schedule` runs the real client on some of the same lives and reports how far
+both agree.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ class Law(Protocol):
     """A schedule, over many sessions at once."""
 
     def delays(self, is_waiting: Bools, age: Floats, count: int, draw: Floats) -> Floats:
-        """Return the seconds to the next reads; *count* have been made, *age* is that of the status."""
+        """Return the seconds to the next read of each session; *count* reads were made, *age* is that of the status."""
         ...
 
 
 @attrs.frozen
 class Every:
-    """The same *interval*, always: what it reads needs no going through the reads."""
+    """A fixed *interval*: its reads are computed without stepping through them."""
 
     interval: float
 
@@ -42,17 +43,17 @@ class Every:
 
 @attrs.frozen
 class Seen:
-    """What a schedule made of each life."""
+    """The reads that a schedule made of each life, and what they showed."""
 
     lives: Lives
     reads: Counts
     latency: Floats
-    """From the end to the read that showed it; not a number where it expired."""
+    """Seconds from the end to the read that showed it; NaN where the session expired."""
     saw_progress: Bools
 
 
 def draws(numbers: npt.NDArray[np.uint64], count: int) -> Floats:
-    """Return the draw of each session for its read *count*: the same whoever asks, so that runs can be compared."""
+    """Return each session's random draw for its read *count*: a function of both, so that runs can be compared."""
     x = numbers * np.uint64(0x9E3779B97F4A7C15) + np.uint64(count * 0xD1B54A32D192ED03 % 2**64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -60,7 +61,7 @@ def draws(numbers: npt.NDArray[np.uint64], count: int) -> Floats:
 
 
 def run(lives: Lives, law: Law) -> Seen:
-    """Read every session from its creation to what the schedule sees of its end."""
+    """Read every session from its creation until the schedule sees its end or expiry."""
     if isinstance(law, Every):
         return _regular(lives, law.interval)
     total = len(lives)
@@ -88,7 +89,7 @@ def run(lives: Lives, law: Law) -> Seen:
             is_under_way = is_under_way & ~is_over
         is_waiting = opened > now
         saw_progress[which[is_under_way & ~is_waiting]] = True
-        # The provider's Date, which ages are measured against, has whole seconds.
+        # Ages are measured against the provider's Date header, which has whole seconds.
         age = np.maximum(0.0, np.floor(now) - np.where(is_waiting, 0.0, opened))
         now = np.minimum(now + law.delays(is_waiting, age, count, draws(numbers, count)), last_look)
     return Seen(lives, reads, latency, saw_progress)

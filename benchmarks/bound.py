@@ -1,12 +1,12 @@
 """
-The least mean latency at a number of reads: a planner that knows the distributions of `benchmarks.lives`.
+The least mean latency at a number of reads, by a planner that knows the distributions of `benchmarks.lives`.
 
-It minimises mean latency plus *price* × reads, by dynamic programming backwards over the time of the last read, and so
-traces the lower bound as the price changes. No schedule that is told only the status can do better on that mix.
+The planner minimises mean latency plus *price* × reads by dynamic programming, backwards over the time of the last
+read. Each price gives one point of the lower bound. No schedule that knows only the status can do better on that mix.
 
-Two phases, the later one first. *Seen*: the session was seen in progress and opened ``age`` ago, which ``updated_at``
-says; what remains is when it ends. *Waiting*: at ``time`` it was not open; it may be opened, or opened and ended,
-before the next read. Costs are not divided by the probability of getting there, so they simply add up.
+It plans two phases, the later one first. *Seen*: the session was seen in progress, and ``updated_at`` says that it was
+opened ``age`` ago; its end is open. *Waiting*: at ``time`` it was not open; it may be opened, or opened and ended,
+before the next read. Costs are weighted by the probability of reaching them, so they add up.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.lives import Floats, Mix, Mixture
 
 _FINE: Final = 12.0
-"""Grid points per delay: more changes the bound by less than 0.2 %."""
+"""Grid points per delay; a finer grid changes the bound by less than 0.2 %."""
 
 _HORIZONS: Final = np.array([1.0, 0.995, 0.97, 0.9, 0.75, 0.5, 0.25, 0.1, 0.03, 0.01, 0.003, 0.0])
-"""Shares of the lifetime that may remain at the opening: plans are made for each, and interpolated."""
+"""Shares of the lifetime that may remain at the opening; there is a plan for each, and others are interpolated."""
 
 
 @attrs.frozen
@@ -40,8 +40,8 @@ class Curve:
     """
     Seconds at mean reads per session, by straight lines on logarithmic scales.
 
-    Beyond the last point the seconds fall as one over the reads, which is what the bound tends to: from above, so that
-    its last slope would make others look worse.
+    Beyond the last point the seconds are taken to fall as one over the reads. The bound approaches that slope from a
+    steeper one: going on with the last slope would make it too low.
     """
 
     reads: Floats
@@ -65,7 +65,7 @@ def bound(mix: Mix, prices: Floats) -> Curve:
     """
     Return the least mean latency of sessions that end, over mean reads per session; one point for each price.
 
-    Reads count as everywhere here: of all sessions, and with the one at their creation.
+    Reads are counted over all sessions, the read at their creation included.
     """
     points = np.array([_at_price(mix, float(price)) for price in prices])
     return Curve.through(points[:, 0], points[:, 1])
@@ -78,7 +78,7 @@ def _at_price(mix: Mix, price: float) -> tuple[float, float]:
     times = np.linspace(0.0, 1.0, 20_001)[1:] ** 6 * mix.lifetime
     opens = np.diff(mix.opens.below(times), prepend=0.0)
     share_ended = float(np.sum(opens * mix.ends.below(mix.lifetime - times)))
-    reads += 1.0  # the one at the beginning, which learns nothing and is made all the same
+    reads += 1.0  # the read at the creation: it learns nothing, and the client makes it all the same
     return reads, (cost - price * (reads - 1.0)) / share_ended
 
 
@@ -86,7 +86,7 @@ def _after_opening(price: float, horizons: Floats, ends: Mixture) -> _Plan:
     longest = float(horizons[0])
     rough = np.concatenate([[0.0], np.geomspace(0.01, longest, 4000)])
     hazard = ends.density(rough) / (1.0 - ends.below(rough))
-    # What comes soon counts too: the grid must be fine before the rush, not only in it.
+    # The grid must be fine shortly before the hazard rises, too.
     hazard = np.array([hazard[(rough >= a * 0.8) & (rough <= a * 1.5 + 30.0)].max() for a in rough])
     spacing = np.sqrt(2.0 * price / hazard) / _FINE
     grid = _grid(rough, spacing, longest)
@@ -94,7 +94,7 @@ def _after_opening(price: float, horizons: Floats, ends: Mixture) -> _Plan:
     below, late = ends.below(grid), ends.late_by(grid)
     count = len(grid)
     cost, reads = np.zeros((count, len(horizons))), np.zeros((count, len(horizons)))
-    # At the horizon there is a last look, and reads beyond it do not exist: candidates are moved to it.
+    # The last read is at the horizon: later candidates are moved to it.
     late_end = ends.late_by(horizons)
     window = int(6 * _FINE)
     columns = np.arange(len(horizons))
@@ -116,7 +116,7 @@ def _after_opening(price: float, horizons: Floats, ends: Mixture) -> _Plan:
 def _before_opening(mix: Mix, price: float, horizons: Floats, seen: _Plan) -> tuple[float, float]:
     lifetime = mix.lifetime
     late = mix.ends.late_by(seen.grid)
-    # What it costs to see an opening that late, beyond seeing it at once, summed up to there.
+    # The extra cost of seeing an opening late, summed over the delay.
     regret = np.maximum(0.0, late + seen.cost[:, 0] - seen.cost[0, 0])
     summed = np.concatenate([[0.0], np.cumsum(np.diff(seen.grid) * (regret[1:] + regret[:-1]) / 2)])
     summed = np.maximum.accumulate(summed)
@@ -134,7 +134,7 @@ def _before_opening(mix: Mix, price: float, horizons: Floats, seen: _Plan) -> tu
     rows = np.arange(1, count)[:, None] - 1 - np.arange(window)  # cells before each point, the nearest first
     mass = np.where(rows >= 0, cells[rows], 0.0)
     ages = np.where(rows >= 0, grid[1:, None] - middles[rows], 0.0)
-    # Nobody looks after the expiry; what is opened late has less time to end in.
+    # There are no reads after expiry: a session that is opened late has less time to end in.
     left = np.where(rows >= 0, lifetime - middles[rows], 0.0)
     after = np.interp(ages, seen.grid, late) + _interpolated(seen, seen.cost, ages, left, horizons)
     lost = np.cumsum(mass * after, axis=1)

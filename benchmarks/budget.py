@@ -39,7 +39,7 @@ _LOST: Final = 0.1
 """Share of the callbacks that never arrive."""
 
 _ON_ITS_WAY: Final = 0.2
-"""Seconds from a change to its callback."""
+"""Seconds from a change of status to its callback."""
 
 _SCHEDULE: Final = PollSchedule()
 _OWN_HEADERS: Final = {"authorization": "Basic " + b64encode(":".join(AUTH).encode()).decode()}
@@ -53,9 +53,9 @@ class Scenario:
     rate: float
     callbacks: bool = False
     warm_up: float = 0.0
-    """Seconds before anything counts; without, it is a restart: every session is read anew."""
+    """Seconds before measuring begins; 0 measures a restart, where every session is read anew."""
     seconds: float = 3600.0
-    """Seconds that count: whoever ends in them is waited for, so that long latencies are not cut short."""
+    """Seconds in which ends are counted; the run goes on until all of them were seen, so that no latency is cut."""
     seed: int = 2026
 
     @property
@@ -66,18 +66,18 @@ class Scenario:
 
 @attrs.define(kw_only=True)
 class Seen:
-    """What came of a scenario; seconds."""
+    """The measurements of a scenario, in seconds."""
 
     scenario: Scenario
     latencies: list[float] = attrs.field(factory=list[float])
     unseen: int = 0
-    """Of these: ended, and not seen even two hours later; they count with the time until then."""
+    """How many of these were not seen two hours later; they count with the time until then."""
     moments: list[float] = attrs.field(factory=list[float])
     """When each read arrived at the provider."""
     gaps: list[tuple[float, float, float]] = attrs.field(factory=list[tuple[float, float, float]])
-    """Between two reads of a session: real seconds, seconds of the budget's virtual clock, and the seconds promised."""
+    """Between two reads of a session: real seconds, seconds of the budget's virtual clock, and the promised delay."""
     first_reads: int = 0
-    """Of the sessions that were there at the beginning; and when the last of them was."""
+    """How many of the initial sessions were read; ``all_read_at`` is when the last of them was."""
     all_read_at: float = 0.0
     late_by: float = 0.0
     own: int = 0
@@ -86,7 +86,7 @@ class Seen:
 
 
 class _Provider(ScriptedProvider):
-    """Notes when each session is read, and what the schedule then promises for the next time."""
+    """Records when each session is read, and the delay that the schedule then promises."""
 
     reader: HPPClient
 
@@ -95,7 +95,7 @@ class _Provider(ScriptedProvider):
         self.model.quota = _QUOTA
         self.seen = seen
         self.changes: dict[str, list[tuple[float, str]]] = {}
-        """Of each session, when it got which status."""
+        """The times and statuses of each session."""
         self._read: dict[str, tuple[float, float, float]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -118,17 +118,17 @@ class _Provider(ScriptedProvider):
 
 
 class _Street:
-    """The merchant's sessions: those that are open at the beginning, and those that come."""
+    """The merchant's sessions: the initial ones, and those that arrive later."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.rng = np.random.default_rng(scenario.seed)
         self.lives = Lives.of(_MIX, 400_000, seed=scenario.seed)
         self.ends = np.minimum(self.lives.ended, self.lives.lifetime)
         self.rate = scenario.alive / float(self.ends.mean())
-        """Arrivals per second that keep as many open as there are."""
+        """Arrivals per second that keep the number of open sessions constant."""
 
     def open_at_first(self, alive: int) -> Iterator[tuple[int, float]]:
-        """Give lives and their ages: of those that came in the past 48 hours, who is still there."""
+        """Yield lives that began in the past 48 hours and are still open, with their ages."""
         while alive:
             number, age = int(self.rng.integers(len(self.lives))), float(self.rng.uniform(0.0, self.lives.lifetime))
             if age < self.ends[number]:
@@ -175,7 +175,7 @@ class _Run:
         return self.scenario.warm_up <= moment < self.scenario.warm_up + self.scenario.seconds
 
     async def wait(self) -> None:
-        """Let time pass, and then until everybody who ended in it was seen."""
+        """Let the measured time pass, and then wait until every session that ended in it was seen."""
         await self.clock.sleep(self.scenario.warm_up + self.scenario.seconds)
         latest = self.clock.now() + _PATIENCE
         while (unseen := [at for at in self._ended_at.values() if self.counts(at)]) and self.clock.now() < latest:
@@ -201,7 +201,7 @@ class _Run:
     async def call_back(self) -> None:
         while True:
             left = self._callbacks[0][0] - self.clock.now() if self._callbacks else _ON_ITS_WAY
-            # Another may come before the next one that is known.
+            # A new session may get a callback before the next one that is known.
             await self.clock.sleep(max(0.0, min(_ON_ITS_WAY, left)))
             while self._callbacks and self._callbacks[0][0] <= self.clock.now():
                 self.provider.reader.notify(heapq.heappop(self._callbacks)[1])
@@ -232,7 +232,7 @@ async def _run(scenario: Scenario) -> Seen:
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One scenario in figures; seconds, but for shares and factors."""
+    """The figures of one scenario: seconds, except for shares and factors."""
 
     scenario: str
     ended: int
@@ -242,15 +242,15 @@ class Row:
     p50: float
     p95: float
     bound: float
-    """The least mean latency there can be at as many reads per session."""
+    """The least mean latency that any schedule can reach with as many reads per session."""
     reads_per_second: float
     busiest_second: int
     late_by: float
-    """The worst, of all waits."""
+    """The latest read of all waits."""
     stretch: float
     """Real seconds per second of the virtual clock, on average."""
     worst_gap: float
-    """Of any session: seconds of the virtual clock between two reads, per second promised."""
+    """The longest of any session: seconds of the virtual clock between two reads, per promised second."""
     all_read_at: float
     refused: float
     """Share of the merchant's own calls that got a 429."""
@@ -298,7 +298,7 @@ def scenarios(*, quick: bool) -> list[Scenario]:
     for alive, seconds in ((100_000, 1_200.0), (10_000, 2_400.0), (1_000, 30_000.0), (100, 60_000.0)):
         for rate in (50.0, 100.0, 200.0):
             warm_up = 1.2 * alive / rate + 300.0
-            # Where a bar is on the mean: a few long latencies move it, and only time makes them many.
+            # This scenario has a bar on its mean, which a few long latencies move: it runs for longer.
             counted = 24_000.0 if (alive, rate) == (10_000, 100.0) else seconds
             found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=counted))
             if rate != 100.0:
@@ -308,7 +308,7 @@ def scenarios(*, quick: bool) -> list[Scenario]:
 
 
 def bars(scenario: Scenario, row: Row) -> Iterator[tuple[str, float, float]]:
-    """Give what SCHEDULE.md asks of a scenario: what, how much it came to, and how much it may be."""
+    """Yield the bars of a scenario: name, value, and upper limit."""
     yield "share of the merchant's own calls refused", row.refused, 0.001
     yield "reads in the busiest second", row.busiest_second, scenario.rate + 1
     if not scenario.warm_up:

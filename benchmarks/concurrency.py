@@ -1,9 +1,9 @@
 """
-Many waits at once, each on a session of its own, beside as many plain loops; and the same over a faster transport.
+Many waits at once beside as many plain loops, and the same over a faster transport.
 
-Every side reads each session a fixed number of times, a millisecond apart, so that the event loop is what is short. The
-plain loop is what one writes by hand: one default `httpx.AsyncClient`, and a task per session that gets, looks and
-sleeps.
+Every wait has a session of its own, which is read a fixed number of times, a millisecond apart, so that the event loop
+is the bottleneck. The plain loops are the code that one writes by hand: one default `httpx.AsyncClient`, and a task per
+session that reads, looks and sleeps.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _PATH: Final = "/hpp/v1/sessions/"
 _DELAY: Final = 0.001
 
 _PATIENCE: Final = 60.0
-"""Seconds that ten thousand plain loops are given, in a process that can be killed."""
+"""Seconds after which the process with ten thousand plain loops is killed."""
 
 _BARS: Final = {10: 1.0, 1_000: 1.5}
-"""What the reads per second must at least be, as a multiple of the plain loops'."""
+"""The least reads per second, as a multiple of the plain loops', by number of waits."""
 
 
 @attrs.frozen
 class Load:
-    """So many waits, of so many reads each, run so often."""
+    """How many waits, how many reads of each, and how many rounds of it all."""
 
     waits: int
     reads: int
@@ -54,7 +54,7 @@ _QUICK: Final = (Load(1, 5, 1), Load(10, 2, 1))
 
 @attrs.frozen
 class Cost:
-    """Seconds a read: of this process's CPU, and on the wall; and how often the pool had none to give."""
+    """CPU and wall-clock seconds per read, and how often httpx's pool timed out."""
 
     cpu: float
     wall: float
@@ -67,7 +67,7 @@ Wait = Callable[[str], Coroutine[object, object, object]]
 
 
 class _Hurried:
-    """A schedule for the impatient."""
+    """A schedule with a fixed, very short delay."""
 
     def delay(self, session: Session, *, age: float, draw: float) -> float:
         return _DELAY
@@ -182,7 +182,7 @@ async def _plain(base_url: str, load: Load) -> Cost:
                 try:
                     response = await client.get(url, auth=AUTH)
                 except httpx.TimeoutException:
-                    timeouts += 1  # of its pool: whoever does not catch it loses his waits
+                    timeouts += 1  # of httpx's pool; without this clause the wait would be lost
                 else:
                     response.raise_for_status()
                     if response.json()["status"] == "COMPLETED":
@@ -194,7 +194,7 @@ async def _plain(base_url: str, load: Load) -> Cost:
 
 
 async def _reads_until_killed(base_url: str, load: Load) -> int:
-    """Return how many reads come of more plain loops than httpx's pool can bear: it looks through its whole queue."""
+    """Return how many reads so many plain loops make; httpx's pool searches its whole queue at every request."""
     served = await reads_at(base_url)
     program = [sys.executable, "-m", __name__, base_url, str(load.waits), str(load.reads)]
     with subprocess.Popen(program) as process:  # noqa: ASYNC220 - nothing else is to run
@@ -202,14 +202,14 @@ async def _reads_until_killed(base_url: str, load: Load) -> int:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
-    return await reads_at(base_url) - served - 1  # the first one goes out before there is a crowd
+    return await reads_at(base_url) - served - 1  # the first read goes out before the crowd
 
 
 _numbers: Final = itertools.count()
 
 
 async def _cost(wait: Wait, base_url: str, load: Load) -> Cost:
-    """Run the load, each wait on another session, and check its reads by the provider's count."""
+    """Run the load, each wait on another session, and check the number of reads at the provider."""
     run = f"{os.getpid()}{next(_numbers)}"
     await wait(wait_id(1, f"{run}-first"))  # connected, and everything imported
     session_ids = [wait_id(load.reads, f"{run}-{number}") for number in range(load.waits)]

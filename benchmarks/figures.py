@@ -1,4 +1,4 @@
-"""What a benchmark gives: a number, held to a bar; and the CPU of two things measured in turns."""
+"""The result of a benchmark: a number and its bar; and comparisons of CPU time, measured alternately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Figure:
-    """One result; ``bar`` is the most it may be, or with *is_floor* the least; ``None`` where nothing was promised."""
+    """One result; ``bar`` is its upper limit, with *is_floor* its lower one, or ``None`` without a promise."""
 
     name: str
     value: float
@@ -35,10 +35,9 @@ class Figure:
 @attrs.frozen
 class Comparison:
     """
-    Seconds of CPU that two things took, round by round, and the median of their ratios.
+    Seconds of CPU that two alternatives took, round by round, and the median of their ratios.
 
-    On a shared machine only the ratio of two neighbours in time means anything: the seconds themselves go up and down
-    by half.
+    On a shared machine the seconds vary by half. The ratio of two measurements that follow each other is stable.
     """
 
     ours: Sequence[float]
@@ -61,7 +60,7 @@ class Comparison:
 async def in_turns(
     ours: Callable[[], Awaitable[object]], theirs: Callable[[], Awaitable[object]], *, rounds: int, calls: int
 ) -> Comparison:
-    """Measure both, *calls* at a time, for *rounds* rounds and one that does not count; who comes first alternates."""
+    """Measure both, *calls* at a time, for *rounds* rounds after one to warm up; the order alternates."""
     pairs: list[tuple[float, float]] = []
     for number in range(rounds + 1):
         if number % 2:

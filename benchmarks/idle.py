@@ -1,4 +1,4 @@
-"""Bytes of an idle wait beside its task: thousands of waits, each on a session of its own, asleep between two reads."""
+"""Memory of an idle wait, without its task: measured over thousands that sleep between two reads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 class _TwoReads:
     """
-    A schedule that reads a session once more, soon, and then in an hour.
+    A schedule with a second read soon after the first, and the third in an hour.
 
-    A wait that has read once holds one reading, both the latest and that of its only transition; later it holds two.
+    After its second read a wait holds two readings: the latest one, and the one of its transition.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ async def _idle(count: int) -> Figure:
         await anyio.Event().wait()
 
     async def until_asleep() -> None:
-        while transport.reads < 2 * count:  # noqa: ASYNC110 - an event for it would be among what is measured
+        while transport.reads < 2 * count:  # noqa: ASYNC110 - an event would be measured, too
             await asyncio.sleep(0.1)
 
     async with http_client, client:

@@ -1,4 +1,4 @@
-"""The CPU of `import hpp_async` beside that of importing what it stands on, each less a bare interpreter's start."""
+"""CPU of `import hpp_async` beside importing its dependencies, each less the start of a bare interpreter."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 
 from benchmarks.figures import Comparison, Figure
 
-# As without any extra: beside click httpx loads its command line, rich and all, half as much again.
+# As without extras: where click is installed, httpx loads its command line and rich, which takes half as long again.
 _LEAN: Final = "import sys; sys.modules['click'] = sys.modules['orjson'] = None; "
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as compiled:
-        # Compiled once, whatever this machine says about writing byte code beside the source.
+        # Byte code is written once, even where this machine forbids to write it beside the source.
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         environ["PYTHONPYCACHEPREFIX"] = compiled
         pairs = [_pair(environ) for _ in range(4 if quick else 41)]

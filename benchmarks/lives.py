@@ -1,4 +1,4 @@
-"""Lives of sessions, as four kinds of merchant see them: when the page is opened, and when the session ends."""
+"""A model of sessions at four kinds of merchant: when the page is opened, and when the session ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LogNormal:
     sigma: float
 
     def quantile(self, share: Floats) -> Floats:
-        """Return what *share*, above 0 and below 1, is at most."""
+        """Return the value that *share* (above 0, below 1) of the draws do not exceed."""
         z = np.asarray(_inverse_normal(share), dtype=np.float64)
         return np.asarray(self.median * np.exp(self.sigma * z))
 
@@ -40,7 +40,7 @@ class LogNormal:
         return np.asarray(np.exp(-z * z / 2) / (x * self.sigma * (2 * np.pi) ** 0.5))
 
     def mean_below(self, x: Floats) -> Floats:
-        """Return the mean of what is at most *x*, times the share that is."""
+        """Return the mean of the draws up to *x*, times their share."""
         with np.errstate(divide="ignore"):
             z = (np.log(x) - np.log(self.median)) / self.sigma
         return np.asarray(self.median * np.exp(self.sigma**2 / 2) * _normal_below(z - self.sigma))
@@ -48,16 +48,16 @@ class LogNormal:
 
 @attrs.frozen
 class Mixture:
-    """Each *part* with its share; what is missing from 1 never happens."""
+    """Parts with their shares; the share that is missing from 1 never happens."""
 
     parts: tuple[tuple[float, LogNormal], ...]
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
         """
-        Return *count* draws, infinite where it never happens.
+        Return *count* draws in random order, infinite where it never happens.
 
-        One from each *count*-th of the distribution, in random order: a rare long wait weighs so much in a mean that
-        independent draws would need twenty times as many lives to agree as well.
+        There is one draw from each *count*-th of the distribution (stratified sampling). A rare long wait weighs so
+        much in a mean that independent draws would need twenty times as many lives for the same precision.
         """
         shares, drawn = (rng.permutation(count) + rng.random(count)) / count, np.full(count, np.inf)
         start = 0.0
@@ -74,23 +74,23 @@ class Mixture:
         return np.asarray(np.sum([share * part.density(x) for share, part in self.parts], axis=0))
 
     def late_by(self, x: Floats) -> Floats:
-        """Return the mean of how long before *x* it happened, 0 where it did not: the integral of `below`."""
+        """Return the integral of `below` up to *x*: the mean time since it happened, 0 where it did not."""
         means = [share * part.mean_below(x) for share, part in self.parts]
         return np.asarray(x * self.below(x) - np.sum(means, axis=0))
 
     def scaled(self, factor: float) -> Mixture:
-        """Return the same, *factor* times as slow."""
+        """Return the same mixture, *factor* times as slow."""
         parts = ((share, LogNormal(part.median * factor, part.sigma)) for share, part in self.parts)
         return Mixture(tuple(parts))
 
 
 ENDS: Final = Mixture(((0.75, LogNormal(95.0, 0.70)), (0.05, LogNormal(3600.0, 1.5))))
-"""From the opening to the end; the rest leave, and let the session expire."""
+"""From the opening to the end; the other consumers leave, and their sessions expire."""
 
 
 @attrs.frozen
 class Mix:
-    """A merchant's sessions: when their page is opened, when they end after that, and how long they can."""
+    """A merchant's sessions: when their page is opened, how long after that they end, and when they expire."""
 
     name: str
     opens: Mixture
@@ -124,7 +124,7 @@ MIXES: Final = (
 
 @attrs.frozen
 class Lives:
-    """Sessions by when they are opened and when they end, in seconds from creation; infinite is never."""
+    """When each session is opened and when it ends, in seconds from its creation; infinite means never."""
 
     opened: Floats
     ended: Floats

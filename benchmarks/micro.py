@@ -1,8 +1,8 @@
 """
-What has no counterpart to run beside: decoding, and a cycle of the poller.
+Decoding a session, and one cycle of the poller.
 
-pyperf calibrates them and runs each in several processes; the timer is CPU time, as for everything here. Run as a
-program this is the pyperf benchmark; `measure` runs it and reads what it wrote.
+They have no counterpart to compare with: pyperf calibrates them and runs each in several processes, with a CPU timer.
+Run as a program, this module is the pyperf benchmark; `measure` runs it and reads its result file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         program = [sys.executable, "-m", __name__, "--quiet", *effort, "-o", str(results)]
         subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
         for benchmark in pyperf.BenchmarkSuite.load(str(results)).get_benchmarks():
-            # The least: with nothing beside them to share it, what other processes do to them only ever adds.
+            # The least value counts: other processes can only add to it.
             name, least = benchmark.get_name(), min(benchmark.get_values()) * 1e6
             detail = f"median {benchmark.median() * 1e6:.2f} of {benchmark.get_nvalue()}"
             yield Figure(name=name, value=least, unit="µs", bar=_BARS[name], detail=detail)
@@ -46,7 +46,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 def decode_json(loops: int) -> float:
     with mock.patch.dict(sys.modules, {"orjson": None}):
-        importlib.reload(_codec)  # it finds out on import whether there is orjson
+        importlib.reload(_codec)  # the module looks for orjson on import
     return _decode(loops)
 
 
@@ -64,7 +64,7 @@ def _decode(loops: int) -> float:
 
 
 def poller_cycle(loops: int) -> float:
-    """Learn that a read is due, tell what it gave, learn how long to sleep."""
+    """Ask for an action (a read), report its reading, and ask for the next action (a sleep)."""
     poller = Poller(session_id=SESSION_ID)
     reading = _codec.decode_session(body_of(SESSION_ID), session_id=SESSION_ID, read_at=_READ_AT)
     poller.received(reading, 0.0, 0.5)

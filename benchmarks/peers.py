@@ -12,12 +12,12 @@ from benchmarks.lives import Floats
 from hpp_async import Delay, PollSchedule
 
 _ENOUGH: Final = 64
-"""Steps after which every backoff has reached its maximum: a larger exponent overflows."""
+"""Steps after which every back-off has reached its maximum; a larger exponent would overflow."""
 
 
 @attrs.frozen
 class Backoff:
-    """``factor ** step`` seconds, at most *maximum*, drawn from *lowest* up where *is_drawn*."""
+    """``initial * factor ** step`` seconds, at most *maximum*; where *is_drawn*, drawn between *lowest* and that."""
 
     factor: float
     maximum: float
@@ -31,7 +31,7 @@ class Backoff:
 
 
 PEERS: Final[dict[str, Law]] = {
-    # openai-python: its polling helpers rest 1,000 ms where the server does not say otherwise.
+    # openai-python: its polling helpers sleep for 1,000 ms where the server does not say otherwise.
     "1 s, openai": Every(1.0),
     "2 s": Every(2.0),
     "5 s": Every(5.0),
@@ -40,7 +40,7 @@ PEERS: Final[dict[str, Law]] = {
     # azure-core: LROBasePolling(timeout=30) where there is no Retry-After.
     "30 s, azure-core": Every(30.0),
     "×2, 1–60 s": Backoff(2.0, 60.0, is_drawn=False),
-    # Smithy waiters, which AWS SDKs share: drawn from minDelay up to minDelay × 2ⁿ, which maxDelay limits.
+    # Smithy waiters, which AWS SDKs share: drawn between minDelay and the lesser of minDelay × 2ⁿ and maxDelay.
     "AWS waiter": Backoff(2.0, 120.0, initial=2.0, lowest=2.0),
     # google-api-core: polling's default Retry has initial 1, maximum 20, multiplier 1.5.
     "google-api-core": Backoff(1.5, 20.0),

@@ -1,4 +1,4 @@
-"""Latency against reads: the peers as points, ours as a curve, the bound below."""
+"""A plot of latency against reads: the peers as points, ours as a curve, and the bound below."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LABELS: Final = {
     "google-api-core": ("google-api-core", (7, 2), "left"),
     "tenacity, random": ("tenacity", (7, 4), "left"),
 }
-"""What to write at a point, where from it in points, and how to align it."""
+"""The label of each peer, its offset in points, and its alignment."""
 
 
 def draw(results: Sequence[Result], folder: Path) -> None:

@@ -1,8 +1,8 @@
 """
-The same answer to every read: over HTTP from a process of its own, and in memory.
+A provider that gives the same answer to every read: over HTTP, or in memory.
 
-A process of its own, so that the CPU that is measured is the client's alone: `python -m benchmarks.provider` prints its
-port. In memory there is no network that hides what the client costs; the body is streamed, as from a network.
+Over HTTP it runs in a process of its own, so that only the client's CPU is measured: `python -m benchmarks.provider`
+prints its port. In memory no network hides what the client costs; the body is streamed, as from a network.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SESSION_ID: Final = "39a1c773-bafd-754d-af1f-b30c592f1267"
 AUTH: Final = ("benchmark", "not-a-secret")
 
 UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000)
-"""For our client: what is measured is what reads cost, not how long they queue."""
+"""For our client: we measure what reads cost, not how long they queue."""
 
 _COUNT: Final = "/count"
 
 
 def wait_id(reads: int, number: object) -> str:
-    """Return the id of a session that the last of so many *reads* shows COMPLETED."""
+    """Return the id of a session whose last of *reads* reads shows COMPLETED."""
     return f"wait-{reads}-{number}"
 
 
@@ -42,7 +42,7 @@ def _last_read_of(session_id: str) -> float:
 
 
 def body_of(session_id: str, status: str = "IN_PROGRESS") -> bytes:
-    """Return the read page's example; it expires when nobody runs this any more."""
+    """Return the example of the provider's read page, with an expiry in the far future."""
     dates = {"updated_at": "2026-01-15T14:52:57.540Z", "expires_at": "2099-05-15T13:51:43.507Z"}
     token = {"authorization_token": "a1a8f727-2756-6058-bd3c-40069be0994b"} if status == "COMPLETED" else {}
     return json.dumps({"session_id": session_id, "status": status, **dates, **token}).encode()
@@ -62,7 +62,7 @@ def headers_of(body: bytes) -> dict[str, str]:
 
 
 class InMemory(httpx.AsyncBaseTransport):
-    """The provider as an httpx transport; ``reads`` counts what arrived."""
+    """The provider as an httpx transport; ``reads`` counts the requests that arrived."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -93,13 +93,13 @@ def over_http() -> Generator[str]:
 
 
 async def reads_at(base_url: str) -> int:
-    """Return how many reads arrived there."""
+    """Return how many reads arrived at the provider."""
     async with httpx.AsyncClient() as client:
         return int((await client.get(base_url + _COUNT)).text)
 
 
 class _Connection(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, as far as GETs go."""
+    """HTTP/1.1 with keep-alive, for GET only."""
 
     def __init__(self, reads: Counter[str]) -> None:
         self._reads = reads

@@ -1,4 +1,4 @@
-"""One read through the SDK beside the same read as a bare `client.get(url, auth=…)`, and a whole wait beside a loop."""
+"""One read beside a bare `client.get(url, auth=…)`, and a whole wait beside a hand-written loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 async def _over_http(base_url: str, rounds: int, calls: int) -> Figure:
-    """Each side on a client of its own with httpx's HTTP transport, as both come, one connection kept alive."""
+    """Compare both as they come, each with a client of its own and one kept-alive connection."""
     url = f"{base_url}{_PATH}{SESSION_ID}"
     ours = HPPClient(auth=AUTH, endpoint=base_url, budget=UNLIMITED)
     async with ours, httpx.AsyncClient() as theirs:
@@ -37,7 +37,7 @@ async def _over_http(base_url: str, rounds: int, calls: int) -> Figure:
 
 
 async def _in_memory(rounds: int, calls: int) -> Figure:
-    """Both on one `httpx.AsyncClient`, lent to ours, and no network: the worst case, for nothing dilutes the rest."""
+    """Compare both on one `httpx.AsyncClient` without a network, the worst case: nothing hides what we add."""
     transport = InMemory()
     url = f"https://api.klarna.com{_PATH}{SESSION_ID}"
     theirs = httpx.AsyncClient(transport=transport)
@@ -58,7 +58,7 @@ _READS = 50
 
 
 class _Hurried:
-    """A schedule for the impatient."""
+    """A schedule with a fixed, very short delay."""
 
     def delay(self, session: Session, *, age: float, draw: float) -> float:
         return _DELAY

@@ -1,4 +1,4 @@
-"""The same lives read by the real client, in virtual time."""
+"""Lives read by the real client in virtual time, and how far `benchmarks.arithmetic` agrees with it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from hpp_async.testing import ScriptedProvider, VirtualClock
 
 _UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000_000, in_flight=1_000)
 _BATCH: Final = 16
-"""Waits at once: enough to share what a jump of the clock costs, few enough that it need not look at many."""
+"""Waits at once: they share the cost of a jump of the virtual clock, and each jump looks at all of them."""
 
 
 @attrs.define
 class _Drawn:
-    """A schedule for the client, with the draws that the arithmetic uses, and the count of reads that a law wants."""
+    """A schedule for the client that uses the arithmetic's draws, and counts reads for a `Law`."""
 
     schedule: PollSchedule | Law
     _counts: Counter[str | None] = attrs.field(init=False, factory=Counter[str | None])
 
     def delay(self, session: Session, *, age: float, draw: float) -> float:
-        # Asked once for each read, as nothing fails here.
+        # The client asks once per read, because no read fails here.
         self._counts[session.session_id] += 1
         count, number = self._counts[session.session_id], int(session.session_id or 0)
         drawn = draws(np.array([number], np.uint64), count)
@@ -68,14 +68,14 @@ def run(lives: Lives, schedule: PollSchedule | Law) -> Seen:
 
 @attrs.frozen(kw_only=True)
 class Agreement:
-    """How far the arithmetic agrees with the client over the same lives."""
+    """How far the arithmetic agrees with the client on the same lives."""
 
     schedule: str
     mix: str
     sessions: int
     reads: int
     same_reads: float
-    """Share of the sessions of which both made the same number of reads."""
+    """Share of the sessions that both read equally often."""
     reads_apart: int
     seconds_apart: float
     """The largest differences of any session."""
@@ -94,7 +94,7 @@ class Agreement:
 
 
 def compare(name: str, mix: str, lives: Lives, schedule: PollSchedule | Law, law: Law) -> Agreement:
-    """Run *schedule* with the client, and *law*, the same as arithmetic, over the same lives with the same draws."""
+    """Run *schedule* with the client and *law*, its counterpart, as arithmetic: same lives, same draws."""
     client, computed = run(lives, schedule), arithmetic.run(lives, law)
     apart = np.abs(client.latency - computed.latency)
     assert np.array_equal(np.isnan(client.latency), np.isnan(computed.latency)), "not the same sessions have ended"

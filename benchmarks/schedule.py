@@ -1,4 +1,4 @@
-"""How soon an end is seen, at how many reads: our schedule, the usual pollers' and the least there can be."""
+"""How soon an end is seen, and with how many reads: our schedule, the usual pollers, and the lower bound."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from hpp_async import PollSchedule
 
 SEED: Final = 2026
 _BARS: Final = {"link": 1.7}
-"""At most this many times the bound; 1.4 elsewhere."""
+"""Upper limits of the mean latency as a multiple of the bound; 1.4 for other mixes."""
 
 _AT_EQUAL_READS: Final = {"web@900": 1.2}
-"""At least this many times better than a peer that makes as many reads; 7 elsewhere."""
+"""How many times better we must be than any peer, at equal reads; 7 for other mixes."""
 
 
 @attrs.frozen(kw_only=True)
 class Size:
-    """How much is run."""
+    """How much to run."""
 
     lives: int = 60_000
     steps: int = 20_000_000
-    """Reads of one run, about, above which fewer lives are taken."""
+    """Approximate reads of one run; a schedule that would make more of them runs over fewer lives."""
     by_client: int = 120
     peers_by_client: int = 6
     prices: int = 13
     factors: Sequence[float] = tuple(2.0**power for power in range(3, -4, -1))
-    """Of ours; beyond the last, latency is taken to fall as one over the reads, which it does within a few per cent."""
+    """Multiples of our delays. Beyond the last, latency falls as one over the reads, within a few per cent."""
 
     def of(self, reads: float) -> int:
-        """Return how many lives to run through a schedule that makes about that many *reads* of each."""
+        """Return how many lives to run with a schedule that makes about *reads* reads of each."""
         return int(np.clip(self.steps / max(reads, 1.0), min(self.lives, 3_000), self.lives))
 
 
@@ -50,7 +50,7 @@ QUICK: Final = Size(lives=2_000, by_client=4, peers_by_client=1, prices=5, facto
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """What one schedule came to over one mix; latencies are in seconds."""
+    """The figures of one schedule on one mix; latencies are in seconds."""
 
     schedule: str
     sessions: int
@@ -64,7 +64,7 @@ class Row:
     saw_progress: float
     by_bound: float
     mean_at_equal_reads: float = 1.0
-    """How many times the mean latency of ours that is, where ours makes as many reads."""
+    """Mean latency divided by ours, with our delays stretched until we make as many reads."""
     p95_at_equal_reads: float = 1.0
 
     @classmethod
@@ -90,7 +90,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """Everything about one mix."""
+    """The results of one mix."""
 
     mix: Mix
     bound: Curve
@@ -100,7 +100,7 @@ class Result:
 
 
 def measure(mix: Mix, size: Size) -> Result:
-    """Run ours, at several scales, and every peer over the same lives."""
+    """Run our schedule at several scales, and every peer, on the same lives."""
     curve = _bound(mix, size)
     lives = Lives.of(mix, size.lives, seed=SEED)
     ours = Row.of("ours", arithmetic.run(lives, Ours()), curve)
@@ -122,7 +122,7 @@ def measure(mix: Mix, size: Size) -> Result:
 
 
 def _beside(peer: Row, scaled: Sequence[Row]) -> Row:
-    """Return *peer* with how many times our latency it has, where ours is scaled until it makes as many reads."""
+    """Return *peer* with its latencies divided by ours at as many reads."""
     reads = [row.reads for row in scaled]
 
     def ours(values: Sequence[float]) -> float:
@@ -136,7 +136,7 @@ def _beside(peer: Row, scaled: Sequence[Row]) -> Row:
 
 
 def agreements(size: Size) -> Iterator[Agreement]:
-    """Yield how far the arithmetic agrees with the client, for ours on every mix and for some peers on one."""
+    """Yield how far arithmetic and client agree: our schedule on every mix, and some peers on one."""
     for mix in MIXES:
         yield real.compare("ours", mix.name, Lives.of(mix, size.by_client, seed=SEED), PollSchedule(), Ours())
     for name in ("AWS waiter", "×2, 1–60 s", "tenacity, random", "30 s, azure-core"):
@@ -145,7 +145,7 @@ def agreements(size: Size) -> Iterator[Agreement]:
 
 
 def robustness(size: Size) -> Iterator[tuple[str, float, float]]:
-    """Yield mix, reads and × bound of ours where people are not as fast as the default was fitted to."""
+    """Yield mix, reads and × bound of our schedule where people are faster or slower than in the model."""
     for mix in MIXES[:3]:
         for factor in (1 / 3, 3.0):
             other = mix.slower(factor)
@@ -162,7 +162,7 @@ def _bound(mix: Mix, size: Size) -> Curve:
 
 @attrs.frozen(kw_only=True)
 class Bar:
-    """A promise, and what came of it."""
+    """A limit, and the value that has to meet it."""
 
     what: str
     value: float

@@ -1,4 +1,4 @@
-"""The schedules of docs/workers.md, over the lives that they are for."""
+"""The schedules of docs/workers.md, each on the mix that it is meant for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a watch of thousands costs: bytes of an idle session, CPU of a read and of none, seconds to start and stop."""
+"""What a watch of thousands costs: memory, CPU of a read and of an idle second, time to start and to stop."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from hpp_async import HPPClient, ReadBudget, Session, Watch
 _ENDPOINT: Final = "https://api.klarna.com"
 _HOUR: Final = 3600.0
 _READS: Final = 6
-"""Of a session before it counts as idle: after five, all that a poller remembers is there."""
+"""Reads of a session before it counts as idle; after five, a poller remembers as much as it ever will."""
 
 _RATE: Final = 200.0
 _WARM: Final = 2_000
-"""Reads before anything is measured: more than there are prepared requests, so that these are there already."""
+"""Reads before measuring: more than there are prepared requests, so that all of those exist."""
 
 
 @attrs.define
 class _Reads:
-    """A schedule that has each session read *count* times, one soon after the other, and then in an hour."""
+    """A schedule with *count* reads of a session in quick succession, and the next in an hour."""
 
     count: int
     _seen: Counter[str | None] = attrs.field(init=False, factory=Counter[str | None])
@@ -62,7 +62,7 @@ def ids(count: int) -> Iterator[str]:
 
 @asynccontextmanager
 async def _watching(watch: Watch) -> AsyncGenerator[None]:
-    """Let a task of its own iterate the watch."""
+    """Iterate the watch in a task of its own."""
 
     async def follow() -> None:
         async with watch:
@@ -76,7 +76,7 @@ async def _watching(watch: Watch) -> AsyncGenerator[None]:
 
 
 async def _until(transport: InMemory, reads: int) -> None:
-    while transport.reads < reads:  # noqa: ASYNC110 - an event for it would be among what is measured
+    while transport.reads < reads:  # noqa: ASYNC110 - an event would be measured, too
         await asyncio.sleep(0.05)
     await asyncio.sleep(0.05)
 
@@ -93,7 +93,7 @@ async def _client(transport: InMemory, schedule: _Reads) -> AsyncGenerator[HPPCl
 
 
 async def _idle(count: int) -> Figure:
-    """By tracemalloc: what the watch and all that it holds add, the ids included, each session asleep for an hour."""
+    """Measure (tracemalloc) what a watch and everything it holds add; every session sleeps for an hour."""
     transport = InMemory()
     tracemalloc.start()
     try:
@@ -115,7 +115,7 @@ def _traced() -> int:
 
 
 async def _in_memory(count: int) -> list[Figure]:
-    """Start, one read of each session, rest and stop, with tokens as after a restart."""
+    """Start from tokens, as after a restart; read every session once; idle; stop."""
     transport, pause = InMemory(), 2.0
     tokens = {session_id: f"hpp1:1:1768478400000000:1768647600000000:{session_id}:WAITING" for session_id in ids(count)}
     async with _client(transport, _Reads(1)) as client:
@@ -132,7 +132,7 @@ async def _in_memory(count: int) -> list[Figure]:
             stopped_at = perf_counter()
         await client.aclose()
         del watch
-        gc.collect()  # what stands in cycles goes only then
+        gc.collect()  # objects in reference cycles are freed here
         stop = perf_counter() - stopped_at
     return [
         Figure(name=f"watch_start_{count}", value=start, unit="s", detail="from tokens"),
@@ -143,7 +143,7 @@ async def _in_memory(count: int) -> list[Figure]:
 
 
 async def _over_http(base_url: str, count: int, *, seconds: float) -> Figure:
-    """All due at once, as after a restart, so that the budget is used up: the most CPU it can take."""
+    """Make every session due at once, as after a restart: the budget is used up, which takes the most CPU."""
     before = await reads_at(base_url)
     client = HPPClient(auth=AUTH, endpoint=base_url, budget=ReadBudget(_RATE))
     async with client, _watching(client.watch(ids(count))):
