@@ -26,7 +26,7 @@ from hpp_async._core.exceptions import (
     TransportError,
     UnexpectedPayloadError,
 )
-from hpp_async._core.provider_clock import ProviderClock, parse_date
+from hpp_async._core.provider_clock import Dated, ProviderClock, parse_date
 from hpp_async._core.session import Session
 from hpp_async._http.codec import UnreadableError, correlation_id_of, decode_error, decode_session
 from hpp_async._http.connections import Connections
@@ -170,7 +170,8 @@ class Reader:
     def _session_of(
         self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float, pace: Pace
     ) -> Session:
-        read_at, correlation_id = self._check(session_id, response, body, asked_at, pace)
+        dated, correlation_id = self._check(session_id, response, body, asked_at, pace)
+        read_at = dated.at
         try:
             if body is None:
                 raise UnreadableError(f"more than {MAXIMUM_BODY} bytes, or packed in a way that was not asked for")
@@ -182,23 +183,23 @@ class Reader:
                 correlation_id=correlation_id,
                 read_at=read_at,
             ) from None
-        self._provider_clock.trust()
+        self._provider_clock.trust(dated)
         _logger.debug("session %s is %s%s", session_id, session.status, _support(correlation_id))
         return session
 
     def _check(
         self, session_id: str, response: httpx.Response, body: bytes | None, asked_at: float, pace: Pace
-    ) -> tuple[datetime, str | None]:
+    ) -> tuple[Dated, str | None]:
         """Return the provider's time of an answer and its correlation id; raise what it says unless it is a success."""
         now = self._clock.now()
         headers = dict(response.headers.items())  # httpx searches its own from end to end for each name
-        read_at = self._provider_clock.read(headers.get("date"), now=now, today=self._clock.today(), asked_at=asked_at)
+        dated = self._provider_clock.read(headers.get("date"), now=now, today=self._clock.today(), asked_at=asked_at)
         correlation_id = correlation_id_of(headers.get("klarna-correlation-id"))
         if response.is_success:
             quota = _quota_of(*map(headers.get, ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")))
             pace.answered(quota, now)
-            return read_at, correlation_id
-        error = _error_of(session_id, response, body or b"", read_at=read_at, correlation_id=correlation_id)
+            return dated, correlation_id
+        error = _error_of(session_id, response, body or b"", read_at=dated.at, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)
         raise error
