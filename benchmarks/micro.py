@@ -65,7 +65,7 @@ def _decode(loops: int) -> float:
 
 def poller_cycle(loops: int) -> float:
     """Ask for an action (a read), report its reading, and ask for the next action (a sleep)."""
-    poller = Poller(session_id=SESSION_ID)
+    poller = Poller(SESSION_ID)
     reading = _codec.decode_session(body_of(SESSION_ID), session_id=SESSION_ID, read_at=_READ_AT)
     poller.received(reading, 0.0, 0.5)
     poller.emitted()

@@ -17,7 +17,7 @@ from hpp_async._core.credentials import Auth, Credentials
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
 from hpp_async._core.outcome import Outcome, outcome_of
-from hpp_async._core.poller import Poller
+from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, Session, SessionStatus
@@ -257,19 +257,18 @@ class HPPClient:
         timeout: float | None = None,
         forgets: bool = False,
     ) -> Callable[[str, Session | str | None], Poller]:
-        checked, statuses = self._schedule if schedule is None else _checked_schedule(schedule), _statuses(stop_on)
+        settings = Settings(
+            schedule=self._schedule if schedule is None else _checked_schedule(schedule),
+            stop_on=_statuses(stop_on),
+            timeout=timeout,
+            patience=self._timeout,
+            outage_tolerance=self._outage_tolerance,
+            forgets=forgets,
+        )
 
         def poller_of(session_id: str, since: Session | str | None) -> Poller:
-            return Poller(
-                session_id=session_id,
-                schedule=checked,
-                stop_on=statuses,
-                timeout=timeout,
-                patience=self._timeout,
-                outage_tolerance=self._outage_tolerance,
-                since=None if since is None else Position.of(since, session_id=session_id),
-                forgets=forgets,
-            )
+            position = None if since is None else Position.of(since, session_id=session_id)
+            return Poller(session_id, settings, since=position)
 
         return poller_of
 

@@ -32,9 +32,9 @@ FLOORS: Final = [
 """The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
 
 CORE: Final = [
-    {"exceptions", "session"},
-    {"schedule", "endpoint", "budget", "provider_clock", "position"},
-    {"credentials", "history"},
+    {"exceptions", "session", "deadline"},
+    {"schedule", "endpoint", "budget", "provider_clock", "position", "failures"},
+    {"credentials", "history", "expiry"},
     {"outcome"},
     {"actions"},
     {"poller"},

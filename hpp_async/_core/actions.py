@@ -1,4 +1,4 @@
-"""What a poller can ask of its driver: values, to be done one at a time."""
+"""What a poller can ask of its driver: values, one at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from hpp_async._core.outcome import Outcome
 @attrs.frozen
 class Read:
     """
-    Read the session, which is due since ``due``; an answer asked for at or after ``since`` will do (loop seconds).
+    Read the session. All times are loop seconds.
 
-    ``is_urgent`` where the caller's own time has run out: it goes before others. With no answer by ``until`` (loop
-    seconds), ask the poller again.
+    Attributes:
+        fresh_from: the oldest acceptable request time: an answer that was asked for at or after it will do.
+        due: when the read was due.
+        is_urgent: whether the wait's own timeout has passed: such a read goes before all others.
+        until: where no answer came by then, ask the poller again.
     """
 
-    since: float
+    fresh_from: float
     due: float
     is_urgent: bool = False
     until: float = float("inf")
@@ -26,7 +29,7 @@ class Read:
 
 @attrs.frozen
 class Sleep:
-    """Nothing to do until then (loop seconds), unless notified."""
+    """Do nothing until then (loop seconds), unless the session is notified."""
 
     until: float
 

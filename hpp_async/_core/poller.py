@@ -1,14 +1,15 @@
 """
-What to do next in a wait: a machine without I/O, clock or randomness.
+What to do next in a wait: a state machine without I/O, clock or randomness.
 
 The theory
 ==========
 
-A wait is a dialogue. The driver asks `Poller.next_action` and gets a value: *read* the session, *sleep* until then,
-*emit* this transition, *finish* with this outcome, *fail* with this error. It does that, and tells the poller what came
-of it: `received` a reading, `failed` to get one, was `notified`, has `emitted`. Asking twice is asking once, so a
-driver that was interrupted between asking and telling simply asks again. Nothing here awaits; a single wait, a watch
-over thousands, the tests and the simulations drive the same machine.
+A wait is a dialogue between a driver, which can read and sleep, and the poller, which decides. The driver asks
+`Poller.next_action` and gets a value: *read* the session, *sleep* until then, *emit* this transition, *finish* with
+this outcome, *fail* with this error. It does that, and tells the poller the result: it `received` a reading, it
+`failed` to get one, it was `notified`, it has `emitted` the transition. Asking twice gives the same answer, so a driver
+that was interrupted between asking and telling asks again. Nothing here awaits; a single wait, a watch over thousands,
+the tests and the simulations drive the same machine.
 
 ::
 
@@ -21,21 +22,24 @@ over thousands, the tests and the simulations drive the same machine.
               [ resting ] ◀────────────────┤
                                            └──▶ [ over ] ── (Emit…) ── Finish | Fail
 
-Two kinds of time meet here and never mix. ``now`` is the loop's clock, seconds from anywhere, and only ever grows;
-sleeps are measured with it. What the provider says, ``updated_at`` and ``expires_at``, is measured against the
-provider's own ``Date`` in the same answer, and turned into a distance on arrival (``expires_in``, ``age``). So a local
-clock that is two hours wrong decides nothing.
+There are two kinds of time, and they are never mixed. ``now`` is the loop's clock: seconds from an arbitrary zero,
+which only grow. Sleeps are measured with it. ``updated_at`` and ``expires_at`` are dates of the provider. They are
+compared only with the provider's own ``Date`` in the same answer, and so become distances (``age``, ``expires_in``) as
+soon as they arrive. A local calendar that is two hours wrong therefore changes nothing.
 
-*Due.* After a reading, the next read is due after the schedule's delay for the age of the status. Three things pull it
-nearer: expiry (plus a grace), the wait's timeout, a notification. After a failure the session may have moved unseen,
-so the delay is a backoff of its own as long as that is shorter; the server's hint is its floor.
+*When the next read is due.* After a reading, it is due after the schedule's delay for the age of the status. Three
+things make it due earlier: the expiry (plus a grace), the wait's timeout, and a notification. After a failure the delay
+is a back-off, and a server's hint is its minimum.
 
-*Expiry.* There is no EXPIRED status, so expiry is an inference, and a wrong one sends goods back that are then paid
-for. It takes a reading on a session whose expiry has passed, and agreement: of the last five readings none may put the
-expiry later, and there must be one from before it and one from after. Where the session was never seen open, all five
-must agree. A replica with a wrong clock can then delay the inference by a few looks, and not cause it.
+*What ends a wait.* A believed reading in the stop set; a final status, always; the expiry (`_core.expiry`); a failure
+that is believed, or an outage that lasts too long (`_core.failures`); the wait's timeout (`_core.deadline`). Which
+readings are believed is decided by `_core.history`.
 
-*404.* Never proof of "not paid". See `_not_found`.
+*404.* It is never proof of "not paid". The provider says "expired or could not be found", and says the same for a wrong
+id, another region and another merchant; a neighbouring API of the provider answers 404 for a session that was *paid*
+(``SESSION_COMPLETED``). So on a session that was seen it means, in this order: the session was probably paid, if the
+answer says so; the session has expired, if readings and dates agree on that; otherwise nothing yet, and after two
+confirmation reads that the session has vanished.
 """
 
 from __future__ import annotations
@@ -46,99 +50,91 @@ from typing import Final
 import attrs
 
 from hpp_async._core.actions import Action, Emit, Fail, Finish, Read, Sleep
+from hpp_async._core.deadline import Deadline
 from hpp_async._core.exceptions import (
-    AuthenticationError,
     ConfigurationError,
     HPPError,
     OutageError,
-    RateLimitedError,
     SessionNotFoundError,
     SessionVanishedError,
     WaitError,
     WaitTimeoutError,
 )
+from hpp_async._core.expiry import Expiry
+from hpp_async._core.failures import CONFIRMATION_DELAY, Failures, Meaning
 from hpp_async._core.history import History, Transition
 from hpp_async._core.outcome import Expired, Outcome, outcome_of
-from hpp_async._core.position import Position, date_of, expiry_of
+from hpp_async._core.position import Position, date_of
 from hpp_async._core.schedule import PollSchedule, Schedule
 from hpp_async._core.session import OUTCOME, Session, SessionStatus
 
-EXPIRY_GRACE: Final = 5.0
-"""Seconds after ``expires_at`` at which the last look is taken: a payment of the last second has to show up first."""
-
-_DATE_RESOLUTION: Final = 1.0
-"""``Date`` counts whole seconds, so two readings may disagree by one about when the session expires."""
-
-_EXPIRY_VOTES: Final = 5
-"""How many of the last readings must agree that expiry has passed."""
-
-_LOOK_AGAIN: Final = 2.0
-"""
-Seconds between looks that settle a doubt: a 404 on a session that was seen, an expiry only one reading speaks of, a
-notification after which nothing had changed.
-"""
-
-_MISSING_LOOKS: Final = 3
-"""404s in a row (the first, and two more looks) after which a session that was seen counts as vanished."""
-
-_FAILURE_DELAY: Final = 2.0
-_FAILURE_DOUBLINGS: Final = 5  # 2, 4, 8 … 64 s; the exponent is capped, an endless outage would overflow it
-_HINT_MAXIMUM: Final = 300.0
-"""No server hint delays a wait by more: a header is not trusted with a night of somebody's money."""
+_FOREVER: Final = float("inf")
 
 
-@attrs.define(kw_only=True, weakref_slot=False)
-class Poller:
+@attrs.frozen(kw_only=True, weakref_slot=False)
+class Settings:
     """
-    One wait on one session.
+    What waits that were started by one call have in common: thousands of pollers of a watch share one object.
 
-    *timeout* counts from the first `next_action`, in seconds, and *patience* from the beginning of the last look that
-    follows it; *outage_tolerance* from the first of the failures that nothing interrupted. The time in which nobody
-    took a step is not counted in the latter two. A poller that *forgets* keeps no transition that was emitted:
-    thousands are watched for days.
+    Attributes:
+        schedule: how long to wait between reads.
+        stop_on: the statuses to stop at, beside the final ones.
+        timeout: seconds from the first `Poller.next_action` to the last look; ``None`` for no timeout.
+        patience: seconds for which the last look is waited for.
+        outage_tolerance: seconds without a readable answer that a wait bears.
+        forgets: whether a transition is dropped once it was emitted, to save memory.
     """
 
-    session_id: str
     schedule: Schedule = PollSchedule()
     stop_on: AbstractSet[SessionStatus] = OUTCOME
     timeout: float | None = None
-    patience: float = float("inf")
+    patience: float = _FOREVER
     outage_tolerance: float = 600.0
-    since: Position | None = None
     forgets: bool = False
 
-    reads: int = attrs.field(init=False, default=0)
-    last_error: HPPError | None = attrs.field(init=False, default=None)
-    is_notified: bool = attrs.field(init=False, default=False)
-    """Whether no reading came since the last notification."""
-    _history: History = attrs.field(init=False)
-    _verdict: Finish | Fail | None = attrs.field(init=False, default=None)
-    _emitted: int = attrs.field(init=False, default=0)
-    _token: str | None = attrs.field(init=False, default=None)
+
+@attrs.define(init=False, eq=False, weakref_slot=False)
+class Poller:
+    """
+    One wait on one session; *since* is where an earlier wait on it was.
+
+    Thousands of pollers live for days, so a part that is seldom needed is made when it is.
+    """
+
+    settings: Settings
+    reads: int
+    """How many reads were told of, failed ones included."""
+    _history: History
+    _expiry: Expiry
+    _failures: Failures | None
+    """``None`` after a reading."""
+    _deadline: Deadline | None
+    """``None`` without a timeout, and before the first `next_action`."""
+    _verdict: Finish | Fail | None
+    _emitted: int
+    """How many of the history's transitions the caller has."""
+    _token: str | None
     """Where the caller is while there are transitions that were not emitted."""
+    _due: float
+    _notified_at: float
+    """When the last notification came, if no reading was received since; else -∞."""
+    _born_at: float | None
+    """When the session got its present status: its age is ``now`` minus this. ``None`` before the first reading."""
 
-    _due: float = attrs.field(init=False, default=float("-inf"))
-    _fresh_from: float = attrs.field(init=False, default=float("-inf"))
-    _deadline: float | None = attrs.field(init=False, default=None)
-    _last_look_at: float | None = attrs.field(init=False, default=None)
-    """When, in loop seconds, the look after the timeout was first asked for."""
-    _born: float | None = attrs.field(init=False, default=None)
-    """When, in loop seconds, the session got its present status: its age is ``now`` minus this."""
-    _expiries: tuple[float, ...] = attrs.field(init=False, default=())
-    """When the session expires, in loop seconds, by each of the last readings that knew."""
-    _was_open: bool = attrs.field(init=False, default=False)
-    _readings: int = attrs.field(init=False, default=0)
-    _late_looks: int = attrs.field(init=False, default=0)
-    _missing: int = attrs.field(init=False, default=0)
-    _failures: int = attrs.field(init=False, default=0)
-    _failing_since: float | None = attrs.field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        self._history = History(session_id=self.session_id, since=self.since)
-        if self.forgets:
-            self.since = None  # the history has it, for as long as it is needed
+    def __init__(self, session_id: str, settings: Settings = Settings(), *, since: Position | None = None) -> None:
+        self.settings = settings
+        self.reads = self._emitted = 0
+        self._history = History(session_id=session_id, since=since)
+        self._expiry = Expiry()
+        self._failures = self._deadline = self._verdict = self._token = self._born_at = None
+        self._due = self._notified_at = -_FOREVER
 
     # -- what the driver and the caller may ask -----------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        """The session that is waited for."""
+        return self._history.session_id
 
     @property
     def latest(self) -> Session | None:
@@ -147,7 +143,7 @@ class Poller:
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """Every transition so far, emitted or not; of a poller that forgets, those that were not."""
+        """Every transition so far, emitted or not; of a poller that forgets, those that were not emitted."""
         return self._history.transitions
 
     @property
@@ -156,235 +152,230 @@ class Poller:
         return self._verdict.outcome if isinstance(self._verdict, Finish) else None
 
     @property
+    def last_error(self) -> HPPError | None:
+        """The failure of the last read; ``None`` where it succeeded."""
+        return None if self._failures is None else self._failures.last
+
+    @property
     def failing_since(self) -> float | None:
-        """When, in loop seconds, the failures began that nothing has interrupted since."""
-        return self._failing_since
+        """When the outage began, in loop seconds; ``None`` where there is none."""
+        return None if self._failures is None else self._failures.outage_since
+
+    @property
+    def is_notified(self) -> bool:
+        """Whether no reading was received since the last notification."""
+        return self._notified_at > -_FOREVER
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the session expires, in loop seconds, as far as is known."""
+        return self._expiry.at
 
     @property
     def token(self) -> str | None:
         """Where the caller is: after the last transition that was emitted."""
-        if self._emitted < len(self._history.transitions):
+        if self._has_news:
             return self._token
         position = self._history.position
         return None if position is None else position.token
 
     @property
-    def expires_at(self) -> float | None:
-        """When the session expires, in loop seconds, as far as is known."""
-        return max(self._expiries) if self._expiries else None
+    def _has_news(self) -> bool:
+        return self._emitted < len(self._history.transitions)
 
     def next_action(self, now: float) -> Action:
-        """Return what to do at *now*, in loop seconds. Asking twice is asking once."""
-        if self._deadline is None and self.timeout is not None:
-            self._deadline = now + self.timeout
-        if self._emitted < len(self._history.transitions):
+        """Return what to do at *now*, in loop seconds. Asking twice gives the same answer."""
+        settings = self.settings
+        if self._deadline is None and settings.timeout is not None:
+            self._deadline = Deadline(now + settings.timeout, settings.patience)
+        if self._has_news:
             return Emit(self._history.transitions[self._emitted])
         if self._verdict is not None:
             return self._verdict
         if now < self._due:
             return Sleep(self._due)
-        until = float("inf") if self._deadline is None else self._deadline
-        if is_over := self._is_over(now):
-            self._last_look_at = now if self._last_look_at is None else self._last_look_at
-            until = self._last_look_at + self.patience
-            if now >= until:
-                self._verdict = self._timed_out()
-                return self._verdict
-        return Read(self._oldest_answer(now), self._due, is_urgent=is_over, until=until)
+        until = _FOREVER if self._deadline is None else self._deadline.until(now)
+        if now >= until:
+            self._verdict = self._timed_out()
+            return self._verdict
+        return Read(self._fresh_from(now), self._due, is_urgent=self._is_over(now), until=until)
 
-    def _oldest_answer(self, now: float) -> float:
-        """Return since when an answer will do: a look at expiry or timeout must come after it, others may share one."""
-        smallest = self.schedule.smallest_delay if isinstance(self.schedule, PollSchedule) else 0.0
-        oldest = max(self._fresh_from, now - smallest)
-        for moment in (self._deadline, None if self.expires_at is None else self.expires_at + EXPIRY_GRACE):
-            if moment is not None and moment <= now:
-                oldest = max(oldest, moment)
-        return oldest
+    def _fresh_from(self, now: float) -> float:
+        """Return since when an answer will do: most looks may share a young answer of somebody else's."""
+        schedule, last_look_at = self.settings.schedule, self._expiry.last_look_at
+        smallest_delay = schedule.smallest_delay if isinstance(schedule, PollSchedule) else 0.0
+        fresh_from = max(self._notified_at, now - smallest_delay)
+        # The look at the expiry, and the one at the timeout, must be taken after it.
+        if self._deadline is not None and self._deadline.is_over(now):
+            fresh_from = max(fresh_from, self._deadline.at)
+        if last_look_at is not None and last_look_at <= now:
+            fresh_from = max(fresh_from, last_look_at)
+        return fresh_from
 
     # -- what the driver tells ----------------------------------------------------------------------------------
 
     def emitted(self) -> None:
         """Note that the caller has the transition that `next_action` named."""
         transition = self._history.transitions[self._emitted]
-        if self.forgets:
+        if self.settings.forgets:
             self._history.transitions = self._history.transitions[1:]
         else:
             self._emitted += 1
-        self._token = transition.token if self._emitted < len(self._history.transitions) else None
+        self._token = transition.token if self._has_news else None
 
     def notified(self, now: float) -> None:
         """Note a hint that the session changed: a read that begins now or later is due."""
         self._due = min(self._due, now)
-        self._fresh_from = now
-        self.is_notified = True
+        self._notified_at = now
 
     def resumed(self, left_at: float, now: float) -> None:
-        """Note that nobody took a step from *left_at* until *now*: who does not look has no outage, nor a last look."""
-        if self._failing_since is not None:
-            self._failing_since += now - left_at
-        if self._last_look_at is not None:
-            # It may have been asked for since: by a first step, before which nobody had left, or by who only inquires.
-            self._last_look_at += now - max(left_at, self._last_look_at)
+        """Note that no step was taken from *left_at* until *now*: idle time is neither outage nor patience."""
+        if self._failures is not None:
+            self._failures.resumed(left_at, now)
+        if self._deadline is not None:
+            self._deadline.resumed(left_at, now)
 
     def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """
         Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), jitters the next delay.
 
-        *asked_at* is when it was asked for: one from before the timeout is not the last look.
+        *asked_at* is when it was asked for: a reading from before the timeout is not the last look.
         """
         if self._verdict is not None:
             return
         is_last_look = self._is_over(now if asked_at is None else asked_at)
+        was_notified, self._notified_at = self.is_notified, -_FOREVER
         self.reads += 1
-        self._readings += 1
-        self.last_error = self._failing_since = None
-        self._failures = self._missing = 0
-        self._note_expiry(reading, now)
+        self._failures = None
 
-        is_believed = not self._history.is_stale(reading)
-        is_stop = is_believed and (reading.status.is_final or reading.status in self.stop_on)
-        is_expired = not is_stop and self._is_expired(now, is_believed=is_believed)
-        before = self._history.position if self._emitted == len(self._history.transitions) else None
-        transition = self._history.observe(reading, is_last=is_stop or is_expired)
+        history = self._history
+        is_believed = not history.is_stale(reading)
+        is_expired = self._expiry.observe(reading, now, known=history.expires_at, is_believed=is_believed)
+        is_stop = is_believed and (reading.status.is_final or reading.status in self.settings.stop_on)
+        before = None if self._has_news else history.position
+        transition = history.observe(reading, is_last=is_stop or is_expired)
         if transition is not None and before is not None:
             self._token = before.token
 
         if is_stop:
             self._verdict = Finish(outcome_of(reading, self.transitions))
         elif is_expired:
-            self._verdict = Finish(
-                Expired(session=self._history.known, transitions=self.transitions, confirmed=True),
-            )
+            self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
         elif is_last_look:
             self._verdict = self._timed_out()
         else:
-            self._note_age(reading, now, is_changed=transition is not None)
-            delay = self._delay_after_reading(now, draw)
-            if self.is_notified and transition is None:
+            delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)
+            if was_notified and transition is None:
                 # A callback can be ahead of the replica that was asked: one more look.
-                delay = min(delay, _LOOK_AGAIN)
+                delay = min(delay, CONFIRMATION_DELAY)
             self._rest(now, delay)
-        self.is_notified = False
 
     def failed(self, error: HPPError, now: float, draw: float, *, asked_at: float | None = None) -> None:
-        """Note that a read ended with *error* at *now*; see `received`. Nothing that is believed changes."""
+        """Note that a read ended with *error* at *now*; see `received`. What is believed of the session stays."""
         if self._verdict is not None:
             return
         is_last_look = self._is_over(now if asked_at is None else asked_at)
         self.reads += 1
-        self.last_error = error
-
-        if isinstance(error, AuthenticationError):
-            self._verdict = Fail(error)
-        elif isinstance(error, SessionNotFoundError):
-            self._not_found(error, now, is_last_look=is_last_look)
-        else:
-            self._unreadable(error, now, draw, is_last_look=is_last_look)
-
-    # -- expiry -------------------------------------------------------------------------------------------------
-
-    def _note_expiry(self, reading: Session, now: float) -> None:
-        expires_at = expiry_of(reading) or self._history.expires_at  # one that is silent votes on what was last heard
-        if expires_at is None or reading.read_at is None:
+        failures = self._failures = self._failures or Failures(error)
+        meaning = failures.note(error, now)
+        if meaning is not Meaning.NOTHING:
+            self._verdict = self._answered(error, now, meaning)
+        elif not is_last_look and now >= failures.ends_at(self.settings.outage_tolerance):
+            self._verdict = self._outage(failures, now)
+        if self._verdict is None and is_last_look:
+            self._verdict = self._timed_out()
+        if self._verdict is not None:
             return
-        expires_in = (expires_at - reading.read_at).total_seconds()
-        expires_at_loop = now + expires_in
-        if self._expiries and abs(expires_at_loop - self._expiries[-1]) <= _DATE_RESOLUTION:
-            expires_at_loop = self._expiries[-1]  # the same moment, as far as a Date can tell
-        self._expiries = (*self._expiries, expires_at_loop)[-_EXPIRY_VOTES:]
-        self._was_open = self._was_open or expires_in > 0
 
-    def _is_expired(self, now: float, *, is_believed: bool) -> bool:
-        if self.expires_at is None or now < self.expires_at + EXPIRY_GRACE - _DATE_RESOLUTION:
-            self._late_looks = 0
-            return False
-        # A stale look shows a replica that is behind, and the only reading that ever spoke of expiry may have a wrong
-        # clock, so they settle nothing; but when nothing better ever comes, the wait must end all the same.
-        self._late_looks += 1
-        votes = 2 if self._was_open else _EXPIRY_VOTES
-        return (is_believed and len(self._expiries) >= votes) or self._late_looks >= _EXPIRY_VOTES
+        if meaning is Meaning.DOUBTFUL:
+            self._rest(now, CONFIRMATION_DELAY)
+        else:
+            self._rest(now, failures.back_off(draw, _FOREVER if self.latest is None else self._delay(now, draw)))
+            self._due = min(self._due, failures.ends_at(self.settings.outage_tolerance))
 
-    # -- failures -----------------------------------------------------------------------------------------------
+    def _rest(self, now: float, delay: float) -> None:
+        self._due = now + delay
+        last_look_at = self._expiry.last_look_at
+        if last_look_at is not None and now < last_look_at:
+            self._due = min(self._due, last_look_at)
+        if self._deadline is not None:
+            self._due = min(self._due, self._deadline.at)
 
-    def _not_found(self, error: SessionNotFoundError, now: float, *, is_last_look: bool) -> None:
-        """
-        Decide what a 404 means.
+    def _is_over(self, now: float) -> bool:
+        return self._deadline is not None and self._deadline.is_over(now)
 
-        "Expired or could not be found": the same for a wrong id, another region and another merchant; and a
-        neighbouring API of the provider answers it for a session that was *paid* (``SESSION_COMPLETED``).
-        """
-        self._failing_since, self._failures = None, 0
+    # -- when the next read is due ------------------------------------------------------------------------------
+
+    def _delay_after_reading(self, reading: Session, now: float, draw: float, *, is_changed: bool) -> float:
+        is_first = self._born_at is None
+        latest = self._history.latest
+        if latest is not None and reading.read_at is not None and date_of(latest) is not None:
+            assert latest.updated_at is not None
+            self._born_at = now - max(0.0, (reading.read_at - latest.updated_at).total_seconds())
+        elif is_changed or is_first:
+            self._born_at = now
+
+        delay = self._delay(now, draw)
+        if is_first and self._age(now) > delay:
+            # Thundering herd: waits that start together on old sessions would come back together for ever, so the
+            # first delay is drawn from its whole length.
+            delay *= draw
+        return min(delay, CONFIRMATION_DELAY) if self._expiry.is_suspected(now) else delay
+
+    def _age(self, now: float) -> float:
+        return 0.0 if self._born_at is None else max(0.0, now - self._born_at)
+
+    def _delay(self, now: float, draw: float) -> float:
+        schedule = self.settings.schedule
+        delay = schedule.delay(self._history.known, age=self._age(now), draw=draw)
+        if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < _FOREVER:
+            raise ConfigurationError(
+                f"{type(schedule).__name__}.delay() returned {delay!r}: return the seconds to the next read"
+            )
+        return delay
+
+    # -- how it ends --------------------------------------------------------------------------------------------
+
+    def _answered(self, error: HPPError, now: float, meaning: Meaning) -> Finish | Fail | None:
+        """Return the ending that an answer of the provider means, if it means one; see the essay on 404."""
+        history = self._history
+        if not isinstance(error, SessionNotFoundError):
+            return Fail(error)
         if error.speaks_of_completion:
-            self._verdict = Fail(
-                self._ended(
-                    SessionVanishedError,
-                    f"is gone ({error.error_code}): it was probably paid. Look for its order before you sell again",
-                )
+            return self._ended(
+                SessionVanishedError,
+                f"is gone ({error.error_code}): it was probably paid. Look for its order before you sell again",
             )
-        elif not self._history.is_seen:
-            self._verdict = Fail(error)
-        elif self._is_past_expiry(error, now) and not self._history.known.status.is_final:
-            # What `since` knows as final, as paid above all, has not expired: it vanishes.
-            self._verdict = Finish(
-                Expired(session=self._history.known, transitions=self.transitions, confirmed=False),
-            )
-        elif self._missing + 1 >= _MISSING_LOOKS:
-            self._verdict = Fail(
-                self._ended(
-                    SessionVanishedError,
-                    f"answers 404 and is not known to have expired; it was {self._history.known.status} before, and "
-                    "may have been paid elsewhere. Look for its order before you sell again",
-                )
-            )
-        elif is_last_look:
-            self._verdict = self._timed_out()
-        else:
-            self._missing += 1
-            self._rest(now, _LOOK_AGAIN)
+        if not history.is_seen:
+            return Fail(error)
+        # A session that is known as final, as a paid one is from `since`, has not expired: it has vanished.
+        is_past = self._expiry.is_past(now, said_at=error.read_at, known=history.expires_at)
+        if is_past and not history.known.status.is_final:
+            return Finish(Expired(session=history.known, transitions=self.transitions, confirmed=False))
+        if meaning is Meaning.DOUBTFUL:
+            return None
+        return self._ended(
+            SessionVanishedError,
+            f"answers 404 and is not known to have expired; it was {history.known.status} before, and may have been "
+            "paid elsewhere. Look for its order before you sell again",
+        )
 
-    def _is_past_expiry(self, error: SessionNotFoundError, now: float) -> bool:
-        # Two witnesses: what the readings said, and the Date of this very answer. Where both are known they must agree,
-        # for there may be one reading only, with a wrong Date. After a restart there may be none: then `since` knows.
-        if self.expires_at is not None and (now < self.expires_at or error.read_at is None):
-            return now >= self.expires_at
-        expires_at = self._history.expires_at
-        return expires_at is not None and error.read_at is not None and error.read_at >= expires_at
-
-    def _unreadable(self, error: HPPError, now: float, draw: float, *, is_last_look: bool) -> None:
-        if self._failing_since is None:
-            self._failing_since = now
-        if is_last_look:
-            self._verdict = self._timed_out()
-            return
-        given_up_at = self._failing_since + self.outage_tolerance
-        if now >= given_up_at:
-            outage = self._ended(
-                OutageError,
-                f"could not be read for {now - self._failing_since:.0f} s ({type(error).__name__}). It may have been "
-                "paid meanwhile: wait on with since=token",
-            )
-            self._verdict = Fail(outage)
-            return
-
-        backoff: float = _FAILURE_DELAY * 2 ** min(self._failures, _FAILURE_DOUBLINGS) * (1.0 - draw / 2)
-        self._failures += 1
-        delay = backoff if self._history.latest is None else min(backoff, self._delay(now, draw))
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            delay = max(delay, min(error.retry_after, _HINT_MAXIMUM))
-        self._rest(now, delay)
-        self._due = min(self._due, given_up_at)
+    def _outage(self, failures: Failures, now: float) -> Fail:
+        return self._ended(
+            OutageError,
+            f"could not be read for {failures.lasted(now):.0f} s ({type(failures.last).__name__}). It may have been "
+            "paid meanwhile: wait on with since=token",
+        )
 
     def _timed_out(self) -> Fail:
         position = self._history.position
         seen = "was never read" if position is None else f"is still {position.status}"
-        return Fail(
-            self._ended(
-                WaitTimeoutError,
-                f"{seen} after {self.timeout:g} s. It may still be paid: disable it, or wait on with since=token",
-            )
+        return self._ended(
+            WaitTimeoutError,
+            f"{seen} after {self.settings.timeout:g} s. It may still be paid: disable it, or wait on with since=token",
         )
 
-    def _ended(self, kind: type[WaitError], what: str) -> WaitError:
+    def _ended(self, kind: type[WaitError], what: str) -> Fail:
         position = self._history.position
         error = kind(
             f"session {self.session_id} {what}",
@@ -395,45 +386,4 @@ class Poller:
             last_error=self.last_error,
         )
         error.__cause__ = self.last_error
-        return error
-
-    # -- the next read ------------------------------------------------------------------------------------------
-
-    def _is_over(self, now: float) -> bool:
-        return self._deadline is not None and now >= self._deadline
-
-    def _note_age(self, reading: Session, now: float, *, is_changed: bool) -> None:
-        latest = self._history.latest
-        if latest is not None and reading.read_at is not None and date_of(latest) is not None:
-            assert latest.updated_at is not None
-            self._born = now - max(0.0, (reading.read_at - latest.updated_at).total_seconds())
-        elif is_changed or self._born is None:
-            self._born = now
-
-    def _delay_after_reading(self, now: float, draw: float) -> float:
-        delay = self._delay(now, draw)
-        if self._readings == 1 and self._age(now) > delay:
-            # Waits that start together on old sessions would come back together for ever: the first is drawn whole.
-            delay *= draw
-        if self._expiries and self._expiries[-1] + EXPIRY_GRACE <= now:
-            # Expiry has passed, or at least the newest reading says so: settle it.
-            delay = min(delay, _LOOK_AGAIN)
-        return delay
-
-    def _age(self, now: float) -> float:
-        return 0.0 if self._born is None else max(0.0, now - self._born)
-
-    def _delay(self, now: float, draw: float) -> float:
-        delay = self.schedule.delay(self._history.known, age=self._age(now), draw=draw)
-        if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
-            raise ConfigurationError(
-                f"{type(self.schedule).__name__}.delay() returned {delay!r}: return the seconds to the next read"
-            )
-        return delay
-
-    def _rest(self, now: float, delay: float) -> None:
-        self._due = now + delay
-        if self.expires_at is not None and now < self.expires_at + EXPIRY_GRACE:
-            self._due = min(self._due, self.expires_at + EXPIRY_GRACE)
-        if self._deadline is not None:
-            self._due = min(self._due, self._deadline)
+        return Fail(error)

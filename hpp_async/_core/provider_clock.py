@@ -1,4 +1,4 @@
-"""What time it is at the provider, as far as the ``Date`` headers of its answers tell."""
+"""What time it is at the provider, as far as the ``Date`` headers of its answers say."""
 
 from __future__ import annotations
 
@@ -7,46 +7,71 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
-_VOTES: Final = 101
-"""How many of the last readings know what time it is at the provider."""
+_REMEMBERED: Final = 101
+"""How many readings the clock remembers."""
 
 _QUORUM: Final = 15
-"""Readings that must be known, itself included, before an answer's ``Date`` can be overruled."""
+"""How many readings must be known, the present one included, before its ``Date`` can be overruled."""
 
 _AGREEMENT: Final = 5.0
-"""Seconds by which clocks that are right may differ."""
+"""Seconds by which two clocks may differ that are both right."""
+
+
+class Mark(NamedTuple):
+    """One answer's ``Date`` against the loop's clock. Marks are ordered by *offset*."""
+
+    offset: float
+    """The provider's seconds minus the loop's: the same for all answers, if all clocks are right."""
+    date: datetime
+    arrived_at: float
+    """Loop seconds."""
+
+
+@attrs.frozen
+class Dated:
+    """
+    When an answer was made.
+
+    Attributes:
+        at: the time by the provider's clock, or the best estimate of it.
+        mark: what the answer's own ``Date`` says; ``None`` where it has none.
+    """
+
+    at: datetime
+    mark: Mark | None = None
 
 
 @attrs.define
 class ProviderClock:
     """
-    What time it is at the provider.
+    The provider's time.
 
-    Every answer has its own ``Date``, and that is what counts for it, unless it is ahead of most of the last readings:
-    a provider is many machines, and one with a wrong clock must not make a session expire. One that is behind is left
-    alone: it can only delay that, and where most are wrong it may be the right one. Answers that are no readings have
-    no vote: in an outage they may all come from one machine in between, whose clock is anybody's.
+    An answer is dated by its own ``Date``, unless that is ahead of most of the last readings': the provider is many
+    machines, and a single one with a wrong clock must not make a session expire. A ``Date`` that is behind the others
+    is kept. It can only delay an expiry, and where most clocks are wrong it may be the right one. Only readings are
+    remembered: in an outage all other answers may come from one gateway, whose clock may be wrong.
 
-    An answer without a ``Date`` is dated by those readings, as old as it can be: it may have been made at any moment
-    since it was asked for, and a session must not expire by a look from before its expiry that came late.
+    An answer without a ``Date`` is dated by the remembered readings, and as early as it can have been made: at the
+    moment it was asked for. A look from before an expiry whose answer came late must not count as a look after it.
     """
 
-    _marks: deque[tuple[float, datetime, float]] = attrs.field(init=False, factory=lambda: deque(maxlen=_VOTES))
-    """Of the last readings: the provider's seconds minus the loop's, the ``Date``, and the loop's seconds."""
-    _believed: tuple[float, datetime, float] | None = attrs.field(init=False, default=None)
-    _judged: tuple[float, datetime, float] | None = attrs.field(init=False, default=None)
-    """Of the answer that `read` dated last, which may become a vote."""
+    _marks: deque[Mark] = attrs.field(init=False, factory=lambda: deque(maxlen=_REMEMBERED))
+    """Of the last readings."""
+    _believed: Mark | None = attrs.field(init=False, default=None)
+    """The last reading's mark if it agrees with the one before it, else the middle one of all that are remembered."""
     _calendar: float | None = attrs.field(init=False, default=None)
+    """This machine's calendar minus its loop's clock, in seconds, at the last answer."""
 
-    def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> datetime:
+    def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> Dated:
         """
-        Return the provider's time of an answer with this ``Date`` *header*.
+        Return the provider's time of an answer with this ``Date`` *header*; give it to `trust` if it is a reading.
 
-        It was asked for at *asked_at* and received at *now*, in loop seconds.
+        The answer was asked for at *asked_at* and received at *now*, in loop seconds; *today* is this machine's
+        calendar, which dates an answer only where no reading had a ``Date`` yet.
         """
         asked_at = now if asked_at is None else asked_at
         calendar = today.timestamp() - now
@@ -54,45 +79,47 @@ class ProviderClock:
             # This machine slept, or its calendar was set: loop seconds from before may not compare with those of now.
             self._marks.clear()
         self._calendar = calendar
+
+        believed = self._believed
         date = None if header is None else parse_date(header)
         if date is None:
-            self._judged = None
-            return today if self._believed is None else self._reckon(self._believed, asked_at)
-
-        self._judged = mark = (date.timestamp() - now, date, now)
-        if self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT:
-            return date
+            return Dated(today if believed is None else _reckoned(believed, asked_at))
+        mark = Mark(date.timestamp() - now, date, now)
+        if believed is None or abs(mark.offset - believed.offset) <= _AGREEMENT:
+            return Dated(date, mark)  # a shortcut: nearly all answers agree with the one before them
         marks = [*self._marks, mark]
         middle = _middle(marks)
-        if len(marks) < _QUORUM or mark[0] - middle[0] <= _AGREEMENT:
-            return date
-        return self._reckon(middle, asked_at)
+        if len(marks) < _QUORUM or mark.offset - middle.offset <= _AGREEMENT:
+            return Dated(date, mark)
+        return Dated(_reckoned(middle, asked_at), mark)
 
-    def trust(self) -> None:
-        """Let the answer that `read` dated last have a vote: it was a reading."""
-        mark = self._judged
+    def trust(self, dated: Dated) -> None:
+        """Remember *dated*, which `read` returned for a reading."""
+        mark = dated.mark
         if mark is None:
             return
         self._marks.append(mark)
-        is_agreed = self._believed is None or abs(mark[0] - self._believed[0]) <= _AGREEMENT
+        is_agreed = self._believed is None or abs(mark.offset - self._believed.offset) <= _AGREEMENT
         self._believed = mark if is_agreed else _middle(self._marks)
 
-    def _reckon(self, mark: tuple[float, datetime, float], now: float) -> datetime:
-        try:
-            return mark[1] + timedelta(seconds=now - mark[2])
-        except OverflowError:  # a Date of the year 9999
-            return mark[1]
+
+def _reckoned(mark: Mark, at: float) -> datetime:
+    """Return the provider's time at *at* (loop seconds) by *mark*."""
+    try:
+        return mark.date + timedelta(seconds=at - mark.arrived_at)
+    except OverflowError:  # a Date of the year 9999
+        return mark.date
 
 
-def _middle(marks: Iterable[tuple[float, datetime, float]]) -> tuple[float, datetime, float]:
-    """Return the middle one: of an even number the earlier, by which a session expires later."""
+def _middle(marks: Iterable[Mark]) -> Mark:
+    """Return the median; of an even number the earlier one of the middle two, by which a session expires later."""
     ordered = sorted(marks)
     return ordered[(len(ordered) - 1) // 2]
 
 
 @lru_cache(maxsize=8)  # the same second is read many times over, and parsing it costs more than decoding a session
 def parse_date(header: str) -> datetime | None:
-    """Return an HTTP date as an aware time in UTC; ``None`` where it is none."""
+    """Return an HTTP date as an aware time in UTC; ``None`` where it cannot be read."""
     try:
         date = parsedate_to_datetime(header)
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

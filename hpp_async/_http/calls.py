@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -12,7 +11,7 @@ import attrs
 from hpp_async._core.budget import Quota
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import RateLimitedError
-from hpp_async._core.provider_clock import ProviderClock
+from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._http.codec import correlation_id_of
 from hpp_async._http.errors import response_error, transport_error
 from hpp_async._http.exchange import Answer, Exchange, NoAnswer
@@ -28,7 +27,7 @@ class Success:
 
     status_code: int
     body: bytes | None = attrs.field(repr=False)
-    read_at: datetime
+    dated: Dated
     correlation_id: str | None
 
 
@@ -55,23 +54,19 @@ class Calls:
         if isinstance(answer, NoAnswer):
             raise transport_error(session_id, answer) from answer.cause
         now = self._clock.now()
-        read_at = self._provider_clock.read(
-            answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at
-        )
+        dated = self._provider_clock.read(answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at)
         correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
         if answer.is_success:
             pace.answered(_quota_in(answer), now)
-            return Success(
-                status_code=answer.status_code, body=answer.body, read_at=read_at, correlation_id=correlation_id
-            )
-        error = response_error(session_id, answer, read_at=read_at, correlation_id=correlation_id)
+            return Success(status_code=answer.status_code, body=answer.body, dated=dated, correlation_id=correlation_id)
+        error = response_error(session_id, answer, read_at=dated.at, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)
         raise error
 
-    def trust(self) -> None:
-        """Let the ``Date`` of the last answer have a say in what time it is at the provider: it was a reading."""
-        self._provider_clock.trust()
+    def trust(self, success: Success) -> None:
+        """Let the ``Date`` of the answer have a say in what time it is at the provider: it was a reading."""
+        self._provider_clock.trust(success.dated)
 
 
 def _quota_in(answer: Answer) -> Quota:

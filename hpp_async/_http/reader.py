@@ -38,7 +38,7 @@ class Reader:
     async def _read(self, session_id: str, pace: Pace) -> Session:
         success = await self._calls.call("GET", session_id, pace)
         session = _session_in(success, session_id)
-        self._calls.trust()
+        self._calls.trust(success)
         _logger.debug("session %s is %s%s", session_id, session.status, support(session.correlation_id))
         return session
 
@@ -50,7 +50,7 @@ def _session_in(success: Success, session_id: str) -> Session:
         return decode_session(
             success.body,
             session_id=session_id,
-            read_at=success.read_at,
+            read_at=success.dated.at,
             correlation_id=success.correlation_id,
         )
     except UnreadableError as error:
@@ -58,5 +58,5 @@ def _session_in(success: Success, session_id: str) -> Session:
             f"session {session_id}: {success.status_code} with {error}{support(success.correlation_id)}",
             session_id=session_id,
             correlation_id=success.correlation_id,
-            read_at=success.read_at,
+            read_at=success.dated.at,
         ) from None

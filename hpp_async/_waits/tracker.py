@@ -95,10 +95,10 @@ class Following:
         if heard is not None and heard.number > self._used:
             self._use(heard, _landed_at(heard))
 
-    def take_young(self, shared: SharedReads, since: float) -> bool:
-        """Use the session's last landing, even one from before this began, if it was asked for at or after *since*."""
+    def take_young(self, shared: SharedReads, fresh_from: float) -> bool:
+        """Use the session's last landing, even one from before this began, if asked for at or after *fresh_from*."""
         landed, known = shared.landed, max(self._used, shared.notified_after)
-        if landed is None or landed.reading is None or landed.number <= known or landed.started_at < since:
+        if landed is None or landed.reading is None or landed.number <= known or landed.started_at < fresh_from:
             return False
         self._use(landed, _landed_at(landed))
         return True

@@ -186,7 +186,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
                         self._end(error)
                         raise error
                     case Read() as read:
-                        if self._following.take_young(shared, read.since):
+                        if self._following.take_young(shared, read.fresh_from):
                             continue
                         self._reads.check_open(self.session_id)
                         got = self._reads.ask(shared, turn, key=self._following.key_of(read, now))

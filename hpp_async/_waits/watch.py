@@ -280,7 +280,7 @@ class Watch(AsyncIterator[WatchEvent]):
                 return max(action.until, key + reads.lateness())
             assert isinstance(action, Read), "whoever has news is not in the heap"
             shared = reads.shared(followed.session_id)
-            if followed.take_young(shared, action.since):
+            if followed.take_young(shared, action.fresh_from):
                 self._place(followed)
                 continue
             if self._turn_is_of != place:

@@ -27,6 +27,7 @@ from support.histories import (
 
 from hpp_async import (
     FINAL,
+    OUTCOME,
     AuthenticationError,
     Completed,
     ConfigurationError,
@@ -47,7 +48,8 @@ from hpp_async import (
     WaitTimeoutError,
 )
 from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
-from hpp_async._core.poller import EXPIRY_GRACE, Poller
+from hpp_async._core.expiry import EXPIRY_GRACE
+from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import Schedule
 
@@ -63,18 +65,12 @@ def poller(
     patience: float = inf,
     outage_tolerance: float = 600.0,
     since: Session | str | None = None,
-    stop_on: frozenset[SessionStatus] | None = None,
+    stop_on: frozenset[SessionStatus] = OUTCOME,
 ) -> Poller:
-    machine = Poller(
-        session_id=SESSION_ID,
-        schedule=schedule,
-        timeout=timeout,
-        patience=patience,
-        outage_tolerance=outage_tolerance,
-        since=None if since is None else Position.of(since, session_id=SESSION_ID),
+    settings = Settings(
+        schedule=schedule, stop_on=stop_on, timeout=timeout, patience=patience, outage_tolerance=outage_tolerance
     )
-    if stop_on is not None:
-        machine.stop_on = stop_on
+    machine = Poller(SESSION_ID, settings, since=None if since is None else Position.of(since, session_id=SESSION_ID))
     machine.next_action(0.0)
     return machine
 
@@ -96,7 +92,7 @@ def test_a_timeout_and_an_expiry_still_to_come_refuse_no_young_answer() -> None:
     driver.play([Heard(reading(expires=400.0))])
     driver.now = 10.0
 
-    assert driver.ask() == Read(since=0.0, due=10.0, until=500.0)
+    assert driver.ask() == Read(fresh_from=0.0, due=10.0, until=500.0)
 
 
 def test_a_schedule_of_the_users_own_shares_no_answers() -> None:
@@ -675,7 +671,7 @@ def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:
 
 
 def test_a_timeout_counts_from_the_first_question() -> None:
-    machine = Poller(session_id=SESSION_ID, schedule=EVERY_10_S, timeout=5.0)
+    machine = Poller(SESSION_ID, Settings(schedule=EVERY_10_S, timeout=5.0))
     driver = Driver(machine, now=1000.0)
     driver.play([Heard(reading())])
 
@@ -762,8 +758,8 @@ def test_credentials_that_are_refused_end_the_wait_at_once() -> None:
 
 
 def test_the_defaults_are_what_the_documents_say() -> None:
-    assert Poller(session_id=SESSION_ID).outage_tolerance == 600.0
-    assert Poller(session_id=SESSION_ID).schedule == PollSchedule(
+    assert Settings().outage_tolerance == 600.0
+    assert Settings().schedule == PollSchedule(
         waiting=Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0),
         active=Delay(initial=2.0, growth=0.01, maximum=900.0),
         jitter=0.1,

@@ -49,7 +49,8 @@ from hpp_async import (
     WaitTimeoutError,
 )
 from hpp_async._core.actions import Read, Sleep
-from hpp_async._core.poller import EXPIRY_GRACE, Poller
+from hpp_async._core.expiry import EXPIRY_GRACE
+from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position, date_of
 
 pure = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -64,7 +65,20 @@ sinces = st.none() | st.builds(
     expires_at=st.none() | st.floats(-DAY, 3 * DAY).map(at),
     sequence=st.integers(1, 9),
 )
-pollers = st.builds(Poller, session_id=st.just(SESSION_ID), stop_on=stops, timeout=timeouts, since=sinces)
+
+
+@attrs.frozen
+class Start:
+    """What a wait begins with; any number of pollers can be made of it."""
+
+    settings: Settings = attrs.field(factory=Settings)
+    since: Position | None = None
+
+    def poller(self) -> Poller:
+        return Poller(SESSION_ID, self.settings, since=self.since)
+
+
+starts = st.builds(Start, st.builds(Settings, stop_on=stops, timeout=timeouts), sinces)
 
 
 def belief(poller: Poller) -> object:
@@ -75,11 +89,10 @@ def belief(poller: Poller) -> object:
 
 
 @pure
-@given(pollers, histories(), st.integers(2, 4))
-def test_asking_twice_is_asking_once(poller: Poller, history: list[Step], asks: int) -> None:
+@given(starts, histories(), st.integers(2, 4))
+def test_asking_twice_is_asking_once(start: Start, history: list[Step], asks: int) -> None:
     """A driver that was interrupted between asking and telling asks again, and nothing is different for it."""
-    twin = Driver(attrs.evolve(poller), asks=asks)
-    once = Driver(poller)
+    twin, once = Driver(start.poller(), asks=asks), Driver(start.poller())
 
     assert twin.play(history) == once.play(history) or isinstance(ending(twin.ask()), HPPError)
     assert belief(twin.poller) == belief(once.poller)
@@ -87,10 +100,10 @@ def test_asking_twice_is_asking_once(poller: Poller, history: list[Step], asks: 
 
 
 @pure
-@given(pollers, histories())
-def test_transitions_handed_over_late_are_the_same(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_transitions_handed_over_late_are_the_same(start: Start, history: list[Step]) -> None:
     """A caller that takes its transitions only at the end gets those it would have got on the way."""
-    late, prompt = Driver(attrs.evolve(poller)), Driver(poller)
+    late, prompt = Driver(start.poller()), Driver(start.poller())
     late.poller.next_action(0.0)
     for step in history:
         late.tell(step)
@@ -105,30 +118,30 @@ def test_transitions_handed_over_late_are_the_same(poller: Poller, history: list
 
 
 @pure
-@given(pollers, histories())
-def test_p1_neighbouring_transitions_differ(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_p1_neighbouring_transitions_differ(start: Start, history: list[Step]) -> None:
     """Each transition begins where the one before it ended, and changes something; none is skipped or counted twice."""
-    driver = Driver(poller)
+    driver = Driver(start.poller())
     driver.play(history)
 
-    start = None if poller.since is None else poller.since.status
-    sequence = 0 if poller.since is None else poller.since.sequence
-    assert tuple(driver.emitted) == poller.transitions
+    status = None if start.since is None else start.since.status
+    sequence = 0 if start.since is None else start.since.sequence
+    assert tuple(driver.emitted) == driver.poller.transitions
     for number, transition in enumerate(driver.emitted, 1):
-        assert transition.previous == start != transition.status == transition.session.status
+        assert transition.previous == status != transition.status == transition.session.status
         assert transition.sequence == sequence + number
-        start = transition.status
+        status = transition.status
 
 
 @pure
-@given(pollers, histories())
-def test_p2_believed_dates_never_decrease(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_p2_believed_dates_never_decrease(start: Start, history: list[Step]) -> None:
     """``updated_at`` of what is believed never goes back, but for a final status, which nothing can follow."""
-    driver = Driver(poller)
-    newest = None if poller.since is None else poller.since.updated_at
+    driver = Driver(start.poller())
+    newest = None if start.since is None else start.since.updated_at
     for step in [None, *history]:
         driver.play([] if step is None else [step])
-        latest = poller.latest
+        latest = driver.poller.latest
         date = None if latest is None else date_of(latest)
         if latest is None or date is None:
             continue
@@ -137,10 +150,10 @@ def test_p2_believed_dates_never_decrease(poller: Poller, history: list[Step]) -
 
 
 @pure
-@given(pollers, histories())
-def test_p3_at_most_one_transition_is_last_and_nothing_follows_it(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_p3_at_most_one_transition_is_last_and_nothing_follows_it(start: Start, history: list[Step]) -> None:
     """``is_last`` is said of the transition that ends the wait: once at most, at the end, and of what decided it."""
-    driver = Driver(poller)
+    driver = Driver(start.poller())
     result = ending(driver.play(history))
 
     assert [transition for transition in driver.emitted[:-1] if transition.is_last] == []
@@ -150,10 +163,10 @@ def test_p3_at_most_one_transition_is_last_and_nothing_follows_it(poller: Poller
 
 
 @pure
-@given(pollers, histories())
-def test_p6_repeating_a_reading_changes_nothing(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_p6_repeating_a_reading_changes_nothing(start: Start, history: list[Step]) -> None:
     """What is believed already is no news, however often it is heard. (A repeated look may settle an expiry.)"""
-    driver = Driver(poller)
+    driver = Driver(poller := start.poller())
     driver.play(history)
     latest = poller.latest
     before = belief(poller)
@@ -164,12 +177,12 @@ def test_p6_repeating_a_reading_changes_nothing(poller: Poller, history: list[St
 
 
 @pure
-@given(pollers, histories(), st.data())
-def test_p7_a_stale_reading_changes_nothing(poller: Poller, history: list[Step], data: st.DataObject) -> None:
+@given(starts, histories(), st.data())
+def test_p7_a_stale_reading_changes_nothing(start: Start, history: list[Step], data: st.DataObject) -> None:
     """A replica that is behind is not believed: not its status, not its date. (Its look may settle an expiry.)"""
-    driver = Driver(poller)
+    driver = Driver(poller := start.poller())
     driver.play(history)
-    newest = _newest(poller, history)
+    newest = _newest(start, history)
     if newest is None:
         return
     before = poller.latest, poller.transitions
@@ -189,14 +202,14 @@ def test_p7_stale_readings_anywhere_lead_to_the_same_end(
     history: list[Step], stale: list[tuple[int, str, float]]
 ) -> None:
     """A history with stale readings strewn in believes, and ends, as the same history without them."""
-    plain = Driver(Poller(session_id=SESSION_ID, outage_tolerance=inf))
+    plain = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     plain.play(history)
-    strewn = Driver(Poller(session_id=SESSION_ID, outage_tolerance=inf))
+    strewn = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     told: list[Step] = []
     for number, step in enumerate(history):
         strewn.play([step])
         told.append(step)
-        newest = _newest(strewn.poller, told)
+        newest = _newest(Start(), told)
         for place, status, older in stale:
             if place == number and newest is not None:
                 strewn.play([Heard(reading(status, updated=newest - older, read=newest))])
@@ -204,9 +217,9 @@ def test_p7_stale_readings_anywhere_lead_to_the_same_end(
     assert belief(strewn.poller) == belief(plain.poller)
 
 
-def _newest(poller: Poller, history: list[Step]) -> float | None:
+def _newest(start: Start, history: list[Step]) -> float | None:
     """Return the newest date that is believed, in seconds; ``None`` where there is none."""
-    reference = Reference(poller)
+    reference = Reference(start)
     for step in history:
         if isinstance(step, Heard):
             reference.hear(step.reading)
@@ -214,12 +227,12 @@ def _newest(poller: Poller, history: list[Step]) -> float | None:
 
 
 @pure
-@given(pollers, histories(), st.lists(st.tuples(transient_errors, draws), min_size=1, max_size=5))
+@given(starts, histories(), st.lists(st.tuples(transient_errors, draws), min_size=1, max_size=5))
 def test_p10_a_transient_failure_changes_nothing_that_is_believed(
-    poller: Poller, history: list[Step], failures: list[tuple[HPPError, float]]
+    start: Start, history: list[Step], failures: list[tuple[HPPError, float]]
 ) -> None:
     """A failure says that nothing was learnt, so nothing is: no status, no transition, no outcome, no place."""
-    driver = Driver(poller)
+    driver = Driver(poller := start.poller())
     driver.play(history)
     before = belief(poller)
     for error, draw in failures:
@@ -235,8 +248,8 @@ def test_p10_histories_with_and_without_transient_failures_believe_the_same(hist
     chance = random.Random(share)
     kept = [step for step in history if not isinstance(step, Missed) or chance.random() < share]
     lost = sum(step.after for step in history) - sum(step.after for step in kept)
-    with_failures = Driver(Poller(session_id=SESSION_ID, outage_tolerance=inf))
-    without = Driver(Poller(session_id=SESSION_ID, outage_tolerance=inf))
+    with_failures = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
+    without = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     with_failures.play(history)
     _play_without(without, history, set(map(id, kept)))
 
@@ -259,8 +272,8 @@ def _play_without(driver: Driver, history: list[Step], kept: set[int]) -> None:
 class Reference:
     """The rules of belief, written down once more as the design says them."""
 
-    def __init__(self, poller: Poller) -> None:
-        since = poller.since
+    def __init__(self, start: Start) -> None:
+        since = start.since
         self.newest: datetime | None = None if since is None else since.updated_at
         self.expires_at: datetime | None = None if since is None else since.expires_at
         self.votes: list[tuple[float, float]] = []
@@ -294,22 +307,22 @@ class Reference:
 
 
 @pure
-@given(pollers, histories())
+@given(starts, histories())
 @example(  # only one reading ever spoke of the expiry, and that by a clock which was days ahead
-    Poller(session_id=SESSION_ID),
+    Start(),
     [Heard(reading(expires=None)), Heard(reading(expires=DAY, read=3 * DAY), after=2.0)],
 )
 def test_p4_a_wait_ends_with_a_value_only_by_a_stop_status_or_by_a_look_at_expiry(
-    poller: Poller, history: list[Step]
+    start: Start, history: list[Step]
 ) -> None:
     """A believed reading in the stop set ends the wait, and at once; and nothing else but a look at expiry does."""
-    driver, reference = Driver(poller), Reference(poller)
+    driver, reference = Driver(start.poller()), Reference(start)
     driver.ask()
     for step in history:
         result = ending(driver.play([step]))
         if isinstance(step, Heard):
             heard = step.reading
-            if reference.hear(heard, driver.now) and (heard.status in FINAL or heard.status in poller.stop_on):
+            if reference.hear(heard, driver.now) and (heard.status in FINAL or heard.status in start.settings.stop_on):
                 assert isinstance(result, Outcome)
                 assert (result.session, isinstance(result, Expired)) == (heard, False)
                 return
@@ -344,7 +357,7 @@ def test_p4_one_wrong_clock_in_a_row_never_makes_a_session_expire(
     answers: list[tuple[float, bool]], lifetime: float
 ) -> None:
     """Of any two neighbouring answers one has the right ``Date``, and that is enough not to end before expiry."""
-    driver = Driver(Poller(session_id=SESSION_ID))
+    driver = Driver(Poller(SESSION_ID))
     driver.ask()
     for skew, has_expiry in answers:
         if driver.now + 2.0 >= lifetime:
@@ -359,10 +372,10 @@ def test_p4_one_wrong_clock_in_a_row_never_makes_a_session_expire(
 
 
 @pure
-@given(pollers, histories())
-def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(poller: Poller, history: list[Step]) -> None:
+@given(starts, histories())
+def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(start: Start, history: list[Step]) -> None:
     """No sleep is longer than the schedule's longest delay (or a hint), nor goes past expiry and timeout."""
-    driver = Driver(poller)
+    driver = Driver(poller := start.poller())
     driver.ask()
     for step in history:
         told_at = driver.now + step.after
@@ -372,7 +385,7 @@ def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(poller: Poller, hist
         hint = step.error.retry_after if isinstance(step, Missed) and isinstance(step.error, _LIMITED) else None
         longest = PollSchedule().active.maximum
         assert action.until <= told_at + max(longest, min(hint or 0.0, 300.0)) or isinstance(step, Hinted)
-        assert poller.timeout is None or action.until <= poller.timeout
+        assert start.settings.timeout is None or action.until <= start.settings.timeout
         assert poller.expires_at is None or not told_at < poller.expires_at + EXPIRY_GRACE < action.until
 
 
@@ -384,7 +397,7 @@ _LIMITED = type(limited())
 def test_p5_after_a_reading_the_schedule_is_kept(status: str, age: float, draw: float) -> None:
     """The delay is what the schedule says for the age of the status by the provider's clock, jitter included."""
     schedule = PollSchedule()
-    poller = Poller(session_id=SESSION_ID)
+    poller = Poller(SESSION_ID)
     poller.next_action(0.0)
     for now in (100.0, 200.0):
         poller.received(reading(status, updated=-age, read=now), now, draw)
@@ -396,10 +409,10 @@ def test_p5_after_a_reading_the_schedule_is_kept(status: str, age: float, draw: 
 
 
 @pure
-@given(pollers, histories(), st.floats(0.0, 3600.0), st.sampled_from([limited, broken, no_answer]))
-def test_p5_a_hint_is_a_floor(poller: Poller, history: list[Step], hint: float, kind: object) -> None:
+@given(starts, histories(), st.floats(0.0, 3600.0), st.sampled_from([limited, broken, no_answer]))
+def test_p5_a_hint_is_a_floor(start: Start, history: list[Step], hint: float, kind: object) -> None:
     """While the server asks for patience nothing is read before expiry and timeout demand it, whatever was before."""
-    driver = Driver(poller)
+    driver = Driver(poller := start.poller())
     driver.play(history)
     told_at = driver.now
     action = driver.play([Missed(limited(hint))])
@@ -408,7 +421,7 @@ def test_p5_a_hint_is_a_floor(poller: Poller, history: list[Step], hint: float, 
 
     due = action.until if isinstance(action, Sleep) else told_at
     ceilings = [told_at + min(hint, 300.0)]
-    ceilings += [] if poller.timeout is None else [poller.timeout]
+    ceilings += [] if start.settings.timeout is None else [start.settings.timeout]
     ceilings += [] if poller.expires_at is None else [poller.expires_at + EXPIRY_GRACE]
     assert due >= min(ceiling for ceiling in ceilings if ceiling > told_at or ceiling == ceilings[0]) or _tolerates(
         poller, due
@@ -417,7 +430,7 @@ def test_p5_a_hint_is_a_floor(poller: Poller, history: list[Step], hint: float, 
 
 def _tolerates(poller: Poller, due: float) -> bool:
     """Whether *due* is the last look before an outage counts as one."""
-    return poller.failing_since is not None and due >= poller.failing_since + poller.outage_tolerance
+    return poller.failing_since is not None and due >= poller.failing_since + poller.settings.outage_tolerance
 
 
 # -- a provider with a true timeline ----------------------------------------------------------------------------------
@@ -447,7 +460,7 @@ troubles = st.builds(
 worlds = st.builds(
     World,
     life=lives(),
-    poller=st.builds(Poller, session_id=st.just(SESSION_ID), stop_on=st.sampled_from([OUTCOME, FINAL])),
+    poller=st.builds(Poller, st.just(SESSION_ID), st.builds(Settings, stop_on=st.sampled_from([OUTCOME, FINAL]))),
     troubles=st.lists(troubles, max_size=2),
     hints=st.lists(st.floats(0.0, DAY), max_size=6),
     glitches=st.booleans(),
@@ -482,7 +495,7 @@ def test_p8_a_status_that_is_not_final_is_reported_only_where_it_stops_the_wait(
     life: Life, is_enough: bool, seed: int
 ) -> None:
     """FAILED and ERROR end a wait that stops on them, and otherwise it goes on until expiry was looked at."""
-    poller = Poller(session_id=SESSION_ID, stop_on=OUTCOME if is_enough else FINAL)
+    poller = Poller(SESSION_ID, Settings(stop_on=OUTCOME if is_enough else FINAL))
     world = World(life, poller, seed=seed)
     outcome = world.run()
 
@@ -496,7 +509,7 @@ def test_p8_a_status_that_is_not_final_is_reported_only_where_it_stops_the_wait(
 @given(st.floats(0.0, 3 * DAY), st.lists(troubles, max_size=1), st.integers(0, 99))
 def test_p8_within_a_timeout_the_last_look_is_taken(timeout: float, around: list[Trouble], seed: int) -> None:
     """A wait that times out has looked once more at or after its deadline, and ends there."""
-    poller = Poller(session_id=SESSION_ID, timeout=timeout)
+    poller = Poller(SESSION_ID, Settings(timeout=timeout))
     world = World(Life(lifetime=5 * DAY), poller, troubles=around, seed=seed)
     result = world.run()
 
@@ -542,7 +555,7 @@ def test_p9_the_number_of_reads_is_bounded_by_the_schedule(world: World) -> None
 def test_p9_a_session_that_nobody_pays_costs_what_the_schedule_says() -> None:
     """Left alone on the open page: about 750 reads in 48 hours."""
     life = Life(((0.0, "WAITING"), (30.0, "IN_PROGRESS")), lifetime=2 * DAY)
-    world = World(life, Poller(session_id=SESSION_ID))
+    world = World(life, Poller(SESSION_ID))
     outcome = world.run()
 
     assert isinstance(outcome, Expired)
@@ -567,7 +580,7 @@ def test_p9_an_outage_costs_few_reads(error: HPPError, start: float, seed: int, 
     Not even around expiry.
     """
     life = Life(((0.0, "IN_PROGRESS"),), lifetime=start + 100.0)
-    poller = Poller(session_id=SESSION_ID)
+    poller = Poller(SESSION_ID)
     for number in range(readings):
         poller.received(life.reading(start), start, number / readings)
     world = World(life, poller, troubles=[Trouble(0.0, inf, error)], seed=seed)
@@ -587,7 +600,7 @@ def test_p9_an_outage_costs_few_reads(error: HPPError, start: float, seed: int, 
 def test_p9_a_missing_session_is_looked_at_three_times(hints: list[float], seed: int) -> None:
     """A 404 on a session that was seen is confirmed by two more looks, whatever notifications come in between."""
     life = Life(((0.0, "IN_PROGRESS"),))
-    poller = Poller(session_id=SESSION_ID)
+    poller = Poller(SESSION_ID)
     poller.received(life.reading(0.0), 0.0, 0.5)
     world = World(life, poller, troubles=[Trouble(0.0, inf, missing())], hints=hints, seed=seed)
     result = world.run()
@@ -603,6 +616,6 @@ def test_completed_is_found_in_a_thousand_worlds() -> None:
         paid = chance.uniform(1.0, 1000.0)
         life = Life(((0.0, "WAITING"), (paid / 2, "IN_PROGRESS"), (paid, "COMPLETED")))
         trouble = Trouble(chance.uniform(1.0, paid), 300.0, chance.choice([broken(), limited(1.0), no_answer()]))
-        world = World(life, Poller(session_id=SESSION_ID), troubles=[trouble], glitches=True, lag=5.0, seed=seed)
+        world = World(life, Poller(SESSION_ID), troubles=[trouble], glitches=True, lag=5.0, seed=seed)
 
         assert isinstance(world.run(), Completed)

@@ -11,17 +11,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpp_async._core.provider_clock import ProviderClock, parse_date
+from hpp_async._core.provider_clock import Dated, ProviderClock, parse_date
 from hpp_async._loop import LoopClock
 
 
-class Readings(ProviderClock):
-    """A clock for which every answer is a reading."""
+class Readings:
+    """A provider clock for which every answer is a reading."""
+
+    def __init__(self) -> None:
+        self.clock = ProviderClock()
 
     def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> datetime:
-        read_at = super().read(header, now=now, today=today, asked_at=asked_at)
-        self.trust()
-        return read_at
+        dated = self.clock.read(header, now=now, today=today, asked_at=asked_at)
+        self.clock.trust(dated)
+        return dated.at
 
 
 TODAY = datetime(2020, 1, 1, tzinfo=UTC)
@@ -65,7 +68,7 @@ def test_an_answer_that_is_no_reading_has_no_vote() -> None:
     clock = Readings()
     clock.read(AT_NOON, now=0.0, today=TODAY)
     for second in range(50):
-        ProviderClock.read(clock, after(second + 86_400.0), now=second, today=TODAY + timedelta(seconds=second))
+        clock.clock.read(after(second + 86_400.0), now=second, today=TODAY + timedelta(seconds=second))
     read_at = clock.read(after(50), now=50.0, today=TODAY + timedelta(seconds=50))
 
     assert read_at == NOON + timedelta(seconds=50)
@@ -100,7 +103,7 @@ def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:
 
 
 def test_without_any_date_this_machines_must_do() -> None:
-    assert ProviderClock().read(None, now=100.0, today=TODAY) == TODAY
+    assert ProviderClock().read(None, now=100.0, today=TODAY) == Dated(TODAY)
 
 
 def test_a_date_at_the_end_of_time_ends_nothing() -> None:

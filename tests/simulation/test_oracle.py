@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -12,9 +13,11 @@ import pytest
 from hpp_async import AuthenticationError, HPPClient, HPPError, Outcome, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
 from hpp_async._core.budget import Budget
+from hpp_async._core.expiry import Expiry
+from hpp_async._core.failures import Failures
 from hpp_async._core.history import History
 from hpp_async._core.poller import Poller
-from hpp_async._core.provider_clock import ProviderClock
+from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._waits.reads import Reads, SharedReads
 from hpp_async._waits.tracker import Following
 from hpp_async.testing import (
@@ -108,23 +111,24 @@ def hears_no_completed(patch: pytest.MonkeyPatch) -> Build:
 
 
 def expires_at_the_first_look(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Poller, "_is_expired", lambda self, now, is_believed: self.reads > 3)
+    looks: Counter[Expiry] = Counter()
+
+    def observe(self: Expiry, reading: Session, now: float, **more: Any) -> bool:
+        looks[self] += 1
+        return looks[self] > 3
+
+    patch.setattr(Expiry, "observe", observe)
     return HPPClient
 
 
 def takes_a_404_for_expiry(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Poller, "_is_past_expiry", lambda self, error, now: True)
+    patch.setattr(Expiry, "is_past", lambda self, now, **dates: True)
     return HPPClient
 
 
 def gives_up_on_the_first_failure(patch: pytest.MonkeyPatch) -> Build:
-    init = Poller.__attrs_post_init__
-
-    def impatient(poller: Poller) -> None:
-        init(poller)
-        poller.outage_tolerance = 1.0
-
-    patch.setattr(Poller, "__attrs_post_init__", impatient)
+    ends_at = Failures.ends_at
+    patch.setattr(Failures, "ends_at", lambda self, tolerance: ends_at(self, 1.0))
     return HPPClient
 
 
@@ -143,7 +147,7 @@ def skips_the_last_look(patch: pytest.MonkeyPatch) -> Build:
 def dates_answers_to_their_arrival(patch: pytest.MonkeyPatch) -> Build:
     read = ProviderClock.read
 
-    def late(clock: ProviderClock, header: str | None, *, now: float, today: datetime, asked_at: float) -> datetime:
+    def late(clock: ProviderClock, header: str | None, *, now: float, today: datetime, asked_at: float) -> Dated:
         return read(clock, None if now - asked_at > 5.0 else header, now=now, today=today)
 
     patch.setattr(ProviderClock, "read", late)
