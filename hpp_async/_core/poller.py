@@ -58,10 +58,10 @@ from hpp_async._core.exceptions import (
     WaitTimeoutError,
 )
 from hpp_async._core.history import History, Transition
-from hpp_async._core.outcome import Expired, Outcome, outcome_of
+from hpp_async._core.outcome import AnyOutcome, Expired, outcome_of
 from hpp_async._core.position import Position, date_of, expiry_of
 from hpp_async._core.schedule import PollSchedule, Schedule
-from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._core.session import OUTCOME, AnyStatus, Session
 
 EXPIRY_GRACE: Final = 5.0
 """Seconds after ``expires_at`` at which the last look is taken: a payment of the last second has to show up first."""
@@ -100,7 +100,7 @@ class Poller:
 
     session_id: str
     schedule: Schedule = PollSchedule()
-    stop_on: AbstractSet[SessionStatus] = OUTCOME
+    stop_on: AbstractSet[AnyStatus] = OUTCOME
     timeout: float | None = None
     patience: float = float("inf")
     outage_tolerance: float = 600.0
@@ -151,7 +151,7 @@ class Poller:
         return self._history.transitions
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> AnyOutcome | None:
         """The outcome, once there is one."""
         return self._verdict.outcome if isinstance(self._verdict, Finish) else None
 
