@@ -19,11 +19,12 @@ from collections.abc import Awaitable, Callable
 from hpp_async import (
     FINAL,
     AuthenticationError,
+    Authorization,
     Completed,
     HPPClient,
     HPPError,
     OutageError,
-    Outcome,
+    PlacedOrder,
     Transition,
     Watch,
     WatchEvent,
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS session (id TEXT PRIMARY KEY, token TEXT, ending TEXT
 CREATE TABLE IF NOT EXISTS payment (session_id TEXT PRIMARY KEY, order_id TEXT, authorization_token TEXT);
 CREATE TABLE IF NOT EXISTS callback (session_id TEXT);
 """
+PAYMENT = "INSERT OR IGNORE INTO payment VALUES (?, ?, ?)"
 LOOK_EVERY = 1.0  # seconds between two looks for what the shop has inserted
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -58,16 +60,16 @@ def deal_with(event: WatchEvent, database: sqlite3.Connection) -> None:
             case Transition(status=status):
                 ending = None
                 print(event.session_id, status, flush=True)
-            case Completed() as paid:
-                ending = "needs a person" if paid.needs_attention else "paid"
-                database.execute(
-                    "INSERT OR IGNORE INTO payment VALUES (?, ?, ?)",
-                    (event.session_id, paid.order_id, paid.authorization_token),
-                )
-            case Outcome() as outcome:
-                ending = "needs a person" if outcome.needs_attention else "not paid"
+            case Completed(payment=PlacedOrder(order_id=order_id)):
+                ending = "paid"
+                database.execute(PAYMENT, (event.session_id, order_id, None))
+            case Completed(payment=Authorization(token=token)):
+                ending = "paid"
+                database.execute(PAYMENT, (event.session_id, None, token))
             case HPPError() as error:
                 ending = f"needs a person: {type(error).__name__}"
+            case outcome:
+                ending = "needs a person" if outcome.needs_attention else "not paid"
         database.execute(
             "UPDATE session SET token = ?, ending = ? WHERE id = ?", (event.token, ending, event.session_id)
         )

@@ -21,9 +21,30 @@ from hpp_async._core.exceptions import (
     WaitTimeoutError,
 )
 from hpp_async._core.history import Transition
-from hpp_async._core.outcome import Cancelled, Completed, Disabled, Errored, Expired, Failed, Outcome
+from hpp_async._core.outcome import (
+    AnyOutcome,
+    Authorization,
+    Cancelled,
+    Completed,
+    Disabled,
+    Errored,
+    Expired,
+    Failed,
+    Outcome,
+    PlacedOrder,
+    Stopped,
+)
 from hpp_async._core.schedule import Delay, PollSchedule, Schedule
-from hpp_async._core.session import FINAL, OUTCOME, Customer, ManualIdentification, Session, SessionStatus
+from hpp_async._core.session import (
+    FINAL,
+    OUTCOME,
+    AnyStatus,
+    Customer,
+    ManualIdentification,
+    Session,
+    SessionStatus,
+    UnknownStatus,
+)
 from hpp_async._http.codec import Callback, parse_callback
 from hpp_async._loop import Clock
 from hpp_async._waits.events import (
@@ -44,7 +65,10 @@ __version__ = VERSION
 __all__ = [
     "FINAL",
     "OUTCOME",
+    "AnyOutcome",
+    "AnyStatus",
     "AuthenticationError",
+    "Authorization",
     "BudgetPaused",
     "Callback",
     "Cancelled",
@@ -68,6 +92,7 @@ __all__ = [
     "OutageError",
     "Outcome",
     "OutcomeWait",
+    "PlacedOrder",
     "PollSchedule",
     "RateLimitedError",
     "ReadBudget",
@@ -82,10 +107,12 @@ __all__ = [
     "SessionStatus",
     "SessionVanishedError",
     "Slept",
+    "Stopped",
     "Transition",
     "TransitionSeen",
     "TransportError",
     "UnexpectedPayloadError",
+    "UnknownStatus",
     "WaitEnded",
     "WaitError",
     "WaitTimeoutError",

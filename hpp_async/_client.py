@@ -16,11 +16,11 @@ from hpp_async._core.budget import Budget, ReadBudget
 from hpp_async._core.credentials import Auth, Credentials
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
-from hpp_async._core.outcome import Outcome, outcome_of
+from hpp_async._core.outcome import AnyOutcome, outcome_of
 from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
-from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
@@ -272,7 +272,7 @@ class HPPClient:
 
         return poller_of
 
-    async def disable_session(self, session: str) -> Outcome | None:
+    async def disable_session(self, session: str) -> AnyOutcome | None:
         """
         Disable the session, so that nobody can pay it any more; return ``None``, or the outcome it had already.
 
@@ -351,10 +351,10 @@ def _checked_schedule(schedule: Schedule) -> Schedule:
     return schedule
 
 
-def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[SessionStatus]:
+def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[AnyStatus]:
     if isinstance(stop_on, str) or not all(isinstance(status, str) for status in stop_on):
         raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
-    statuses = frozenset(SessionStatus(status) for status in stop_on)
+    statuses = frozenset(status_of(status) for status in stop_on)
     return OUTCOME if statuses == OUTCOME else statuses  # thousands of waits share one set
 
 

@@ -32,7 +32,8 @@ FLOORS: Final = [
 """The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
 
 CORE: Final = [
-    {"exceptions", "session", "deadline"},
+    {"exceptions", "hidden", "deadline"},
+    {"session"},
     {"schedule", "endpoint", "budget", "provider_clock", "position", "failures"},
     {"credentials", "history", "expiry"},
     {"outcome"},

@@ -17,6 +17,7 @@ from hpp_async import (
     Failed,
     HPPClient,
     Outcome,
+    PlacedOrder,
     ReadBudget,
     ReadFailed,
     ResponseError,
@@ -48,7 +49,7 @@ async def test_a_session_that_was_completed_meanwhile_gives_its_outcome(provider
     outcome = await provider.client().disable_session(session)
 
     assert isinstance(outcome, Completed)
-    assert outcome.order_id is not None
+    assert isinstance(outcome.payment, PlacedOrder)
     assert outcome.transitions == ()
     assert asked(provider) == ["DELETE", "GET"]
 

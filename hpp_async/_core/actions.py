@@ -6,7 +6,7 @@ import attrs
 
 from hpp_async._core.exceptions import HPPError
 from hpp_async._core.history import Transition
-from hpp_async._core.outcome import Outcome
+from hpp_async._core.outcome import AnyOutcome
 
 
 @attrs.frozen
@@ -45,7 +45,7 @@ class Emit:
 class Finish:
     """The wait is over: this is the outcome."""
 
-    outcome: Outcome
+    outcome: AnyOutcome
 
 
 @attrs.frozen

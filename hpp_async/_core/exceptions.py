@@ -41,6 +41,10 @@ class HPPError(Exception):
         """Whether asking again may help: the read is retried, and a wait goes on."""
         return False
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the error as plain data, for a JSON answer, a queue or a log: its class's name, and its message."""
+        return {"type": "error", "error": type(self).__name__, "message": str(self)}
+
     def __reduce__(self) -> tuple[Callable[..., HPPError], tuple[object, ...], dict[str, object]]:
         # Exception's own __reduce__ calls __init__ with the message alone, which keyword-only arguments do not survive.
         return (_rebuild, (type(self), self.args), dict(self.__dict__))

@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from hpp_async._core.position import Position, date_of, expiry_of
-from hpp_async._core.session import Session, SessionStatus
+from hpp_async._core.session import AnyStatus, Session
 
 
 @attrs.frozen(kw_only=True)
@@ -24,12 +24,33 @@ class Transition:
             secret.
     """
 
-    previous: SessionStatus | None
-    status: SessionStatus
+    previous: AnyStatus | None
+    status: AnyStatus
     session: Session
     sequence: int
     is_last: bool
     token: str
+
+    def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
+        """
+        Return the transition as plain data, for a JSON answer, a queue or a log: the change, and its reading.
+
+        See `Session.to_dict` for the reading and for *show_secrets*; ``token``, the resume token, is no secret.
+        """
+        return {
+            "type": "transition",
+            "previous": None if self.previous is None else str(self.previous),
+            **self.session.to_dict(show_secrets=show_secrets),
+            "sequence": self.sequence,
+            "is_last": self.is_last,
+            "token": self.token,
+        }
+
+    def __repr__(self) -> str:
+        last = ", the last" if self.is_last else ""
+        return (
+            f"<Transition {self.sequence} of session {self.session.session_id}: {self.previous} -> {self.status}{last}>"
+        )
 
 
 @attrs.define(weakref_slot=False)
@@ -40,7 +61,7 @@ class History:
     since: Position | None = None
     latest: Session | None = attrs.field(init=False, default=None)
     transitions: tuple[Transition, ...] = attrs.field(init=False, default=())
-    _status: SessionStatus | None = attrs.field(init=False)
+    _status: AnyStatus | None = attrs.field(init=False)
     _newest_at: datetime | None = attrs.field(init=False)
     _expires_at: datetime | None = attrs.field(init=False)
     _sequence: int = attrs.field(init=False)

@@ -63,10 +63,10 @@ from hpp_async._core.exceptions import (
 from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import CONFIRMATION_DELAY, Failures, Meaning
 from hpp_async._core.history import History, Transition
-from hpp_async._core.outcome import Expired, Outcome, outcome_of
+from hpp_async._core.outcome import AnyOutcome, Expired, outcome_of
 from hpp_async._core.position import Position, date_of
 from hpp_async._core.schedule import PollSchedule, Schedule
-from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._core.session import OUTCOME, AnyStatus, Session
 
 _FOREVER: Final = float("inf")
 
@@ -86,7 +86,7 @@ class Settings:
     """
 
     schedule: Schedule = PollSchedule()
-    stop_on: AbstractSet[SessionStatus] = OUTCOME
+    stop_on: AbstractSet[AnyStatus] = OUTCOME
     timeout: float | None = None
     patience: float = _FOREVER
     outage_tolerance: float = 600.0
@@ -147,7 +147,7 @@ class Poller:
         return self._history.transitions
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> AnyOutcome | None:
         """The outcome, once there is one."""
         return self._verdict.outcome if isinstance(self._verdict, Finish) else None
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 import attrs
 
 from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._core.session import Session, SessionStatus, is_status
+from hpp_async._core.session import AnyStatus, Session, is_status, status_of
 
 _FUTURE: Final = -86_400.0
 """
@@ -30,7 +30,7 @@ class Position:
     """Where a wait was: what it needs to know of the past to go on."""
 
     session_id: str
-    status: SessionStatus
+    status: AnyStatus
     updated_at: datetime | None
     expires_at: datetime | None
     sequence: int
@@ -78,7 +78,7 @@ class Position:
                 raise ValueError(version)
             return cls(
                 session_id=session_id,
-                status=SessionStatus(status),
+                status=status_of(status),
                 updated_at=_from_text(updated_at),
                 expires_at=_from_text(expires_at),
                 sequence=int(sequence),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from hpp_async._core.session import SessionStatus
+from hpp_async._core.session import AnyStatus
 
 _logger = logging.getLogger("hpp_async")
 
@@ -17,7 +17,7 @@ class ReadFinished:
     """A read gave a reading, after ``seconds`` of waiting, attempts and answers."""
 
     session_id: str
-    status: SessionStatus
+    status: AnyStatus
     correlation_id: str | None
     seconds: float
 
@@ -37,8 +37,8 @@ class TransitionSeen:
     """A wait believed a change of status."""
 
     session_id: str
-    previous: SessionStatus | None
-    status: SessionStatus
+    previous: AnyStatus | None
+    status: AnyStatus
     sequence: int
 
 
@@ -69,7 +69,7 @@ class WaitEnded:
 
     session_id: str
     ending: str
-    status: SessionStatus | None
+    status: AnyStatus | None
     reads: int
 
 

@@ -14,7 +14,7 @@ from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.budget import Turn
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.history import Transition
-from hpp_async._core.outcome import Outcome
+from hpp_async._core.outcome import AnyOutcome, Outcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.schedule import seconds
 from hpp_async._core.session import Session
@@ -33,12 +33,12 @@ class Heartbeat:
     latest: Session | None
 
 
-class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
+class OutcomeWait(Coroutine[Any, Any, AnyOutcome], AsyncIterator[Transition]):
     """
     A wait for the outcome of one session: await it, or iterate it.
 
-    Awaiting returns the `Outcome`; iterating yields each `Transition` and ends after the last one, then ``outcome`` is
-    set. Both can be mixed, and repeated: an ended wait gives the same outcome, or error, again.
+    Awaiting returns an `AnyOutcome`; iterating yields each `Transition` and ends after the last one, then ``outcome``
+    is set. Both can be mixed, and repeated: an ended wait gives the same outcome, or error, again.
 
     Between steps it holds no task, scope or connection, so ``break`` needs no clean-up. A cancelled step loses nothing:
     another task may go on with the wait; two at once raise `RuntimeError`.
@@ -92,7 +92,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         return self._poller.transitions
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> AnyOutcome | None:
         """The outcome, once it is known."""
         return self._poller.outcome
 
@@ -147,10 +147,10 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
         heartbeat = seconds(heartbeat, "heartbeat", at_least=0.01)
         return _Updates(self, heartbeat=heartbeat, step=self._step, clock=self._reads.clock)
 
-    def __await__(self) -> Generator[Any, Any, Outcome]:
+    def __await__(self) -> Generator[Any, Any, AnyOutcome]:
         return self._finish().__await__()
 
-    async def _finish(self) -> Outcome:
+    async def _finish(self) -> AnyOutcome:
         while True:
             step = await self._step(_FOREVER)
             if isinstance(step, Outcome):
@@ -158,7 +158,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
 
     # -- one step -----------------------------------------------------------------------------------------------
 
-    async def _step(self, until: float) -> Transition | Outcome | None:
+    async def _step(self, until: float) -> Transition | AnyOutcome | None:
         """Go on to the next transition, or to the outcome; return ``None`` if *until* (loop seconds) comes first."""
         if self._is_stepping:
             raise RuntimeError(
@@ -231,7 +231,7 @@ class OutcomeWait(Coroutine[Any, Any, Outcome], AsyncIterator[Transition]):
             self._is_ended = True
             self._shared.waits -= 1
 
-    def _end(self, ending: Outcome | HPPError) -> None:
+    def _end(self, ending: AnyOutcome | HPPError) -> None:
         if self._is_ended:
             return
         self._detach()
@@ -300,7 +300,7 @@ class _Updates(AsyncIterator[Transition | Heartbeat]):
         wait: OutcomeWait,
         *,
         heartbeat: float,
-        step: Callable[[float], Coroutine[Any, Any, Transition | Outcome | None]],
+        step: Callable[[float], Coroutine[Any, Any, Transition | AnyOutcome | None]],
         clock: Clock,
     ) -> None:
         self._wait = wait

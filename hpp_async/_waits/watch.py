@@ -21,7 +21,7 @@ from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.budget import Turn
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.history import Transition
-from hpp_async._core.outcome import Outcome
+from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.session import Session
 from hpp_async._waits.reads import Flight, Reads
@@ -47,18 +47,38 @@ class WatchEvent:
         session_id: which one.
         token: where its wait is after this event; hand it to `Watch.add` or ``wait_for_outcome(since=…)`` to go on from
             here. ``None`` where the session was never seen. Store it once the event is dealt with.
-        news: a `Transition`, or how it ended: an `Outcome`, or the `HPPError` that an awaited wait would have raised.
+        news: a `Transition`, or how the wait ended: an `AnyOutcome`, or the `HPPError` that awaiting would have raised.
             A watch keeps no transition that it has handed over, so an outcome's ``transitions`` are the last ones only.
     """
 
     session_id: str
     token: str | None
-    news: Transition | Outcome | HPPError
+    news: Transition | AnyOutcome | HPPError
 
     @property
     def is_last(self) -> bool:
         """Whether the session is not watched any more."""
         return not isinstance(self.news, Transition)
+
+    def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
+        """
+        Return the event as plain data, for a JSON answer, a queue or a log.
+
+        ``news["type"]`` is ``"transition"``, ``"outcome"`` or ``"error"``. See `Session.to_dict` for *show_secrets*.
+        """
+        news = self.news
+        return {
+            "session_id": self.session_id,
+            "token": self.token,
+            "is_last": self.is_last,
+            "news": news.to_dict() if isinstance(news, HPPError) else news.to_dict(show_secrets=show_secrets),
+        }
+
+    def __repr__(self) -> str:
+        news = self.news
+        return (
+            f"<WatchEvent session {self.session_id}: {type(news).__name__ if isinstance(news, HPPError) else news!r}>"
+        )
 
 
 class _Followed(Following):

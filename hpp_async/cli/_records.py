@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
-from hpp_async import Expired, HPPError, Outcome, OutcomeWait, ReadError, Session, Transition, WaitError
+from hpp_async import HPPError, Outcome, OutcomeWait, ReadError, Session, Transition, WaitError
 
 Record = Mapping[str, object]
+
+_READING: Final = (
+    "status",
+    "updated_at",
+    "expires_at",
+    "order_id",
+    "klarna_reference",
+    "has_authorization_token",
+    "authorization_token",
+    "correlation_id",
+)
+_TRANSITION: Final = ("previous", "status", "updated_at", "expires_at", "sequence", "is_last", "token")
+_OUTCOME: Final = ("outcome", "is_final", "needs_attention", "confirmed")
 
 
 def line(record: Record) -> str:
@@ -18,36 +32,19 @@ def line(record: Record) -> str:
 
 def of_reading(session: Session, *, show_token: bool) -> Record:
     """Return the line for a reading."""
-    return {"type": "reading", **_session(session, session.session_id, show_token), "read_at": iso(session.read_at)}
+    data = session.to_dict(show_secrets=show_token)
+    return {"type": "reading"} | _some(data, "session_id", *_READING, "read_at")
 
 
 def of_transition(transition: Transition, wait: OutcomeWait) -> Record:
     """Return the line for a change of status."""
-    return {
-        "type": "transition",
-        "session_id": wait.session_id,
-        "previous": transition.previous,
-        "status": transition.status,
-        "updated_at": iso(transition.session.updated_at),
-        "expires_at": iso(transition.session.expires_at),
-        "sequence": transition.sequence,
-        "is_last": transition.is_last,
-        "token": transition.token,
-    }
+    return {"type": "transition", "session_id": wait.session_id} | _some(transition.to_dict(), *_TRANSITION)
 
 
 def of_outcome(outcome: Outcome, wait: OutcomeWait, *, show_token: bool) -> Record:
     """Return the last line of a wait that found out."""
-    return {
-        "type": "outcome",
-        "outcome": type(outcome).__name__,
-        "is_final": outcome.is_final,
-        "needs_attention": outcome.needs_attention,
-        "confirmed": outcome.confirmed if isinstance(outcome, Expired) else None,
-        **_session(outcome.session, wait.session_id, show_token),
-        "reads": wait.reads,
-        "token": wait.token,
-    }
+    data = outcome.to_dict(show_secrets=show_token) | {"session_id": wait.session_id}
+    return _some(data, "type", *_OUTCOME, "session_id", *_READING) | {"reads": wait.reads, "token": wait.token}
 
 
 def of_error(error: HPPError, wait: OutcomeWait) -> Record:
@@ -64,19 +61,9 @@ def of_error(error: HPPError, wait: OutcomeWait) -> Record:
     }
 
 
-def _session(session: Session, session_id: str | None, show_token: bool) -> Record:
-    shown = {"authorization_token": session.authorization_token} if show_token else {}
-    return {
-        "session_id": session_id,
-        "status": session.status,
-        "updated_at": iso(session.updated_at),
-        "expires_at": iso(session.expires_at),
-        "order_id": session.order_id,
-        "klarna_reference": session.klarna_reference,
-        "has_authorization_token": session.authorization_token is not None,
-        **shown,
-        "correlation_id": session.correlation_id,
-    }
+def _some(data: dict[str, object], *keys: str) -> dict[str, object]:
+    # These only, in this order: with its secrets, plain data has personal data as well.
+    return {key: data[key] for key in keys if key in data}
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from hpp_async import Expired, Outcome, OutcomeWait, Session, SessionStatus, Transition
+from hpp_async import AnyStatus, Expired, Outcome, OutcomeWait, Session, SessionStatus, Transition
 from hpp_async.cli._views import View
 from hpp_async.cli._words import advice, duration, facts, local_time, reason
 
-_STYLES: Final = {
+_STYLES: Final[dict[AnyStatus, str]] = {
     SessionStatus.WAITING: "bold blue",
     SessionStatus.COMPLETED: "bold green",
     SessionStatus.FAILED: "bold yellow",
@@ -97,5 +97,5 @@ class TerminalView(View):
         return self._now() - self._noted_at
 
 
-def _status(status: SessionStatus) -> Text:
+def _status(status: AnyStatus) -> Text:
     return Text(status, style=_STYLES.get(status, "bold cyan"))

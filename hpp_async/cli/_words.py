@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 
-from hpp_async import Cancelled, Completed, Disabled, Expired, Outcome, ReadFailed, Session
+from hpp_async import Authorization, Cancelled, Completed, Disabled, Expired, Outcome, PlacedOrder, ReadFailed, Session
 from hpp_async.cli._records import iso
 
 
@@ -40,12 +40,12 @@ def _printable(text: str) -> str:
 def advice(outcome: Outcome) -> str:
     """Return what a merchant does next."""
     match outcome:
-        case Completed() if outcome.needs_attention:
-            return "It is paid, but came with neither a token nor an order to book it with: ask the provider."
-        case Completed(order_id=None):
+        case Completed(payment=PlacedOrder()):
+            return "Next: the order is placed, fulfil it."
+        case Completed(payment=Authorization()):
             return "Next: place the order with the authorization token, which lives for 60 minutes."
         case Completed():
-            return "Next: the order is placed, fulfil it."
+            return "It is paid, but came with neither a token nor an order to book it with: ask the provider."
         case Cancelled() | Disabled():
             return "Nothing can follow: another purchase takes another session."
         case Expired() if outcome.needs_attention:

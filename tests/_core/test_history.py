@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.histories import DAY, OPEN, SESSION_ID, at, reading
 
-from hpp_async import ConfigurationError, HPPClient, Session, SessionStatus, Transition
+from hpp_async import ConfigurationError, HPPClient, Session, Transition
 from hpp_async._core.history import History
 from hpp_async._core.position import Position, date_of
+from hpp_async._core.session import status_of
 
 
 def history(*readings: Session, since: Position | None = None) -> History:
@@ -179,7 +180,7 @@ words = st.sampled_from(OPEN) | st.text(min_size=1, max_size=64).filter(
 positions = st.builds(
     Position,
     session_id=st.just(SESSION_ID),
-    status=words.map(SessionStatus),
+    status=words.map(status_of),
     updated_at=moments,
     expires_at=moments,
     sequence=st.integers(0, 10**6),

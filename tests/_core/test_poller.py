@@ -38,7 +38,6 @@ from hpp_async import (
     Failed,
     HPPError,
     OutageError,
-    Outcome,
     PollSchedule,
     Session,
     SessionNotFoundError,
@@ -358,7 +357,9 @@ def test_an_endless_outage_overflows_nothing() -> None:
         ("DISABLED", Disabled),
     ],
 )
-def test_a_status_in_the_stop_set_ends_the_wait_with_its_outcome(status: str, kind: type[Outcome]) -> None:
+def test_a_status_in_the_stop_set_ends_the_wait_with_its_outcome(
+    status: str, kind: type[Completed | Failed | Errored | Disabled]
+) -> None:
     driver = Driver(poller())
     seen = reading(status)
     action = driver.play([Heard(seen)])

@@ -52,15 +52,16 @@ from hpp_async._core.actions import Read, Sleep
 from hpp_async._core.expiry import EXPIRY_GRACE
 from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position, date_of
+from hpp_async._core.session import AnyStatus, status_of
 
 pure = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
-stops = st.sampled_from([OUTCOME, FINAL, frozenset[SessionStatus](), frozenset({SessionStatus.BACK})])
+stops = st.sampled_from([OUTCOME, FINAL, frozenset[AnyStatus](), frozenset({SessionStatus.BACK})])
 timeouts = st.none() | st.floats(0.0, DAY)
 sinces = st.none() | st.builds(
     Position,
     session_id=st.just(SESSION_ID),
-    status=st.sampled_from(OPEN).map(SessionStatus),
+    status=st.sampled_from(OPEN).map(status_of),
     updated_at=st.none() | st.floats(-DAY, 0.0).map(at),
     expires_at=st.none() | st.floats(-DAY, 3 * DAY).map(at),
     sequence=st.integers(1, 9),

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from datetime import UTC, datetime
 
 import attrs
+import cattrs
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.histories import at, reading
 
-from hpp_async import FINAL, OUTCOME, Customer, ManualIdentification, Session, SessionStatus
-from hpp_async._core.session import is_status
+from hpp_async import (
+    FINAL,
+    OUTCOME,
+    ConfigurationError,
+    Customer,
+    ManualIdentification,
+    Session,
+    SessionStatus,
+    UnknownStatus,
+)
+from hpp_async._core.session import is_status, status_of
 
 words = st.text(min_size=1, max_size=64).filter(is_status)
+unknown_words = words.filter(lambda word: word not in SessionStatus.__members__)
+
+NEW = ["AWAITING_3DS", "completed", "COMPLETE", "CANCELED", "TIMEOUT", " COMPLETED", "Å"]
 
 
 # -- statuses -----------------------------------------------------------------------------------------------------
@@ -28,49 +43,67 @@ def test_the_stop_sets_are_the_tracking_pages() -> None:
 
 @pytest.mark.parametrize("status", SessionStatus)
 def test_a_known_status_is_recognized_and_final_where_the_provider_says_so(status: SessionStatus) -> None:
+    assert status_of(str(status)) is status_of(status) is status
     assert status.is_recognized
     assert status.is_final is (status in FINAL)
 
 
-@pytest.mark.parametrize("word", ["AWAITING_3DS", "completed", "COMPLETE", "CANCELED", "TIMEOUT", " COMPLETED", "Å"])
+@pytest.mark.parametrize("word", NEW)
 def test_an_unknown_status_survives_as_it_came_and_ends_nothing(word: str) -> None:
-    status = SessionStatus(word)
+    status = status_of(word)
 
-    assert (str(status), status.value, status.name) == (word, word, word)
+    assert (type(status), str(status), type(str(status))) == (UnknownStatus, word, str)
     assert (status.is_recognized, status.is_final, status in OUTCOME) == (False, False, False)
 
 
 @given(words, words)
 def test_statuses_are_equal_as_their_words_are(one: str, other: str) -> None:
     """So they work as keys beside plain strings, whether this version knows them or not."""
-    assert (SessionStatus(one) == SessionStatus(other)) is (one == other)
-    assert SessionStatus(one) == one
-    assert hash(SessionStatus(one)) == hash(one)
-    assert {SessionStatus(one): 1}[one] == 1  # type: ignore[index]  # a plain string finds it
+    assert (status_of(one) == status_of(other)) is (one == other)
+    assert status_of(one) == one
+    assert hash(status_of(one)) == hash(one)
+    assert {status_of(one): 1}[one] == 1  # type: ignore[index]  # a plain string finds it
 
 
-@given(words)
+@given(unknown_words)
 def test_unknown_statuses_survive_pickle_and_copy(word: str) -> None:
     """Workers ship them, also to a process that has never seen the word."""
-    status = SessionStatus(word)
+    status = UnknownStatus(word)
     for twin in (pickle.loads(pickle.dumps(status)), copy.copy(status), copy.deepcopy(status)):
-        assert (twin, type(twin), twin.value) == (status, SessionStatus, word)
+        assert (twin, type(twin)) == (status, UnknownStatus)
+    assert json.loads(json.dumps({status: status})) == {word: word}
+    assert orjson.loads(orjson.dumps([status])) == cattrs.unstructure([status]) == [word]
 
 
-def test_unknown_statuses_are_not_registered() -> None:
-    before = list(SessionStatus)
-    for number in range(100):
-        SessionStatus(f"NEW_{number}")
+def test_a_pickled_status_is_known_to_a_version_that_knows_it() -> None:
+    rebuild, (word,) = UnknownStatus("SETTLED").__reduce__()
 
-    assert list(SessionStatus) == before
-    assert "NEW_1" not in SessionStatus.__members__
-    assert "NEW_1" not in SessionStatus._value2member_map_
+    assert rebuild(word) == "SETTLED"
+    assert rebuild("COMPLETED") is SessionStatus.COMPLETED
 
 
-@pytest.mark.parametrize("value", [None, 5, b"WAITING", ["WAITING"], 1.5])
-def test_what_is_no_text_is_no_status(value: object) -> None:
+def test_the_known_statuses_are_closed() -> None:
     with pytest.raises(ValueError, match="is not a valid SessionStatus"):
-        SessionStatus(value)  # type: ignore[arg-type]  # what a decoder may pass
+        SessionStatus("NEW")
+
+
+def test_a_status_that_is_known_is_not_unknown() -> None:
+    with pytest.raises(ConfigurationError, match=r"status=WAITING is known: give SessionStatus\.WAITING"):
+        UnknownStatus("WAITING")
+
+
+@pytest.mark.parametrize("value", [None, 5, b"WAITING", ["WAITING"], 1.5, "", "A\nB", "A" * 65, "A" * 999])
+def test_a_reading_made_by_hand_is_refused_with_what_cannot_be_a_status(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^status=.{1,150}: give a SessionStatus, or up to 64 printable"):
+        Session(status=value)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("given", ["WAITING", SessionStatus.WAITING, "NEW", UnknownStatus("NEW")])
+def test_a_reading_made_by_hand_has_the_status_that_its_text_is(given: str) -> None:
+    session = Session(status=given)
+
+    assert type(session.status) is (SessionStatus if given == "WAITING" else UnknownStatus)
+    assert session == attrs.evolve(session) == attrs.evolve(session, status=str(given))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t", "A\nB", "A\x00", "A\ud800", "A" * 65, "A\u2028"])
@@ -123,6 +156,68 @@ def test_a_session_survives_pickle_and_copy_with_all_it_has() -> None:
         assert hash(twin) == hash(session)
 
 
+def everything_in(session: Session) -> Session:
+    return attrs.evolve(session, raw={"authorization_token": "tok-Marker"})
+
+
+@pytest.mark.parametrize("session", [secret_session(), everything_in(secret_session())], ids=["decoded", "by hand"])
+def test_what_copies_fields_copies_no_tokens_and_no_personal_data(session: Session) -> None:
+    shown = f"{attrs.asdict(session)} {attrs.astuple(session)} {cattrs.unstructure(session)}"
+
+    assert "Marker" not in shown
+    assert "1987" not in shown
+    assert "ord-1" in shown
+
+
+PLAIN = {
+    "session_id": "0d6c1f52-hist-4b1e",
+    "status": "COMPLETED",
+    "updated_at": "2026-03-02T09:00:00.000Z",
+    "expires_at": "2026-03-02T11:30:00.000Z",
+    "order_id": "ord-1",
+    "klarna_reference": "REF1",
+    "has_authorization_token": True,
+    "correlation_id": "corr-1",
+    "read_at": "2026-03-02T09:00:00.000Z",
+}
+PERSON = {
+    "date_of_birth": "1987-01-02",
+    "family_name": "Nordqvist-Marker",
+    "given_name": "Pelle-Marker",
+    "national_identification_number": "870102-Marker",
+    "title": "Dr-Marker",
+}
+SECRETS = {
+    "authorization_token": "tok-Marker",
+    "customer": PERSON,
+    "manual_identification": {
+        "challenge": "A7-Marker",
+        "customer": PERSON,
+        "customer_obfuscated": PERSON,
+        "expires_at": "2026-03-02T09:01:00.000Z",
+    },
+}
+
+
+def test_a_reading_becomes_plain_data_without_its_secrets() -> None:
+    data = secret_session().to_dict()
+
+    assert json.loads(json.dumps(data)) == data == PLAIN
+    assert {type(value) for value in data.values()} == {str, bool}
+
+
+def test_a_reading_shows_its_secrets_to_those_who_ask() -> None:
+    data = secret_session().to_dict(show_secrets=True)
+
+    assert json.loads(json.dumps(data)) == data == PLAIN | SECRETS
+
+
+def test_a_bare_reading_becomes_plain_data() -> None:
+    data = Session(status="NEW").to_dict(show_secrets=True)
+
+    assert data == dict.fromkeys(PLAIN | SECRETS) | {"status": "NEW", "has_authorization_token": False}
+
+
 def test_sessions_are_equal_as_what_was_understood_of_them() -> None:
     assert reading(raw={"new": 1}) == reading(raw={"new": 2})
 
@@ -137,9 +232,9 @@ def test_what_came_can_be_given_and_replaced() -> None:
 
 def test_only_the_status_is_needed() -> None:
     session = Session(status=SessionStatus.WAITING)
-    others = {name: value for name, value in attrs.asdict(session).items() if name not in ("status", "_raw")}
+    others = {field.name for field in attrs.fields(Session)} - {"status", "_raw"}
 
-    assert set(others.values()) == {None}
+    assert {getattr(session, name.removeprefix("_")) for name in others} == {None}
     assert session.raw == {}
 
 

@@ -22,11 +22,13 @@ from hpp_async import (
     HPPError,
     OutageError,
     Outcome,
+    PlacedOrder,
     PollSchedule,
     Session,
     SessionNotFoundError,
     SessionStatus,
     SessionVanishedError,
+    Stopped,
     Transition,
     TransportError,
     WaitTimeoutError,
@@ -46,7 +48,7 @@ async def test_awaiting_returns_the_outcome(provider: ScriptedProvider) -> None:
         outcome = await client.wait_for_outcome(session)
 
     assert isinstance(outcome, Completed)
-    assert outcome.order_id is not None
+    assert isinstance(outcome.payment, PlacedOrder)
     assert [transition.status for transition in outcome.transitions] == ["WAITING", "IN_PROGRESS", "COMPLETED"]
 
 
@@ -115,12 +117,12 @@ async def test_a_final_status_stops_whatever_stop_on_says(provider: ScriptedProv
         assert isinstance(await client.wait_for_outcome(session, stop_on={"FAILED"}), Cancelled)
 
 
-async def test_a_status_of_the_callers_own_gives_a_plain_outcome(provider: ScriptedProvider) -> None:
+async def test_a_status_of_the_callers_own_is_stopped_at(provider: ScriptedProvider) -> None:
     session = provider.add([(5, "BACK")])
     async with provider.client() as client:
         outcome = await client.wait_for_outcome(session, stop_on={SessionStatus.BACK})
 
-    assert type(outcome) is Outcome
+    assert type(outcome) is Stopped
     assert (outcome.status, outcome.is_final) == ("BACK", False)
 
 

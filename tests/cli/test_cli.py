@@ -40,6 +40,7 @@ from hpp_async import (
     SessionNotFoundError,
     SessionStatus,
     SessionVanishedError,
+    Stopped,
     TransportError,
     WaitTimeoutError,
     __version__,
@@ -744,8 +745,8 @@ def test_every_ending_has_its_code(ending: object, code: int) -> None:
         (outcome_of(Completed), "ask the provider"),
         (EXPIRED, "can no longer be paid"),
         (attrs.evolve(EXPIRED, confirmed=False), "look for its order"),
-        (attrs.evolve(EXPIRED, session=Session(status=SessionStatus("SETTLED"))), "ask the provider"),
-        (outcome_of(Outcome), "still open"),
+        (attrs.evolve(EXPIRED, session=Session(status="SETTLED")), "ask the provider"),
+        (outcome_of(Stopped), "still open"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Outcome) else value,
 )

@@ -31,6 +31,7 @@ from support.servers import run
 from wire_faults import BROKEN_OFF
 
 from hpp_async import (
+    Authorization,
     Completed,
     Event,
     HPPClient,
@@ -195,7 +196,8 @@ class Scene:
     def assert_right(self, outcome: Outcome) -> None:
         """Nothing but what happened was seen, in its order, and the end of it was not missed."""
         assert isinstance(outcome, Completed)
-        assert outcome.authorization_token == FIELDS["authorization_token"]
+        assert isinstance(outcome.payment, Authorization)
+        assert outcome.payment.token == FIELDS["authorization_token"]
         seen = [LIFE.index(transition.status) for transition in outcome.transitions]
         assert seen == sorted(set(seen))
         assert seen[-1] == len(LIFE) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from hpp_async import Expired, Outcome
+from hpp_async import Expired, Outcome, Stopped
 from simulation.hearing import (
     GRACE,
     MINUTE,
@@ -48,7 +48,7 @@ def an_outcome_is_what_the_provider_said(record: Record, wait: WaitRecord) -> It
     status = str(outcome.status)
     if status not in wait.stops_on:
         yield f"{status} does not stop it"
-    if type(outcome).__name__ != _NAMES.get(status, Outcome.__name__):
+    if type(outcome).__name__ != _NAMES.get(status, Stopped.__name__):
         yield f"{status} is a {type(outcome).__name__}"
     decided = [
         request

@@ -23,7 +23,7 @@ LIVES: Final = range(150)
 TESTS: Final = Path(__file__).parents[1]
 
 INTERESTING: Final = {
-    *("Completed", "Failed", "Cancelled", "Errored", "Disabled", "Expired", "Outcome"),
+    *("Completed", "Failed", "Cancelled", "Errored", "Disabled", "Expired", "Stopped"),
     *("SessionNotFoundError", "SessionVanishedError", "AuthenticationError", "OutageError", "WaitTimeoutError"),
     *("ClientClosedError", "Heartbeat"),
     *(kind.__name__ for kind in FAULTS.values()),

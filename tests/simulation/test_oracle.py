@@ -10,7 +10,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from hpp_async import AuthenticationError, HPPClient, HPPError, Outcome, OutcomeWait, Session
+from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
 from hpp_async._core.budget import Budget
 from hpp_async._core.expiry import Expiry
@@ -94,7 +94,7 @@ def forgets_where_it_was(_: pytest.MonkeyPatch) -> Build:
 
 def says_that_it_is_disabled(_: pytest.MonkeyPatch) -> Build:
     class Liar(HPPClient):
-        async def disable_session(self, session: str) -> Outcome | None:
+        async def disable_session(self, session: str) -> AnyOutcome | None:
             return None
 
     return Liar

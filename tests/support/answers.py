@@ -24,7 +24,6 @@ from hpp_async import (
     ReadError,
     ResponseError,
     Session,
-    SessionStatus,
 )
 
 _TABLE: Final = tomllib.loads((Path(__file__).parent / "data" / "answers.toml").read_text("utf-8"))
@@ -139,7 +138,6 @@ def _reading(entry: dict[str, Any]) -> Session:
         fields["customer"] = Customer(**fields["customer"])
     if "manual_identification" in fields:
         fields["manual_identification"] = _identification(fields["manual_identification"])
-    fields["status"] = SessionStatus(fields["status"])
     return Session(**fields)
 
 

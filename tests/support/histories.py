@@ -20,7 +20,6 @@ from hpp_async import (
     ServerError,
     Session,
     SessionNotFoundError,
-    SessionStatus,
     Transition,
     TransportError,
     UnexpectedPayloadError,
@@ -50,7 +49,7 @@ def reading(
 ) -> Session:
     return Session(
         session_id=SESSION_ID,
-        status=SessionStatus(status),
+        status=status,
         updated_at=None if updated is None else at(updated),
         expires_at=None if expires is None else at(expires),
         read_at=None if read is None else at(read),
