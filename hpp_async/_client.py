@@ -26,10 +26,10 @@ from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
-from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
+from hpp_async._waits.turns import Turns
 from hpp_async._waits.wait import OutcomeWait
 from hpp_async._waits.watch import Watch
 
@@ -88,6 +88,8 @@ class HPPClient:
         ConfigurationError: an argument was refused; nothing was sent.
     """
 
+    # _draw gives numbers that are uniform in [0, 1), for the jitter of delays: simulations hand in their own, so that
+    # one seed gives one course of events. It is not public.
     def __init__(
         self,
         *,
@@ -102,6 +104,7 @@ class HPPClient:
         user_agent: str | None = None,
         observers: Iterable[Observer] = (),
         clock: Clock | None = None,
+        _draw: Callable[[], float] = random.random,
     ) -> None:
         self._target = Target.of(endpoint)
         credentials = Credentials.of(auth, self._target)
@@ -127,13 +130,8 @@ class HPPClient:
         )
         calls = Calls(exchange, target=self._target, clock=self._clock)
         self._commands = Commands(calls, attempts=attempts)
-        self._reads = Reads(
-            Reader(calls, attempts=attempts).read,
-            budget=Budget(budget),
-            clock=self._clock,
-            draw=random.random,
-            observers=self._observers,
-        )
+        turns = Turns(Budget(budget), clock=self._clock, draw=_draw, observers=self._observers)
+        self._reads = Reads(Reader(calls, attempts=attempts).read, turns=turns, observers=self._observers)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
@@ -288,7 +286,7 @@ class HPPClient:
         """
         session_id = self._target.session_id(session)
         try:
-            await self._reads.run(session_id, self._disable)
+            await self._reads.command(session_id, self._commands.disable)
         except ResponseError as error:
             if error.status_code != _COMPLETED_MEANWHILE:
                 raise
@@ -298,13 +296,6 @@ class HPPClient:
                 raise
             return outcome_of(reading, ())
         return None
-
-    async def _disable(self, session_id: str, pace: Pace) -> None:
-        try:
-            await self._commands.disable(session_id, pace)
-        finally:
-            # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
-            self._reads.notify(session_id)
 
     def notify(self, session: str) -> bool:
         """
