@@ -131,6 +131,11 @@ class Reads:
         self._in_flight: dict[Flight, anyio.CancelScope] = {}
         self._count = 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight."""
+        return len(self._in_flight)
+
     # -- who is told --------------------------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Subscriber, session_id: str | None = None) -> None:
