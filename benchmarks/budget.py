@@ -102,7 +102,7 @@ class _Provider(ScriptedProvider):
         self.requests.clear()
         response = await super().handle_async_request(request)
         now, session_id = self.clock.now(), request.url.path.rpartition("/")[2]
-        virtual = now - self.reader._reads.lateness()
+        virtual = now - self.reader._reads.turns.lateness()
         self.seen.moments.append(now)
         earlier, scenario = self._read.get(session_id), self.seen.scenario
         if earlier is not None:

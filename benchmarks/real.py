@@ -16,7 +16,7 @@ from benchmarks.lives import Lives
 from hpp_async import HPPClient, PollSchedule, ReadBudget, Session, SessionStatus
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
-_UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000_000, in_flight=1_000)
+_UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000_000, max_in_flight=1_000)
 _BATCH: Final = 16
 """Waits at once: they share the cost of a jump of the virtual clock, and each jump looks at all of them."""
 

@@ -1,4 +1,4 @@
-"""The client: owns or borrows httpx, and everything public starts here."""
+"""The client: checks what it is given, makes the parts of the house and connects them. Everything starts here."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
-from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
+from hpp_async._waits.turns import Turns
 from hpp_async._waits.wait import OutcomeWait
 from hpp_async._waits.watch import Watch
 
@@ -78,16 +78,18 @@ class HPPClient:
             what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
         timeout: seconds for one attempt of a read, as a whole.
         attempts: how often one read is tried, in all, while it fails transiently.
-        outage_tolerance: seconds without a readable answer that a wait puts up with; while nobody takes a step in it,
-            none pass.
-        user_agent: names the integrator to the provider; goes before the library's own.
-        observers: callables that are told what happens; see the event classes.
+        outage_tolerance: seconds without a readable answer after which a wait ends with `OutageError`. Idle time, in
+            which no task takes a step in the wait, does not count.
+        user_agent: the name of your product, for the provider; it goes before the library's own in the header.
+        observers: callables that are told of events; see the event classes.
         clock: another clock, for tests.
 
     Raises:
         ConfigurationError: an argument was refused; nothing was sent.
     """
 
+    # _draw gives numbers that are uniform in [0, 1), for the jitter of delays: simulations hand in their own, so that
+    # one seed gives one course of events. It is not public.
     def __init__(
         self,
         *,
@@ -102,6 +104,7 @@ class HPPClient:
         user_agent: str | None = None,
         observers: Iterable[Observer] = (),
         clock: Clock | None = None,
+        _draw: Callable[[], float] = random.random,
     ) -> None:
         self._target = Target.of(endpoint)
         credentials = Credentials.of(auth, self._target)
@@ -111,8 +114,8 @@ class HPPClient:
         if http_client is not None and not isinstance(http_client, httpx.AsyncClient):
             raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
         self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
-        self._clock = LoopClock() if clock is None else clock
-        self._observers = Observers(observers)
+        clock = LoopClock() if clock is None else clock
+        told = Observers(observers)
         if budget is None:
             member = self._target.member or Endpoint.EU_PLAYGROUND
             budget = ReadBudget(member.quota * _SHARE)
@@ -121,19 +124,14 @@ class HPPClient:
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
-        self._connections: Connections = Owned(self._clock.now) if http_client is None else Lent(http_client)
+        self._connections: Connections = Owned(clock.now) if http_client is None else Lent(http_client)
         exchange = Exchange(
             self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )
-        calls = Calls(exchange, target=self._target, clock=self._clock)
+        calls = Calls(exchange, target=self._target, clock=clock)
         self._commands = Commands(calls, attempts=attempts)
-        self._reads = Reads(
-            Reader(calls, attempts=attempts).read,
-            budget=Budget(budget),
-            clock=self._clock,
-            draw=random.random,
-            observers=self._observers,
-        )
+        turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=told)
+        self._reads = Reads(Reader(calls, attempts=attempts).read, turns=turns, observers=told)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
@@ -276,9 +274,10 @@ class HPPClient:
         """
         Disable the session, so that nobody can pay it any more; return ``None``, or the outcome it had already.
 
-        The documented way to give up on a session (disable page); otherwise it stays payable for up to 47 hours. The
-        provider refuses where it was completed meanwhile: then it is read again, and that outcome is handed back. Waits
-        on the session are woken. Cancelling it abandons the answer, not the request.
+        This is the documented way to give up on a session (disable page); otherwise it stays payable for up to 47
+        hours. Where the session was completed meanwhile, the provider refuses: then the session is read, and the
+        outcome is returned. A read becomes due in every wait on the session. Cancelling this call abandons the answer,
+        not the request.
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
@@ -288,7 +287,7 @@ class HPPClient:
         """
         session_id = self._target.session_id(session)
         try:
-            await self._reads.run(session_id, self._disable)
+            await self._reads.command(session_id, self._commands.disable)
         except ResponseError as error:
             if error.status_code != _COMPLETED_MEANWHILE:
                 raise
@@ -299,19 +298,12 @@ class HPPClient:
             return outcome_of(reading, ())
         return None
 
-    async def _disable(self, session_id: str, pace: Pace) -> None:
-        try:
-            await self._commands.disable(session_id, pace)
-        finally:
-            # Here, not in the caller, who may be cancelled; and where the answer was lost it may be disabled as well.
-            self._reads.notify(session_id)
-
     def notify(self, session: str) -> bool:
         """
-        Wake every wait on the session now, and return whether there is any.
+        Make a read of the session due now in every wait and watch of it; return whether there is one.
 
-        For status callbacks: they are unsigned, so one is a hint, and the truth is the read that follows. Where that
-        shows nothing new there is another one two seconds later, for a replica that is behind.
+        Call it for every status callback. Callbacks are not signed, so one is only a hint: what counts is the read that
+        follows. If that shows nothing new, another read follows two seconds later, for a replica that is behind.
 
         Raises:
             ConfigurationError: *session* is refused.
@@ -339,7 +331,8 @@ class HPPClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<HPPClient {self._target.base_url}{', closed' if self._reads.is_closed else ''}>"
+        in_flight = f", {self._reads.in_flight} in flight" if self._reads.in_flight else ""
+        return f"<HPPClient {self._target.base_url}{in_flight}{', closed' if self._reads.is_closed else ''}>"
 
 
 def _checked_schedule(schedule: Schedule) -> Schedule:

@@ -18,7 +18,7 @@ class Clock(Protocol):
     """
     What the library needs to know of time; `HPPClient` takes another one for tests.
 
-    ``now`` is in seconds from anywhere and never goes back.
+    ``now`` is in seconds since any moment, and never decreases.
     """
 
     def now(self) -> float:
@@ -26,7 +26,7 @@ class Clock(Protocol):
         ...
 
     def today(self) -> datetime:
-        """Return this machine's idea of the date and time, aware."""
+        """Return the date and time that this machine's calendar shows, aware."""
         ...
 
     async def wait(self, event: anyio.Event, until: float) -> None:
@@ -35,7 +35,7 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The real thing, on asyncio, uvloop and trio."""
+    """The clock of the running event loop, on asyncio, uvloop and trio."""
 
     def now(self) -> float:
         """Return the running loop's time, in seconds."""
@@ -57,6 +57,33 @@ class LoopClock:
             return
         with anyio.move_on_after(until - self.now()):
             await event.wait()
+
+
+class Sleeper:
+    """Sleeps until somebody wakes it, or until a moment. A call of `wake` while nobody sleeps has no effect."""
+
+    __slots__ = ("_clock", "_event")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._event: anyio.Event | None = None
+
+    def now(self) -> float:
+        """Return the loop's time, in seconds."""
+        return self._clock.now()
+
+    async def sleep(self, until: float = float("inf")) -> None:
+        """Return when `wake` is called, or when the loop's time has reached *until*."""
+        event = self._event = anyio.Event()
+        try:
+            await self._clock.wait(event, until)
+        finally:
+            self._event = None
+
+    def wake(self) -> None:
+        """End the sleep, if there is one."""
+        if self._event is not None:
+            self._event.set()
 
 
 _tasks: Final[set[asyncio.Task[None]]] = set()  # asyncio itself holds tasks only weakly

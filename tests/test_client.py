@@ -32,7 +32,6 @@ from hpp_async import (
     WaitEnded,
     __version__,
 )
-from hpp_async._core.budget import Turn
 from hpp_async.testing import Provider, ScriptedProvider
 
 AUTH = ("user", "secret")
@@ -182,19 +181,6 @@ async def test_an_attribute_error_of_the_users_own_is_the_users(provider: Script
     client = provider.client(http_client=httpx.AsyncClient(transport=httpx.MockTransport(connect)))
     with pytest.raises(AttributeError, match="mine"):
         await client.read_session("session")
-
-
-@pytest.mark.anyio
-async def test_a_read_that_is_due_earlier_than_it_was_takes_an_earlier_turn(provider: ScriptedProvider) -> None:
-    reads = provider.client()._reads
-    shared = reads.shared("session")
-    late = reads.ask(shared, None, key=100.0)
-    early = reads.ask(shared, late, key=50.0)  # type: ignore[arg-type]  # it is a turn: 100 is not yet
-    same = reads.ask(shared, early, key=60.0)  # type: ignore[arg-type]
-
-    assert isinstance(late, Turn)
-    assert isinstance(early, Turn)
-    assert (late.is_waiting, early.key, same) == (False, 50.0, early)
 
 
 class Endless(httpx.AsyncByteStream):

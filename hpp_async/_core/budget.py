@@ -2,14 +2,23 @@
 How many reads the merchant can spare now.
 
 The provider counts per merchant, captures and refunds included, so all waits of a client share one budget and queue for
-it. The order of the queue is what matters when the budget is short. By time of arrival, everybody waits equally long:
-those who were promised 2 seconds as long as those who were promised 5 minutes. By priority, the rest starves. So the
-queue is ordered by due time on a *virtual clock*: it runs with the real one, and stands still while a read that is due
-has to wait. Every delay is then stretched by the same factor, nobody starves, and nobody bursts afterwards. While the
-budget suffices some reads are due at the same moment, and would halt the clock too: so a few that were not needed are
-saved up for them, but within every second there are no more reads than the rate allows.
+it. Four mechanisms from the literature work together:
 
-Nothing here awaits or looks at a clock: a driver asks for a `Turn`, asks whether it has come, and is told when to ask
+*Token bucket* for the rate. Tokens that were not needed are saved up, a fifth of a second's worth, for reads that are
+due at the same moment. A sliding window bounds the sum: within every second there are no more reads than the rate
+allows.
+
+*Start-time fair queueing* for the order, which matters when the budget is short. By time of arrival, every read would
+wait equally long, whether the next one was promised in 2 seconds or in 5 minutes. By priority, the lowest would starve.
+So the queue is ordered by due time on a *virtual clock*, which runs with the real one and stops while a read that is
+due has to wait. Every delay is then stretched by the same factor, no session starves, and there is no burst afterwards.
+
+*AIMD* for a 429: the rate is halved, and climbs back linearly within a minute.
+
+*Thundering herd* is what the queue prevents after a pause: the reads that waited go out at the rate, in their order.
+(The poller prevents it after a restart: it spreads the first delays.)
+
+Nothing here awaits or looks at a clock. A driver takes a `Turn`, asks whether it is admitted, and is told when to ask
 again. Times are loop seconds.
 """
 
@@ -34,7 +43,7 @@ _WINDOW: Final = 1.0
 """Seconds a closed window lasts where no header says so; the provider's limit is per second (rate limit page)."""
 
 _SAVING: Final = 0.2
-"""Seconds of the rate that may be saved up, so that a few reads due at once do not halt the virtual clock."""
+"""Seconds of the rate that may be saved up, so that a few reads due at once do not stop the virtual clock."""
 
 _SHORTEST_PAUSE: Final = 0.05
 
@@ -53,16 +62,16 @@ class ReadBudget:
     What the reads of one client may use of the merchant's quota.
 
     Args:
-        reads_per_second: over all waits and reads of the client, retries included, and in every second. What is left
-            of the last fifth of a second can go at once, though no more than *in_flight*.
-        in_flight: how many are under way at once.
+        reads_per_second: the most reads in any second, over all waits and reads of the client, retries included. Reads
+            that were not used in the last fifth of a second can go out at once, up to *max_in_flight* of them.
+        max_in_flight: the most reads that are in flight at once.
 
     Raises:
         ConfigurationError: not a positive number of reads, or less than one in flight.
     """
 
     reads_per_second: float
-    in_flight: int = 10
+    max_in_flight: int = 10
 
     def __attrs_post_init__(self) -> None:
         rate: object = self.reads_per_second
@@ -70,8 +79,9 @@ class ReadBudget:
             raise ConfigurationError(
                 f"ReadBudget.reads_per_second={rate!r}: give a number of reads of at least {_LOWEST_RATE:g}"
             )
-        if isinstance(self.in_flight, bool) or not isinstance(self.in_flight, int) or self.in_flight < 1:
-            raise ConfigurationError(f"ReadBudget.in_flight={self.in_flight!r}: give a whole number of at least 1")
+        most = self.max_in_flight
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise ConfigurationError(f"ReadBudget.max_in_flight={most!r}: give a whole number of at least 1")
 
 
 @attrs.frozen(kw_only=True)
@@ -85,7 +95,12 @@ class Quota:
 
 @attrs.define(eq=False)
 class Turn:
-    """A place in the queue; *wake* is called when it is worth asking again."""
+    """
+    A place in the queue for a read that is due at *key*, in virtual time.
+
+    *wake* is called when it is worth asking again whether it is admitted. *is_under_way* marks another attempt of a
+    read that is in flight already.
+    """
 
     key: float
     wake: Callable[[], object]
@@ -108,17 +123,17 @@ class Budget:
         self._seen_at: float | None = None
         self._paused_until = -_FOREVER
         self._share = 1.0
-        self._strikes = 0
+        self._refusals = 0
 
     @property
-    def in_flight(self) -> int:
-        """How many reads are under way at once, at the most."""
-        return self._limits.in_flight
+    def max_in_flight(self) -> int:
+        """How many reads may be in flight at once."""
+        return self._limits.max_in_flight
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
     def virtual(self, now: float) -> float:
-        """Return the virtual time at *now*: it never passes a turn that waits."""
+        """Return the virtual time at *now*: it stops at the key of a turn that waits."""
         if self._seen_at is None:
             self._virtual = now
         elif now > self._seen_at:
@@ -130,18 +145,19 @@ class Budget:
 
     def lateness(self, now: float) -> float:
         """Return the real time minus the virtual one."""
-        return now - self.virtual(now) or 0.0  # the same zero for everybody who keeps it
+        return now - self.virtual(now) or 0.0  # one zero object for all that keep it
 
     def queue(self, key: float, now: float, wake: Callable[[], object], *, is_under_way: bool = False) -> Turn:
-        """Take a place for a read that is due at *key*, in virtual time, or for another attempt of one *under way*."""
+        """Return a turn in the queue; see `Turn` for the arguments."""
         self.virtual(now)
         turn = Turn(key, wake, is_under_way)
-        # One under way has its place among the reads in flight, and must never wait for one who needs such a place.
+        # A read under way counts as in flight already: another attempt of it must never wait for a read that may not
+        # start before one in flight is over.
         heapq.heappush(self._queue, (not is_under_way, key, next(self._order), turn))
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """Give up a place."""
+        """Take the turn out of the queue."""
         if turn.is_waiting:
             was_head = self._head() is turn
             turn.is_waiting = False
@@ -149,7 +165,7 @@ class Budget:
                 self._wake_head()
 
     def admit(self, turn: Turn, now: float) -> bool:
-        """Tell whether the turn has come; if so it is over, and `landed` must follow once for each read."""
+        """Tell whether the read is admitted; then the turn is used up, and `release` must follow once for each read."""
         if self.opens_at(turn, now) > now:
             return False
         turn.is_waiting = False
@@ -162,15 +178,15 @@ class Budget:
         return True
 
     def opens_at(self, turn: Turn, now: float) -> float:
-        """Return when to ask about *turn* again at the latest; never, for one that will be woken."""
+        """Return when to ask about *turn* again at the latest; infinity for one that will be woken."""
         virtual = self.virtual(now)
-        is_full = self._in_flight >= self._limits.in_flight and not turn.is_under_way
+        is_full = self._in_flight >= self._limits.max_in_flight and not turn.is_under_way
         if self._head() is not turn or is_full:
             return _FOREVER
         early = turn.key - virtual
         return max(now + early if early > _ROUNDING else now, self._free_at(now))
 
-    def landed(self) -> None:
+    def release(self) -> None:
         """Note that a read that was admitted is over."""
         self._in_flight -= 1
         self._wake_head()
@@ -188,7 +204,7 @@ class Budget:
     # -- the rate ---------------------------------------------------------------------------------------------------
 
     def _free_at(self, now: float) -> float:
-        """When the next read may go out, by rate and pause: what was saved up may go at once, but within the rate."""
+        """Return when rate and pause allow the next read, by token bucket and sliding window."""
         rate = self._rate(now)
         fit = max(1, int(rate * _WINDOW))
         is_full = len(self._admitted_at) >= fit
@@ -196,7 +212,8 @@ class Budget:
         if now > self._counted_at:
             since = max(self._counted_at, self._paused_until)
             if since < (until := min(now, window_ends_at)):
-                # Nothing is saved up then, nor kept: what came at once as the window began would do so when it ends.
+                # While the window is full nothing is saved up or kept: otherwise the burst with which the window began
+                # would come again when it ends.
                 self._tokens = min(1.0, self._tokens + (until - since) * rate)
                 since = until
             self._tokens = min(self._most_saved(rate), self._tokens + max(0.0, now - since) * rate)
@@ -206,33 +223,33 @@ class Budget:
         return max(free_at, window_ends_at) if window_ends_at - now > _ROUNDING else free_at
 
     def _most_saved(self, rate: float) -> float:
-        return max(1.0, min(self._limits.in_flight, rate * _SAVING // 1))
+        return max(1.0, min(self._limits.max_in_flight, rate * _SAVING // 1))
 
     def _rate(self, now: float) -> float:
         recovered = max(0.0, now - self._paused_until) / _RECOVERY if self._share < 1.0 else 0.0
         return self._limits.reads_per_second * min(1.0, self._share + recovered)
 
-    def throttled(self, now: float, retry_after: float | None) -> float:
-        """Note a 429 and return when the pause that it means is over."""
-        # Once per closed window: the answers of reads that were under way together say the same thing.
+    def refused(self, retry_after: float | None, now: float) -> float:
+        """Note a 429, which arrived at *now* and asks for *retry_after* seconds; return when the pause is over."""
+        # Once per pause: the answers of reads that were in flight together say the same thing.
         is_new = now >= self._paused_until
-        self._strikes += is_new
-        guess = _WINDOW * 2.0 ** min(self._strikes - 1, 6)
+        self._refusals += is_new
+        guess = _WINDOW * 2.0 ** min(self._refusals - 1, 6)
         self._pause(now, guess if retry_after is None else retry_after)
         if is_new:
             self._share = max(_LOWEST_SHARE, self._share / 2)
         return self._paused_until
 
-    def heard(self, quota: Quota, now: float) -> float | None:
-        """Note what a good answer says of the quota; return when the pause that it means is over, if it means one."""
-        self._strikes = 0
+    def answered(self, quota: Quota, now: float) -> float | None:
+        """Note what a good answer says of the quota; return when the pause is over that this means, if it means one."""
+        self._refusals = 0
         if quota.limit is None or quota.remaining is None or quota.remaining >= quota.limit * _RESERVE:
             return None
         self._pause(now, _WINDOW if quota.reset is None else quota.reset)
         return self._paused_until
 
     def _pause(self, now: float, length: float) -> None:
-        self._free_at(now)  # count what was gained, and how far the rate has climbed, up to here
+        self._free_at(now)  # bring the tokens and the rate up to date first
         self._share = self._rate(now) / self._limits.reads_per_second
-        self._tokens = min(1.0, self._tokens)  # what was saved up before is not to come at once afterwards
+        self._tokens = min(1.0, self._tokens)  # saved tokens must not make a burst after the pause
         self._paused_until = max(self._paused_until, now + min(_HINT_MAXIMUM, max(_SHORTEST_PAUSE, length)))

@@ -14,7 +14,7 @@ _logger = logging.getLogger("hpp_async")
 
 @attrs.frozen(kw_only=True)
 class ReadFinished:
-    """A read gave a reading, after ``seconds`` of waiting, attempts and answers."""
+    """A read gave a reading, ``seconds`` after its first attempt began."""
 
     session_id: str
     status: AnyStatus
@@ -24,7 +24,11 @@ class ReadFinished:
 
 @attrs.frozen(kw_only=True)
 class ReadFailed:
-    """A read failed for good, after ``seconds``; ``error`` is the name of the error's class."""
+    """
+    A read failed after its last attempt, ``seconds`` after the first; ``error`` is the name of the error's class.
+
+    Only reads are reported: why `HPPClient.disable_session` failed is raised to its caller.
+    """
 
     session_id: str
     error: str
@@ -34,7 +38,7 @@ class ReadFailed:
 
 @attrs.frozen(kw_only=True)
 class TransitionSeen:
-    """A wait believed a change of status."""
+    """A wait saw a change of status."""
 
     session_id: str
     previous: AnyStatus | None
@@ -45,9 +49,9 @@ class TransitionSeen:
 @attrs.frozen(kw_only=True)
 class Slept:
     """
-    A wait rested for ``seconds``, and its read went out ``late_by`` seconds after it was due.
+    A wait slept for ``seconds`` between two reads; the second started ``late_by`` seconds after it was due.
 
-    Lateness is what a short budget, or a busy event loop, costs.
+    Reads start late where the budget is short or the event loop is busy.
     """
 
     session_id: str
@@ -57,7 +61,12 @@ class Slept:
 
 @attrs.frozen(kw_only=True)
 class BudgetPaused:
-    """All reads of the client pause for ``seconds``: refused by a 429, or because the merchant's quota runs low."""
+    """
+    All reads of the client pause for ``seconds``: a request was refused with a 429, or the merchant's quota is low.
+
+    ``is_refused`` tells the two apart. The request was a read, or another one that is counted in the same budget, such
+    as the DELETE of `HPPClient.disable_session`.
+    """
 
     seconds: float
     is_refused: bool
@@ -78,7 +87,7 @@ Observer = Callable[[Event], object]
 
 
 class Observers:
-    """The callables that are told; one that raises is logged, never felt."""
+    """The callables that are told of events. One that raises is logged, and the wait goes on."""
 
     __slots__ = ("_observers",)
 

@@ -1,41 +1,43 @@
 """
-Reads that belong to the client.
+Shared reads: single flight, and who is told of what the reads show.
 
-A caller that is cancelled must not cancel a request: native asyncio cancellation in the middle of one leaves httpx's
-pool unusable. So a read runs in a task of the client; callers wait for it to land, and leave without touching it. That
-also makes it shareable: there is at most one in flight per session, and its answer goes to every wait on that session.
+At any time there is at most one read in flight per session (the pattern is known as *single flight*), and its answer
+goes to every wait on that session. A read runs in a task of the client, and its callers wait for it to finish: a caller
+that is cancelled leaves without touching the request, because native asyncio cancellation in the middle of a request
+leaves httpx's pool unusable.
 """
 
 from __future__ import annotations
 
 import copy
-import weakref
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Protocol
 
 import anyio
+import attrs
 
-from hpp_async._core.budget import Budget, Quota, Turn
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError
 from hpp_async._core.session import Session
-from hpp_async._loop import Clock, spawn
-from hpp_async._waits.events import BudgetPaused, Observers, ReadFailed, ReadFinished
+from hpp_async._loop import Sleeper, spawn
+from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
+from hpp_async._waits.turns import AT_ONCE, Claim, Turns
 
-_FOREVER: Final = float("inf")
-
-Operation = Callable[[str, "Reads"], Awaitable[Session | None]]
-"""What a flight does with a session id, its attempts counted here; it gives a reading, or has none to give."""
+Operation = Callable[[str, Turns], Awaitable[Session | None]]
+"""What is asked of the provider about a session id, its attempts counted in the budget; a read returns a reading."""
 
 
 class Flight:
-    """One read: in flight, then landed with a reading or a failure. Times are in loop seconds."""
+    """One request for a session: in flight, then finished with a reading or a failure. Times are in loop seconds."""
 
-    __slots__ = ("failure", "landed_at", "number", "reading", "started_at")
+    __slots__ = ("failure", "finished_at", "is_command", "number", "reading", "session_id", "started_at")
 
-    def __init__(self, number: int, started_at: float) -> None:
+    def __init__(self, session_id: str, number: int, started_at: float, *, is_command: bool) -> None:
+        self.session_id = session_id
         self.number = number
         self.started_at = started_at
-        self.landed_at: float | None = None
+        self.is_command = is_command
+        self.finished_at: float | None = None
         self.reading: Session | None = None
         self.failure: Exception | None = None
 
@@ -55,137 +57,159 @@ class Flight:
         raise error
 
 
-class SharedReads:
-    """What all waits on one session share: the flight, the last that had a reading, and who wants to know of more."""
+@attrs.frozen
+class Notification:
+    """
+    A hint that a session changed: it came *at* a moment (loop seconds), when *after* was the last flight started.
 
-    __slots__ = (
-        "__weakref__",
-        "in_flight",
-        "landed",
-        "listeners",
-        "notified_after",
-        "notified_at",
-        "session_id",
-        "waits",
-    )
+    A read serves it only if it started later. Flights are compared by number: a clock may show the same moment twice.
+    """
+
+    session_id: str
+    at: float
+    after: int
+
+
+class Subscriber(Protocol):
+    """Who follows sessions: a wait follows one, a watch many, and a caller of `Reads.read` one for a moment."""
+
+    def finished(self, flight: Flight) -> None:
+        """Take note that a flight has finished; only those who asked for it care for a failure."""
+        ...
+
+    def notified(self, notification: Notification) -> bool:
+        """Make a read of the session due; return whether the session is followed."""
+        ...
+
+    def wake(self) -> None:
+        """Look again at whether the client is open."""
+        ...
+
+
+class SharedReads:
+    """What all who follow one session share: the flight, the latest finished one with a reading, and who they are."""
+
+    __slots__ = ("flight", "latest", "outdated", "session_id", "subscribers")
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        self.in_flight: Flight | None = None
-        self.landed: Flight | None = None
-        self.notified_at = float("-inf")
-        self.notified_after = 0
-        """The number of the last flight that had begun by then, of all sessions: two moments may be one on a clock."""
-        self.listeners: list[anyio.Event] = []  # of one or two: a set is three times as large
-        self.waits = 0
-
-    def wake(self) -> None:
-        """Let everyone look again at what there is."""
-        for event in self.listeners:
-            event.set()
+        self.flight: Flight | None = None
+        self.latest: Flight | None = None
+        self.outdated = 0
+        """The number of the last flight that had started when the last notification came."""
+        self.subscribers: list[Subscriber] = []  # of one or two: a set is three times as large
 
 
-class Follower(Protocol):
-    """Somebody who follows many sessions, and is told of each what `SharedReads` tells those who follow one."""
+class _Caller(Sleeper):
+    """Who waits for one flight and needs to know when it has finished."""
 
-    def landed(self, session_id: str, flight: Flight) -> None:
-        """Take note of a landing."""
-        ...
+    __slots__ = ()
 
-    def notified(self, session_id: str, now: float) -> bool:
-        """Make a read of the session due; return whether it is followed."""
-        ...
+    def finished(self, flight: Flight) -> None:
+        self.wake()
 
-    def wake(self) -> None:
-        """Look again at what there is."""
-        ...
+    def notified(self, notification: Notification) -> bool:
+        return False
 
 
 class Reads:
-    """All reads of one client, and whatever else it asks of the provider."""
+    """
+    All reads of one client, and its commands, which are counted in the same budget.
 
-    def __init__(
-        self,
-        read: Operation,
-        *,
-        budget: Budget,
-        clock: Clock,
-        draw: Callable[[], float],
-        observers: Observers,
-    ) -> None:
-        self.clock = clock
-        self.draw = draw
+    Whoever follows sessions subscribes, to one session or to all, and is told of each flight that finishes and of each
+    notification: there is no other way to hear of them.
+    """
+
+    def __init__(self, read: Operation, *, turns: Turns, observers: Observers) -> None:
+        self.turns = turns
+        self.clock = turns.clock
         self.observers = observers
-        self._read = read
-        self._budget = budget
-        self._sessions: weakref.WeakValueDictionary[str, SharedReads] = weakref.WeakValueDictionary()
-        self._under_way: dict[Flight, tuple[SharedReads, anyio.CancelScope]] = {}
-        self._followers: list[Follower] = []
-        self._count = 0
         self.is_closed = False
+        self._read = read
+        self._sessions: dict[str, SharedReads] = {}
+        self._subscribers: list[Subscriber] = []
+        self._in_flight: dict[Flight, anyio.CancelScope] = {}
+        self._count = 0
 
-    def shared(self, session_id: str) -> SharedReads:
-        """Return what is shared about the session; it lives as long as somebody holds it."""
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight."""
+        return len(self._in_flight)
+
+    # -- who is told --------------------------------------------------------------------------------------------------
+
+    def subscribe(self, subscriber: Subscriber, session_id: str | None = None) -> None:
+        """Tell *subscriber* of the flights and notifications of one session, or of all."""
+        if session_id is None:
+            self._subscribers.append(subscriber)
+        else:
+            self._shared(session_id).subscribers.append(subscriber)
+
+    def unsubscribe(self, subscriber: Subscriber, session_id: str | None = None) -> None:
+        """Tell *subscriber* nothing more."""
+        if session_id is None:
+            self._subscribers.remove(subscriber)
+        else:
+            shared = self._sessions[session_id]
+            shared.subscribers.remove(subscriber)
+            self._tidy(shared)
+
+    @contextmanager
+    def _calling(self, session_id: str) -> Generator[_Caller]:
+        caller = _Caller(self.clock)
+        self.subscribe(caller, session_id)
+        try:
+            yield caller
+        finally:
+            self.unsubscribe(caller, session_id)
+
+    def _shared(self, session_id: str) -> SharedReads:
         shared = self._sessions.get(session_id)
         if shared is None:
             shared = self._sessions[session_id] = SharedReads(session_id)
         return shared
 
-    def follow(self, follower: Follower) -> None:
-        """Tell *follower* of every landing and notification, and of the end."""
-        self._followers.append(follower)
+    def _tidy(self, shared: SharedReads) -> None:
+        """Forget what nobody shares any more."""
+        if not shared.subscribers and shared.flight is None:
+            self._sessions.pop(shared.session_id, None)
 
-    def unfollow(self, follower: Follower) -> None:
-        """Tell *follower* nothing more."""
-        self._followers.remove(follower)
+    def _subscribers_of(self, session_id: str) -> tuple[Subscriber, ...]:
+        shared = self._sessions.get(session_id)
+        return (*(() if shared is None else shared.subscribers), *self._subscribers)
 
-    @property
-    def in_flight(self) -> int:
-        """How many reads are under way at once, at the most."""
-        return self._budget.in_flight
-
-    @property
-    def begun(self) -> int:
-        """The number of the last flight that has begun, of all sessions."""
-        return self._count
+    def notify(self, session_id: str) -> bool:
+        """Make a read of the session due for everyone who follows it; return whether there is anyone."""
+        notification = Notification(session_id, self.clock.now(), self._count)
+        shared = self._sessions.get(session_id)
+        if shared is not None:
+            shared.latest, shared.outdated = None, self._count
+        are_following = [subscriber.notified(notification) for subscriber in self._subscribers_of(session_id)]
+        return any(are_following)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def lateness(self) -> float:
-        """Return how far the budget's virtual clock is behind, in seconds; see `hpp_async._core.budget`."""
-        return self._budget.lateness(self.clock.now())
+    def latest(self, session_id: str) -> Flight | None:
+        """Return the latest finished flight with a reading, while somebody follows the session; see `notify`."""
+        shared = self._sessions.get(session_id)
+        return None if shared is None else shared.latest
 
-    def ask(
-        self, shared: SharedReads, turn: Turn | None, *, key: float, wake: Callable[[], object] | None = None
-    ) -> Flight | Turn:
+    def ask(self, session_id: str, claim: Claim, *, key: float) -> Flight | None:
         """
-        Return the read of the session that is in flight, starting one when its turn has come; else the turn.
+        Return the flight of the session, starting one if the budget admits it; ``None`` while *claim* must wait.
 
-        *turn* is what the last call returned, and *key* when the read is due in the budget's virtual time. Between two
-        calls, wait for `news`, or to be woken, until `asks_again_at`; a turn that is no longer wanted is to be given to
-        `leave`.
+        *key* is when the read is due in the budget's virtual time.
         """
-        if shared.in_flight is not None:
-            self.leave(turn)
-            return shared.in_flight
-        now = self.clock.now()
-        if turn is None or key < turn.key:  # due earlier than it was: a notification came, or the timeout
-            self.leave(turn)
-            turn = self._budget.queue(key, now, shared.wake if wake is None else wake)
-        if not self._budget.admit(turn, now):
-            return turn
-        flight = shared.in_flight = self._prepare(now)
-        self._start(flight, shared, self._read)
+        shared = self._sessions.get(session_id)
+        if shared is not None and shared.flight is not None:
+            claim.leave()
+            return shared.flight
+        if not claim.is_admitted(key):
+            return None
+        shared = self._shared(session_id)
+        flight = shared.flight = self._flight(session_id)
+        self._start(flight, self._read)
         return flight
-
-    def asks_again_at(self, turn: Turn) -> float:
-        """Return when to `ask` again at the latest, in loop seconds."""
-        return self._budget.opens_at(turn, self.clock.now())
-
-    def leave(self, turn: Turn | None) -> None:
-        """Give *turn* back, if there is one."""
-        if turn is not None:
-            self._budget.leave(turn)
 
     async def read(self, session_id: str, *, is_urgent: bool = False) -> Session:
         """
@@ -193,101 +217,45 @@ class Reads:
 
         Raises:
             HPPError: the read's failure.
-            ClientClosedError: before, or meanwhile.
+            ClientClosedError: the client was closed, before or meanwhile.
         """
-        shared = self.shared(session_id)
         asked_at = self.clock.now()
-        turn: Turn | None = None
-        try:
+        key = AT_ONCE if is_urgent else self.turns.virtual()
+        with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
             while True:
                 self.check_open(session_id)
-                key = -_FOREVER if is_urgent else asked_at - self.lateness()
-                got = self.ask(shared, turn, key=key if turn is None else turn.key)
-                if isinstance(got, Turn):
-                    turn = got
-                    await self.news(shared, self.asks_again_at(turn))
+                flight = self.ask(session_id, claim, key=key)
+                if flight is None:
+                    await claim.sleep()
                     continue
-                turn = None
-                await self._landing(got, shared)
-                if got.started_at >= asked_at:
-                    reading = got.result()
+                while flight.finished_at is None:
+                    await caller.sleep()
+                if flight.started_at >= asked_at:
+                    reading = flight.result()
                     assert reading is not None, "a read that did not fail has a reading"
                     return reading
-        finally:
-            self.leave(turn)
 
-    async def run(self, session_id: str, operation: Operation) -> None:
+    async def command(self, session_id: str, operation: Operation) -> None:
         """
-        Do *operation*, which gives no reading, in a task of the client and counted in the budget, before any read.
+        Do *operation*, which gives no reading, before any read; then notify all who follow the session.
+
+        It runs in a task of the client, and is counted in the budget. They are notified whatever became of it: where
+        the answer was lost, it may have been done.
 
         Raises:
             HPPError: the operation's failure.
-            ClientClosedError: before, or meanwhile.
+            ClientClosedError: the client was closed, before or meanwhile.
         """
-        shared = self.shared(session_id)
-        turn = self._budget.queue(-_FOREVER, self.clock.now(), shared.wake)
-        try:
+        with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
             self.check_open(session_id)
-            while not self._budget.admit(turn, self.clock.now()):
-                await self.news(shared, self.asks_again_at(turn))
+            while not claim.is_admitted(AT_ONCE):
+                await claim.sleep()
                 self.check_open(session_id)
-        finally:
-            self.leave(turn)
-        flight = self._prepare(self.clock.now())
-        self._start(flight, shared, operation)
-        await self._landing(flight, shared)
+            flight = self._flight(session_id, is_command=True)
+            self._start(flight, operation)
+            while flight.finished_at is None:
+                await caller.sleep()
         flight.result()
-
-    async def _landing(self, flight: Flight, shared: SharedReads) -> None:
-        while flight.landed_at is None:
-            await self.news(shared)
-
-    async def again(self, delay: float) -> None:
-        """Sleep for *delay* seconds, and then until another attempt of a read under way has its turn, before others."""
-        until = self.clock.now() + delay
-        while self.clock.now() < until:
-            await self.clock.wait(anyio.Event(), until)
-        alone = SharedReads("")
-        turn = self._budget.queue(-_FOREVER, self.clock.now(), alone.wake, is_under_way=True)
-        try:
-            while not self._budget.admit(turn, self.clock.now()):
-                await self.news(alone, self.asks_again_at(turn))
-        finally:
-            self.leave(turn)
-
-    # -- what the answers say of the quota ----------------------------------------------------------------------------
-
-    def answered(self, quota: Quota, now: float) -> None:
-        """Note what a good answer, received at *now*, says of the quota."""
-        until = self._budget.heard(quota, now)
-        if until is not None:
-            self.observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
-
-    def refused(self, retry_after: float | None, now: float) -> None:
-        """Note a 429, received at *now*: all reads pause."""
-        self.observers.tell(BudgetPaused(seconds=self._budget.throttled(now, retry_after) - now, is_refused=True))
-
-    # -- hearing ------------------------------------------------------------------------------------------------------
-
-    async def news(self, shared: SharedReads, until: float = _FOREVER) -> None:
-        """Return at the next landing, notification, turn or closing, or at *until* (loop seconds)."""
-        event = anyio.Event()
-        shared.listeners.append(event)
-        try:
-            await self.clock.wait(event, until)
-        finally:
-            shared.listeners.remove(event)
-
-    def notify(self, session_id: str) -> bool:
-        """Make a read of the session due in every wait on it; return whether there is any."""
-        now = self.clock.now()
-        is_followed = [follower.notified(session_id, now) for follower in self._followers]
-        shared = self._sessions.get(session_id)
-        if shared is None:
-            return any(is_followed)
-        shared.notified_at, shared.notified_after = now, self._count
-        shared.wake()
-        return shared.waits > 0 or any(is_followed)
 
     # -- closing ------------------------------------------------------------------------------------------------------
 
@@ -302,87 +270,85 @@ class Reads:
             raise ClientClosedError(f"session {session_id} cannot be read: the client was closed")
 
     async def aclose(self) -> None:
-        """End every read in flight and every wait. Cancelled half-way, it can be called again."""
+        """End every flight and every wait. Cancelled half-way, it can be called again."""
         self.is_closed = True
-        for shared in list(self._sessions.values()):
-            shared.wake()
-        for follower in self._followers:
-            follower.wake()
-        for _, scope in list(self._under_way.values()):
+        for subscriber in [*self._subscribers, *(who for one in self._sessions.values() for who in one.subscribers)]:
+            subscriber.wake()
+        for scope in list(self._in_flight.values()):
             scope.cancel()
-        while self._under_way:
-            shared, _ = next(iter(self._under_way.values()))
-            await self.news(shared)
+        while self._in_flight:
+            with self._calling(next(iter(self._in_flight)).session_id) as caller:
+                await caller.sleep()
 
-    # -- flying -------------------------------------------------------------------------------------------------------
+    # -- a flight -----------------------------------------------------------------------------------------------------
 
-    def _prepare(self, now: float) -> Flight:
+    def _flight(self, session_id: str, *, is_command: bool = False) -> Flight:
         self._count += 1
-        return Flight(self._count, now)
+        return Flight(session_id, self._count, self.clock.now(), is_command=is_command)
 
-    def _start(self, flight: Flight, shared: SharedReads, operation: Operation) -> None:
-        # What it will have been, unless it lands otherwise.
-        flight.failure = ClientClosedError(f"session {shared.session_id}: the client was closed during a read")
+    def _start(self, flight: Flight, operation: Operation) -> None:
+        # The default result: the task may be cancelled before its first step.
+        flight.failure = ClientClosedError(f"session {flight.session_id}: the client was closed during a read")
         try:
-            scope = anyio.CancelScope()
-            self._under_way[flight] = shared, scope
+            scope = self._in_flight[flight] = anyio.CancelScope()
             spawn(
-                lambda: self._fly(flight, shared, operation, scope),
-                f"hpp_async read {shared.session_id}",
-                ended=lambda: self._land(flight, shared),
+                lambda: self._run(flight, operation, scope),
+                f"hpp_async read {flight.session_id}",
+                ended=lambda: self._finish(flight),
             )
         except BaseException:
-            # No task, no landing: what would wait for one must not.
-            self._land(flight, shared)
+            # There is no task, so nothing else would finish the flight, and its callers would wait for ever.
+            self._finish(flight)
             raise
 
-    async def _fly(self, flight: Flight, shared: SharedReads, operation: Operation, scope: anyio.CancelScope) -> None:
+    async def _run(self, flight: Flight, operation: Operation, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                flight.reading = await operation(shared.session_id, self)
+                flight.reading = await operation(flight.session_id, self.turns)
                 flight.failure = None
         except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
             flight.failure = error
         finally:
-            self._land(flight, shared)
+            self._finish(flight)
 
-    def _land(self, flight: Flight, shared: SharedReads) -> None:
-        if flight.landed_at is not None:
+    def _finish(self, flight: Flight) -> None:
+        if flight.finished_at is not None:
             return
-        flight.landed_at = self.clock.now()
-        if shared.in_flight is flight:
-            shared.in_flight = None
-            if flight.reading is not None:
-                shared.landed = flight  # a failure is news to those alone who asked
-            for follower in self._followers:
-                follower.landed(shared.session_id, flight)
-        self._under_way.pop(flight, None)
-        self._budget.landed()
-        self._report(flight, shared.session_id, flight.landed_at - flight.started_at)
-        shared.wake()
+        flight.finished_at = self.clock.now()
+        self._in_flight.pop(flight, None)
+        self.turns.release()
+        shared = self._shared(flight.session_id)
+        if shared.flight is flight:
+            shared.flight = None
+            if flight.reading is not None and flight.number > shared.outdated:
+                shared.latest = flight  # failures are not shared: only the callers of this read get them
+        for subscriber in self._subscribers_of(flight.session_id):
+            subscriber.finished(flight)
+        if flight.is_command:
+            self.notify(flight.session_id)
+        else:
+            self._report(flight, flight.finished_at - flight.started_at)
+        self._tidy(shared)
 
-    def _report(self, flight: Flight, session_id: str, seconds: float) -> None:
+    def _report(self, flight: Flight, seconds: float) -> None:
         if not self.observers:
             return
-        reading = flight.reading
+        reading, error = flight.reading, flight.failure
         if reading is not None:
             self.observers.tell(
                 ReadFinished(
-                    session_id=session_id,
+                    session_id=flight.session_id,
                     status=reading.status,
                     correlation_id=reading.correlation_id,
                     seconds=seconds,
                 )
             )
-            return
-        error = flight.failure
-        if error is None:
-            return
-        self.observers.tell(
-            ReadFailed(
-                session_id=session_id,
-                error=type(error).__name__,
-                correlation_id=error.correlation_id if isinstance(error, ReadError) else None,
-                seconds=seconds,
+        else:
+            self.observers.tell(
+                ReadFailed(
+                    session_id=flight.session_id,
+                    error=type(error).__name__,
+                    correlation_id=error.correlation_id if isinstance(error, ReadError) else None,
+                    seconds=seconds,
+                )
             )
-        )

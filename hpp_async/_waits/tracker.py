@@ -1,206 +1,244 @@
-"""One session that is followed, alone or among thousands: what its poller is told, and what is told of it."""
+"""
+One session that is tracked, by a wait or among thousands by a watch: the only door to its poller.
+
+A tracker is told what the shared reads show, keeps that until its driver takes a step, and tells the poller then. The
+driver asks it for news to hand over, and has it ask for the read that is due.
+"""
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
-from hpp_async._core.actions import Read
+from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.history import Transition
-from hpp_async._core.outcome import Outcome
+from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
-from hpp_async._waits.events import Slept, TransitionSeen, WaitEnded
-from hpp_async._waits.reads import Flight, Reads, SharedReads
+from hpp_async._core.session import Session
+from hpp_async._waits.reads import Flight, Notification, Reads
+from hpp_async._waits.reports import Reports
+from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
-_LASTING: Final = 30.0
-"""Seconds without a readable answer after which a warning is logged."""
-
-_logger = logging.getLogger("hpp_async")
 
 
-class Alarm:
-    """Whether a lasting outage is still to be warned of: once, or again after *pause* seconds."""
-
-    __slots__ = ("_pause", "_silent_until")
-
-    def __init__(self, pause: float = _FOREVER) -> None:
-        self._pause = pause
-        self._silent_until = -_FOREVER
-
-    def sounds(self, now: float) -> bool:
-        """Tell whether to warn at *now*; then it is silent."""
-        if now < self._silent_until:
-            return False
-        self._silent_until = now + self._pause
-        return True
-
-
-class Following:
-    """A poller, and what it has been told. Times are in loop seconds."""
+class Tracker:
+    """A poller, and what has come for it. Times are in loop seconds."""
 
     __slots__ = (
-        "_alarm",
-        "_landed_before",
+        "_inbox",
         "_lateness",
-        "_notified_after",
-        "_notified_at",
+        "_notification",
+        "_poller",
         "_reads",
-        "_told_at",
+        "_reports",
+        "_rests_since",
         "_used",
         "asked",
-        "poller",
     )
 
-    def __init__(self, poller: Poller, *, reads: Reads, alarm: Alarm) -> None:
-        self.poller = poller
-        self.asked: Flight | None = None
+    def __init__(self, poller: Poller, *, reads: Reads, reports: Reports) -> None:
+        self._poller = poller
         self._reads = reads
-        self._alarm = alarm
-        self._notified_at = self._told_at = -_FOREVER
+        self._reports = reports
+        self.asked: Flight | None = None
+        """The flight that answers the read that is due, until the poller is told of its end."""
+        self._inbox: tuple[Flight, ...] = ()
+        """Finished flights with a reading of which the poller is to be told."""
+        self._used = 0
+        """The number of the last flight that the poller was told of."""
+        self._notification: Notification | None = None
+        self._rests_since = -_FOREVER
         self._lateness = 0.0
-        self._used = self._landed_before = self._notified_after = 0
+        """How far the budget's virtual time was behind when the delay began that lasts now."""
+
+    # -- what the caller may know -------------------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str:
-        """The session that is followed."""
-        return self.poller.session_id
+        """The session that is tracked."""
+        return self._poller.session_id
 
-    def attach(self, shared: SharedReads) -> None:
-        """Begin: from here on landings count, notifications, and the poller's timeout."""
-        self._landed_before = 0 if shared.landed is None else shared.landed.number
-        self._notified_at, self._notified_after = shared.notified_at, shared.notified_after
-        self.poller.next_action(self._reads.clock.now())
+    @property
+    def latest(self) -> Session | None:
+        """The newest believed reading."""
+        return self._poller.latest
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """Every transition that the poller keeps."""
+        return self._poller.transitions
+
+    @property
+    def outcome(self) -> AnyOutcome | None:
+        """The outcome, once there is one."""
+        return self._poller.outcome
+
+    @property
+    def reads(self) -> int:
+        """How many answers were used."""
+        return self._poller.reads
+
+    @property
+    def token(self) -> str | None:
+        """Where the caller is: after the last transition that was handed over."""
+        return self._poller.token
+
+    @property
+    def next_read_in(self) -> float | None:
+        """Seconds until the next read is due; ``None`` if there is none to wait for."""
+        now = self._reads.clock.now()
+        action = self._poller.next_action(now)
+        return action.until - now if isinstance(action, Sleep) else None
 
     # -- what came ----------------------------------------------------------------------------------------------------
 
-    def take(self, landed: Flight | None) -> None:
+    def start(self) -> None:
+        """Note that the driver takes its first step: the poller's timeout counts from here."""
+        self._poller.next_action(self._reads.clock.now())
+
+    def resume(self, left_at: float) -> None:
+        """Note that the driver takes a step, and took none since *left_at*: idle time does not count as outage."""
+        self._poller.resumed(left_at, self._reads.clock.now())
+
+    def keep(self, flight: Flight) -> bool:
         """
-        Tell the poller what came since the last time: what was asked for, and the last that *landed* for anybody.
+        Keep what the finished *flight* showed for the next step; tell whether that is anything.
+
+        Of several readings in a row with the same status the last one is kept. Failures count only where this tracker
+        asked for the flight.
+        """
+        reading = flight.reading
+        if reading is None:
+            return flight is self.asked
+        kept = self._inbox
+        if kept and kept[-1].reading is not None and kept[-1].reading.status == reading.status:
+            kept = kept[:-1]
+        self._inbox = (*kept, flight)
+        return True
+
+    def bring_forward(self, notification: Notification) -> bool:
+        """Make a read due that starts after *notification*; tell whether that is earlier than it was."""
+        is_known = self._poller.is_notified and isinstance(self._poller.next_action(notification.at), Read)
+        self._notification = notification
+        self._poller.notified(notification.at)
+        self._lateness = self._reads.turns.lateness()
+        return not is_known
+
+    def catch_up(self) -> None:
+        """
+        Tell the poller what came since the last step.
 
         Raises:
             ClientClosedError: the client, or the httpx client it borrows, was closed.
+            Exception: whatever a schedule or an httpx hook of the caller's own raised.
         """
-        asked, heard = self.asked, landed
-        if heard is not None and (heard.reading is None or heard.number <= self._landed_before):
-            heard = None
-        if asked is not None and asked.landed_at is not None:
+        asked = self.asked
+        if asked is not None and asked.finished_at is not None:
             self.asked = None
-            if asked.reading is not None:
-                self._use(asked, asked.landed_at)
-            elif heard is None or heard.number < asked.number:
-                # Not one that a later reading outdates; and from now: while nobody looked there was no outage.
-                self._use(asked, self._reads.clock.now())
-        if heard is not None and heard.number > self._used:
-            self._use(heard, _landed_at(heard))
-
-    def take_young(self, shared: SharedReads, fresh_from: float) -> bool:
-        """Use the session's last landing, even one from before this began, if asked for at or after *fresh_from*."""
-        landed, known = shared.landed, max(self._used, shared.notified_after)
-        if landed is None or landed.reading is None or landed.number <= known or landed.started_at < fresh_from:
-            return False
-        self._use(landed, _landed_at(landed))
-        return True
-
-    def hear(self, notified_at: float, notified_after: int) -> None:
-        """Tell the poller of a notification, once; *notified_after* is the last flight that had begun by then."""
-        if notified_at > self._notified_at or notified_after > self._notified_after:
-            self._notified_at, self._notified_after = notified_at, notified_after
-            self.poller.notified(notified_at)
-            self._lateness = self._reads.lateness()
-
-    def _use(self, flight: Flight, landed_at: float) -> None:
-        self._used = flight.number
-        if flight.reading is not None:
-            seen = len(self.poller.transitions)
-            self.poller.received(flight.reading, landed_at, self._reads.draw(), asked_at=flight.started_at)
-            for transition in self.poller.transitions[seen:]:
-                self._report(transition)
         else:
-            self._fail(flight, landed_at)
-        if flight.number <= self._notified_after:
-            # A notification is served only by a read that began after it, be it in the same moment of the clock.
-            self.poller.notified(self._notified_at)
-        self._told_at, self._lateness = landed_at, self._reads.lateness()
+            asked = None
+        while self._inbox:
+            flight, self._inbox = self._inbox[0], self._inbox[1:]
+            self._use(flight)
+        if asked is not None and asked.reading is None and self._used < asked.number:
+            # A later reading makes a failure obsolete. And it counts from now: idle time does not count as outage.
+            self._fail(asked, self._reads.clock.now())
 
-    def _fail(self, flight: Flight, landed_at: float) -> None:
+    def _use(self, flight: Flight) -> None:
+        assert flight.reading is not None, "only readings are kept"
+        assert flight.finished_at is not None, "only finished flights are kept"
+        self._used = flight.number
+        seen = len(self._poller.transitions)
+        self._poller.received(flight.reading, flight.finished_at, self._reads.turns.draw(), asked_at=flight.started_at)
+        for transition in self._poller.transitions[seen:]:
+            self._reports.seen(self.session_id, transition)
+        self._rest(flight, flight.finished_at)
+
+    def _fail(self, flight: Flight, now: float) -> None:
+        self._used = flight.number
         try:
             flight.result()
         except ClientClosedError:
             raise
         except HPPError as error:
-            self.poller.failed(error, landed_at, self._reads.draw(), asked_at=flight.started_at)
-            self._warn(error, landed_at)
+            self._poller.failed(error, now, self._reads.turns.draw(), asked_at=flight.started_at)
+            self._reports.failing(error, self._poller.failing_since, now)
+        self._rest(flight, now)
+
+    def _rest(self, flight: Flight, now: float) -> None:
+        if self._notification is not None and flight.number <= self._notification.after:
+            # The read started before the notification, so it cannot have served it.
+            self._poller.notified(self._notification.at)
+        self._rests_since, self._lateness = now, self._reads.turns.lateness()
 
     # -- what is next -------------------------------------------------------------------------------------------------
 
-    def key(self, due: float) -> float:
-        """When *due* is in the budget's virtual time: as late as that was when the delay began."""
-        return due - self._lateness
+    def take_news(self) -> Transition | AnyOutcome | HPPError | None:
+        """Return what is to be handed to the caller next, and take it for handed over; ``None`` if there is nothing."""
+        match self._poller.next_action(self._reads.clock.now()):
+            case Emit(transition):
+                self._poller.emitted()
+                return transition
+            case Finish(outcome):
+                return outcome
+            case Fail(error):
+                return error
+            case Read() | Sleep():
+                return None
 
-    def key_of(self, read: Read, now: float) -> float:
-        """When *read* is due in the budget's virtual time."""
-        if read.is_urgent or read.due == -_FOREVER:
-            return now - self._reads.lateness()
-        return self.key(read.due)
+    def due_at(self) -> float | None:
+        """Return when the next read is due in the budget's virtual time; ``None`` where there is news instead."""
+        match self._poller.next_action(self._reads.clock.now()):
+            case Read() as read:
+                return self._key(read)
+            case Sleep(until):
+                return until - self._lateness
+            case _:
+                return None
 
-    def board(self, flight: Flight, due: float) -> None:
-        """Wait for *flight*, which answers the read that was due at *due*."""
+    def _key(self, read: Read) -> float:
+        is_unplanned = read.is_urgent or read.due == -_FOREVER
+        return self._reads.turns.virtual() if is_unplanned else read.due - self._lateness
+
+    def ask(self, claim: Claim, *, lowest_key: float = -_FOREVER) -> float:
+        """
+        Ask for the read if it is due and `take_news` has nothing; then there is a flight to wait for, `asked`.
+
+        Return when to look again at the latest, in loop seconds. Sleep through *claim* until then: it may be admitted
+        earlier. There may be news at once. No read is queued before *lowest_key*, in the budget's virtual time.
+        """
+        now = self._reads.clock.now()
+        match self._poller.next_action(now):
+            case Sleep(until):
+                claim.leave()
+                return until
+            case Read() as read if not self._use_latest(read.fresh_from):
+                flight = self._reads.ask(self.session_id, claim, key=max(self._key(read), lowest_key))
+                if flight is not None:
+                    self._await(flight, read.due)
+                    if flight.finished_at is not None:  # in an eager task of asyncio's
+                        return now
+                return read.until
+            case _:
+                return now
+
+    def _use_latest(self, fresh_from: float) -> bool:
+        """Use the session's latest flight, even one from before the wait, unless it started before *fresh_from*."""
+        latest = self._reads.latest(self.session_id)
+        if latest is None or latest.number <= self._used or latest.started_at < fresh_from:
+            return False
+        self._use(latest)
+        return True
+
+    def _await(self, flight: Flight, due: float) -> None:
         if self.asked is flight:
             return
         self.asked = flight
-        observers = self._reads.observers
-        if observers and due > -_FOREVER:
-            seconds, late_by = flight.started_at - self._told_at, max(0.0, flight.started_at - due)
-            observers.tell(Slept(session_id=self.session_id, seconds=max(0.0, seconds), late_by=late_by))
+        if due > -_FOREVER:
+            seconds, late_by = flight.started_at - self._rests_since, flight.started_at - due
+            self._reports.slept(self.session_id, max(0.0, seconds), max(0.0, late_by))
 
-    # -- what is said of it -------------------------------------------------------------------------------------------
-
-    def _report(self, transition: Transition) -> None:
-        previous = transition.previous
-        _logger.info("session %s: %s -> %s", self.session_id, previous or "first seen", transition.status)
-        self._reads.observers.tell(
-            TransitionSeen(
-                session_id=self.session_id,
-                previous=previous,
-                status=transition.status,
-                sequence=transition.sequence,
-            )
-        )
-
-    def _warn(self, error: HPPError, now: float) -> None:
-        failing_since = self.poller.failing_since
-        if failing_since is None or now - failing_since < _LASTING or not self._alarm.sounds(now):
-            return
-        _logger.warning("no readable answer for %.0f s, the wait goes on: %s", now - failing_since, error)
-
-    def end(self, ending: Outcome | HPPError) -> None:
+    def end(self, ending: AnyOutcome | HPPError) -> None:
         """Say how it ended."""
-        latest, reads = self.poller.latest, self.poller.reads
-        support = (
-            "" if latest is None or latest.correlation_id is None else f" (correlation id {latest.correlation_id})"
-        )
-        name = type(ending).__name__
-        _logger.info("session %s: the wait ended after %d reads: %s", self.session_id, reads, name)
-        if isinstance(ending, Outcome) and ending.needs_attention:
-            _logger.warning(
-                "session %s ended as %s with status %s, and needs a person's attention: see Outcome.needs_attention%s",
-                self.session_id,
-                name,
-                ending.status,
-                support,
-            )
-        self._reads.observers.tell(
-            WaitEnded(
-                session_id=self.session_id,
-                ending=name,
-                status=None if latest is None else latest.status,
-                reads=reads,
-            )
-        )
-
-
-def _landed_at(flight: Flight) -> float:
-    assert flight.landed_at is not None, "asked of a flight that has landed"
-    return flight.landed_at
+        self._reports.ended(self.session_id, ending, latest=self.latest, reads=self.reads)

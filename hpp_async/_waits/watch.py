@@ -1,41 +1,38 @@
 """
-Waits on thousands of sessions at once: does what their pollers say.
+Waits on thousands of sessions at once.
 
-One heap of due times in the budget's virtual time, and one turn in its queue: that of the session which is due next. A
-read belongs to the client, so nothing runs here between two steps: the consumer's own step starts the reads that are
-due, takes what has landed, and hands over one event. A consumer that is slow slows the reads, and nothing piles up.
+A watch asks for reads in the order of its `Agenda`, with one turn in the budget's queue: that of the session which is
+due next. Reads belong to the client, so nothing runs here between two steps: a step starts the reads that are due,
+tells the pollers what the finished ones showed, and hands over one event. While the caller is busy with an event, no
+more reads are started than can be in flight at once, so nothing piles up.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
+import enum
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Final, Self
 
-import anyio
 import attrs
 
-from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
-from hpp_async._core.budget import Turn
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.session import Session
-from hpp_async._waits.reads import Flight, Reads
-from hpp_async._waits.tracker import Alarm, Following
+from hpp_async._loop import Sleeper
+from hpp_async._waits.agenda import Agenda, PlacedTracker
+from hpp_async._waits.reads import Flight, Notification, Reads
+from hpp_async._waits.reports import Reports
+from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
 _WARNING_PAUSE: Final = 600.0
 """Seconds between two warnings of one watch: an outage is one outage, however many sessions meet it."""
 
 _AWAY: Final = 1.0
-"""Seconds between two steps from which on they count; all sessions are gone through, and that is not to be often."""
-
-_NOWHERE: Final = 0
-_READY: Final = -1
+"""Seconds between two steps above which they count as idle time: to note it takes a walk through all sessions."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,12 +78,10 @@ class WatchEvent:
         )
 
 
-class _Followed(Following):
-    """With its place: a number in the heap, ready to be handed over, or nowhere while it is read."""
-
-    __slots__ = ("place",)
-
-    place: int
+class _Stage(enum.Enum):
+    MADE = enum.auto()
+    ENTERED = enum.auto()
+    CLOSED = enum.auto()
 
 
 class Watch(AsyncIterator[WatchEvent]):
@@ -120,18 +115,14 @@ class Watch(AsyncIterator[WatchEvent]):
         self._id_of = id_of
         self._poller_of = poller_of
         self._forever = forever
-        self._alarm = Alarm(_WARNING_PAUSE)
-        self._followed: dict[str, _Followed] = {}
-        self._heap: list[tuple[float, int, _Followed]] = []
-        self._places = 0
-        self._ready: deque[_Followed] = deque()
-        self._landed: dict[_Followed, Flight] = {}
-        self._turn: Turn | None = None
-        self._turn_is_of = _NOWHERE
+        self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
+        self._trackers: dict[str, PlacedTracker] = {}
+        self._agenda = Agenda()
+        self._sleeper = Sleeper(reads.clock)
         self._error: Exception | None = None
         self._left_at = _FOREVER
-        self._news: anyio.Event | None = None
-        self._is_entered = self._is_closed = self._is_stepping = False
+        self._stage = _Stage.MADE
+        self._is_stepping = False
 
     # -- which sessions -----------------------------------------------------------------------------------------------
 
@@ -146,12 +137,11 @@ class Watch(AsyncIterator[WatchEvent]):
             ConfigurationError: an argument is refused.
         """
         session_id = self._id_of(session)
-        if session_id in self._followed:
+        if session_id in self._trackers:
             return
-        followed = _Followed(self._poller_of(session_id, since), reads=self._reads, alarm=self._alarm)
-        followed.place = _NOWHERE
-        self._followed[session_id] = followed
-        self._place(followed)
+        tracker = PlacedTracker(self._poller_of(session_id, since), reads=self._reads, reports=self._reports)
+        self._trackers[session_id] = tracker
+        self._agenda.place(tracker)
         self.wake()
 
     def discard(self, session: str) -> None:
@@ -161,10 +151,9 @@ class Watch(AsyncIterator[WatchEvent]):
         Raises:
             ConfigurationError: *session* is refused.
         """
-        followed = self._followed.pop(self._id_of(session), None)
-        if followed is not None:
-            followed.place = _NOWHERE
-            self._landed.pop(followed, None)
+        tracker = self._trackers.pop(self._id_of(session), None)
+        if tracker is not None:
+            self._agenda.discard(tracker)
             self.wake()
 
     def tokens(self) -> dict[str, str | None]:
@@ -173,21 +162,21 @@ class Watch(AsyncIterator[WatchEvent]):
 
         ``None`` for a session that was not seen yet. `HPPClient.watch` takes the whole mapping.
         """
-        return {session_id: followed.poller.token for session_id, followed in self._followed.items()}
+        return {session_id: tracker.token for session_id, tracker in self._trackers.items()}
 
     def __len__(self) -> int:
-        return len(self._followed)
+        return len(self._trackers)
 
     def __repr__(self) -> str:
-        return f"<Watch of {len(self)} sessions{', closed' if self._is_closed else ''}>"
+        return f"<Watch of {len(self)} sessions{', closed' if self._stage is _Stage.CLOSED else ''}>"
 
     # -- iterating ----------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        if self._is_entered:
+        if self._stage is not _Stage.MADE:
             raise RuntimeError("a watch is entered once: start another with client.watch(watch.tokens())")
-        self._is_entered = True
-        self._reads.follow(self)
+        self._stage = _Stage.ENTERED
+        self._reads.subscribe(self)
         return self
 
     async def __aexit__(
@@ -196,8 +185,8 @@ class Watch(AsyncIterator[WatchEvent]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_closed = True
-        self._reads.unfollow(self)
+        self._stage = _Stage.CLOSED
+        self._reads.unsubscribe(self)
         self.wake()
 
     def __aiter__(self) -> Self:
@@ -208,160 +197,124 @@ class Watch(AsyncIterator[WatchEvent]):
         Return what happens next to any of the sessions.
 
         Raises:
-            ClientClosedError: the client, or the httpx client it borrows, was closed. What was read comes before.
+            ClientClosedError: the client, or the httpx client it borrows, was closed. Events that are ready come first.
             Exception: whatever a schedule or an httpx hook of the caller's own raised.
         """
-        if not self._is_entered:
+        if self._stage is _Stage.MADE:
             raise RuntimeError("enter the watch before it is iterated: async with client.watch(…) as watch")
         if self._is_stepping:
             raise RuntimeError("another task is iterating this watch: one at a time")
         self._is_stepping = True
         try:
-            self._come_back()
-            while not self._is_closed:
-                self._take_landed()
-                is_reading = len(self._ready) < self._reads.in_flight and not self._reads.is_closed and not self._error
-                wake_at = self._launch() if is_reading else -_FOREVER
-                event = self._next_event()
-                if event is not None:
-                    return event
-                self._check()
-                if not self._followed and not self._forever:
-                    break
-                if is_reading and not self._landed:
-                    self._news = anyio.Event()
-                    await self._reads.clock.wait(self._news, wake_at)
+            self._resume()
+            with self._reads.turns.claim(self._sleeper) as claim:
+                while not self._is_closed:
+                    self._catch_up()
+                    is_reading = self._may_read()
+                    look_again_at = self._ask(claim) if is_reading else -_FOREVER
+                    event = self._next_event()
+                    if event is not None:
+                        return event
+                    self._check()
+                    if not self._trackers and not self._forever:
+                        break
+                    if is_reading and not self._agenda.untold:
+                        await claim.sleep(look_again_at)
             raise StopAsyncIteration
         finally:
             self._is_stepping = False
-            self._news = None
-            self._leave()
             self._left_at = self._reads.clock.now()
 
-    def _come_back(self) -> None:
-        """Take the time in which nobody took a step from what counts as an outage: who does not look has none."""
-        now = self._reads.clock.now()
-        if now - self._left_at > _AWAY:
-            for followed in self._followed.values():
-                followed.poller.resumed(self._left_at, now)
+    @property
+    def _is_closed(self) -> bool:
+        return self._stage is _Stage.CLOSED
+
+    def _resume(self) -> None:
+        """Note the idle time since the last step: it does not count as outage."""
+        if self._reads.clock.now() - self._left_at > _AWAY:
+            for tracker in self._trackers.values():
+                tracker.resume(self._left_at)
+
+    def _catch_up(self) -> None:
+        while (tracker := self._agenda.next_finished()) is not None:
+            try:
+                tracker.catch_up()
+            except Exception as error:  # noqa: BLE001 - it is raised once the events that are ready are handed over
+                self._error = self._error or error
+            self._place(tracker)
+
+    def _place(self, tracker: PlacedTracker) -> None:
+        if self._trackers.get(tracker.session_id) is tracker:  # else it was discarded, perhaps by an observer just now
+            self._agenda.place(tracker)
 
     def _next_event(self) -> WatchEvent | None:
-        while self._ready:
-            followed = self._ready.popleft()
-            if followed.place != _READY:
-                continue  # it was discarded
-            followed.place = _NOWHERE
-            session_id, poller = followed.session_id, followed.poller
-            action = poller.next_action(self._reads.clock.now())
-            if isinstance(action, Emit):
-                poller.emitted()
-                self._place(followed)  # now, not at the next step: what is due next decides how long to wait
-                return WatchEvent(session_id=session_id, token=action.transition.token, news=action.transition)
-            assert isinstance(action, Finish | Fail), "whoever is ready has news"
-            news = action.outcome if isinstance(action, Finish) else action.error
-            del self._followed[session_id]
-            followed.end(news)
-            return WatchEvent(session_id=session_id, token=poller.token, news=news)
-        return None
-
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    def _place(self, followed: _Followed) -> None:
-        """Put a session that is not being read where its poller wants it: into the heap, or among those with news."""
-        if self._followed.get(followed.session_id) is not followed:
-            return  # it was discarded, perhaps by an observer that was just told of it
-        now = self._reads.clock.now()
-        match followed.poller.next_action(now):
-            case Read() as read:
-                key = followed.key_of(read, now)
-            case Sleep(until):
-                key = followed.key(until)
-            case _:
-                followed.place = _READY
-                self._ready.append(followed)
-                return
-        self._places += 1
-        followed.place = self._places
-        heapq.heappush(self._heap, (key, self._places, followed))
-
-    def _launch(self) -> float:
-        """Start the reads whose turn has come; return when to look again, in loop seconds."""
-        reads = self._reads
-        while len(self._ready) + len(self._landed) < reads.in_flight:  # an eager task of asyncio's lands at once
-            while self._heap and self._heap[0][1] != self._heap[0][2].place:
-                heapq.heappop(self._heap)  # it has another place by now, or none
-            if not self._heap:
-                break
-            key, place, followed = self._heap[0]
-            now = reads.clock.now()
-            action = followed.poller.next_action(now)
-            if isinstance(action, Sleep):
-                self._leave()
-                return max(action.until, key + reads.lateness())
-            assert isinstance(action, Read), "whoever has news is not in the heap"
-            shared = reads.shared(followed.session_id)
-            if followed.take_young(shared, action.fresh_from):
-                self._place(followed)
-                continue
-            if self._turn_is_of != place:
-                self._leave()
-            # Who was away has no claim to go before everybody else; within a step, no key is behind the virtual time.
-            asked = reads.ask(shared, self._turn, key=max(key, now - reads.lateness()), wake=self.wake)
-            if isinstance(asked, Turn):
-                self._turn, self._turn_is_of = asked, place
-                return reads.asks_again_at(asked)
-            self._turn = None
-            followed.place = _NOWHERE
-            followed.board(asked, action.due)
-        self._leave()
-        return _FOREVER
-
-    def _leave(self) -> None:
-        self._reads.leave(self._turn)
-        self._turn = None
-
-    def _take_landed(self) -> None:
-        while self._landed:
-            followed = next(iter(self._landed))
-            flight = self._landed.pop(followed)
-            try:
-                followed.take(flight)
-            except Exception as error:  # noqa: BLE001 - it is raised once what was read is handed over
-                self._error = self._error or error
-            if followed.place != _READY:
-                self._place(followed)
+        tracker = self._agenda.next_ready()
+        if tracker is None:
+            return None
+        news = tracker.take_news()
+        assert news is not None, "a tracker that is ready has news"
+        if isinstance(news, Transition):
+            self._agenda.place(tracker)  # now, not at the next step: what is due next decides how long to sleep
+            return WatchEvent(session_id=tracker.session_id, token=news.token, news=news)
+        del self._trackers[tracker.session_id]
+        tracker.end(news)
+        return WatchEvent(session_id=tracker.session_id, token=tracker.token, news=news)
 
     def _check(self) -> None:
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._reads.is_closed and (self._followed or self._forever):
+        if self._reads.is_closed and (self._trackers or self._forever):
             raise ClientClosedError(f"{len(self)} sessions cannot be watched: the client was closed")
 
-    # -- what the client tells ----------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------------
 
-    def landed(self, session_id: str, flight: Flight) -> None:
-        """Take note of a landing; see `hpp_async._waits.reads.Follower`."""
-        followed = self._followed.get(session_id)
-        # A reading is not forgotten for a failure after it: it may show an outcome, and the failure be a 404.
-        if followed is not None and (flight.reading is not None or followed not in self._landed):
-            self._landed[followed] = flight
+    def _may_read(self) -> bool:
+        is_full = self._agenda.ready >= self._reads.turns.max_in_flight
+        return not is_full and not self._reads.is_closed and not self._error
+
+    def _ask(self, claim: Claim) -> float:
+        """Start the reads that are due and admitted; return when to look again at the latest, in loop seconds."""
+        agenda, reads = self._agenda, self._reads
+        # An eager task of asyncio's finishes at once, so this loop must be bounded, too.
+        while agenda.ready + agenda.untold < reads.turns.max_in_flight:
+            tracker = agenda.head()
+            if tracker is None:
+                break
+            claim.hand_to(tracker.place)
+            # A caller that took no step for a while has no claim to go before all others.
+            look_again_at = tracker.ask(claim, lowest_key=reads.turns.virtual())
+            if tracker.asked is not None:
+                agenda.asked(tracker)
+                if tracker.asked.finished_at is not None:
+                    agenda.finished(tracker)
+            elif look_again_at <= reads.clock.now():
+                self._place(tracker)  # an answer was there already
+            else:
+                return look_again_at
+        claim.leave()
+        return _FOREVER
+
+    # -- what the client tells: see `hpp_async._waits.reads.Subscriber` -----------------------------------------------
+
+    def finished(self, flight: Flight) -> None:
+        """Take note of a flight that has finished."""
+        tracker = self._trackers.get(flight.session_id)
+        if tracker is not None and tracker.keep(flight):
+            self._agenda.finished(tracker)
             self.wake()
 
-    def notified(self, session_id: str, now: float) -> bool:
+    def notified(self, notification: Notification) -> bool:
         """Make a read of the session due; return whether it is watched."""
-        followed = self._followed.get(session_id)
-        if followed is None:
+        tracker = self._trackers.get(notification.session_id)
+        if tracker is None:
             return False
-        # What is due by the clock may have its turn much later, by the budget's: it is brought forward, once.
-        is_known = followed.poller.is_notified and isinstance(followed.poller.next_action(now), Read)
-        followed.hear(now, self._reads.begun)
-        if followed.place > _NOWHERE and not is_known:
-            self._place(followed)
+        # Where the budget is short, a read that is due already may have its turn much later: it is brought forward too.
+        if tracker.bring_forward(notification) and self._agenda.is_in_heap(tracker):
+            self._agenda.place(tracker)
             self.wake()
         return True
 
     def wake(self) -> None:
         """Let the step under way look again at what there is."""
-        if self._news is not None:
-            self._news.set()
+        self._sleeper.wake()

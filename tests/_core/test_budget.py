@@ -129,15 +129,15 @@ class Street:
 
     def _land(self, reader: Reader) -> None:
         self.in_flight -= 1
-        self.budget.landed()
+        self.budget.release()
         reader.lateness = self.budget.lateness(self.now)
         due = self.now + reader.delay * (1 - self.jitter * self._chance.random())
         if len(reader.admitted) < reader.reads:
             self.at(due, lambda: self._queue(reader, due))
 
 
-def street(rate: float = RATE, in_flight: int = 10, service: float = 0.05) -> Street:
-    return Street(ReadBudget(rate, in_flight), service)
+def street(rate: float = RATE, max_in_flight: int = 10, service: float = 0.05) -> Street:
+    return Street(ReadBudget(rate, max_in_flight), service)
 
 
 def most_within(moments: Sequence[float], window: float) -> int:
@@ -159,9 +159,9 @@ class Trouble:
 
     def tell(self, budget: Budget, now: float) -> None:
         if isinstance(self.says, Quota):
-            budget.heard(self.says, now)
+            budget.answered(self.says, now)
         else:
-            budget.throttled(now, self.says)
+            budget.refused(self.says, now)
 
 
 hints = st.one_of(st.none(), st.floats(-5.0, 5.0), st.sampled_from([nan, inf, -inf, 1e9]))
@@ -192,9 +192,9 @@ troubles = st.builds(
     st.floats(0.0, 2.0),
 )
 def test_everybody_has_a_turn_and_no_window_more_than_its_share(
-    crowd: list[Reader], troubles: list[Trouble], rate: float, in_flight: int, service: float
+    crowd: list[Reader], troubles: list[Trouble], rate: float, max_in_flight: int, service: float
 ) -> None:
-    here = street(rate, in_flight, service)
+    here = street(rate, max_in_flight, service)
     here.add(*crowd)
     for trouble in troubles:
         here.at(trouble.at, lambda trouble=trouble: trouble.tell(here.budget, here.now))  # type: ignore[misc]
@@ -204,12 +204,12 @@ def test_everybody_has_a_turn_and_no_window_more_than_its_share(
     assert all(reader.turn is None for reader in crowd)
     for window, saved in ((0.1, rate / 5), (1.0, 0.0), (7.0, rate / 5)):
         assert most_within(here.admissions, window) <= rate * window + saved + 1 + 1e-6
-    assert here.most_in_flight <= in_flight
+    assert here.most_in_flight <= max_in_flight
 
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["queue", "queue", "leave", "admit", "admit", "landed", "throttled", "heard"]),
+        st.sampled_from(["queue", "queue", "leave", "admit", "admit", "release", "refused", "answered"]),
         st.integers(0, 5),
         st.floats(0.0, 1.0),
     ),
@@ -221,7 +221,7 @@ operations = st.lists(
 @given(operations)
 def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, float]]) -> None:
     """Whatever was queued, left, admitted and landed before, turns can be had by waiting for them, in order."""
-    budget = Budget(ReadBudget(RATE, in_flight=2))
+    budget = Budget(ReadBudget(RATE, max_in_flight=2))
     waiting: list[Turn] = []
     now, flying, woken = 0.0, 0, []
     for name, number, after in steps:
@@ -239,20 +239,20 @@ def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, flo
                     assert turn is min(waiting, key=lambda turn: turn.key)
                     waiting.remove(turn)
                     flying += 1
-            case "landed" if flying:
-                budget.landed()
+            case "release" if flying:
+                budget.release()
                 flying -= 1
-            case "throttled":
-                budget.throttled(now, after)
+            case "refused":
+                budget.refused(after, now)
             case _:
-                budget.heard(Quota(limit=40, remaining=number * 4, reset=after), now)
+                budget.answered(Quota(limit=40, remaining=number * 4, reset=after), now)
         assert flying <= 2
 
     while waiting:
         opening = {turn: budget.opens_at(turn, now) for turn in waiting}
         if flying == 2:
             assert set(opening.values()) == {inf}
-            budget.landed()
+            budget.release()
             flying -= 1
             continue
         [(head, now)] = [(turn, at) for turn, at in opening.items() if at < inf]
@@ -263,7 +263,7 @@ def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, flo
 
 
 def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None:
-    budget = Budget(ReadBudget(RATE, in_flight=1))
+    budget = Budget(ReadBudget(RATE, max_in_flight=1))
     assert budget.admit(budget.queue(0.0, 0.0, lambda: None), 0.0)
     due = budget.queue(0.0, 0.0, lambda: None)
     again = budget.queue(-inf, 0.0, lambda: None, is_under_way=True)
@@ -272,7 +272,7 @@ def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None
     assert budget.opens_at(due, 0.0) == inf
     assert budget.admit(again, 0.05)
     assert budget.opens_at(due, 0.05) == inf
-    budget.landed()
+    budget.release()
     assert budget.opens_at(due, 0.05) == pytest.approx(0.1)
 
 
@@ -287,7 +287,7 @@ def test_turns_come_by_virtual_due_time(keys: list[float]) -> None:
     while waiting:
         [(head, now)] = [(turn, at) for turn in waiting if (at := budget.opens_at(turn, now)) < inf]
         assert budget.admit(head, now)
-        budget.landed()
+        budget.release()
         waiting.remove(head)
         order.append(head.key)
 
@@ -335,7 +335,7 @@ def test_a_budget_that_suffices_stretches_nothing_when_some_are_due_at_once(rate
 
 
 def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -> None:
-    here = street(rate=50.0, in_flight=1000)
+    here = street(rate=50.0, max_in_flight=1000)
     here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(100)))
     here.run()
 
@@ -345,7 +345,7 @@ def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -
 
 
 def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends() -> None:
-    here = street(rate=40.0, in_flight=100)
+    here = street(rate=40.0, max_in_flight=100)
     at_once, meanwhile = [30.0] * 4, [30.02 + number * 0.026 for number in range(36)]
     here.add(*(Reader(1.0, reads=1, starts_at=moment) for moment in [*at_once, *meanwhile, *[30.99] * 10]))
     here.run()
@@ -354,7 +354,7 @@ def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends()
 
 
 def test_no_more_is_saved_up_than_may_be_under_way() -> None:
-    here = street(rate=50.0, in_flight=3, service=0.0)
+    here = street(rate=50.0, max_in_flight=3, service=0.0)
     here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(5)))
     here.run()
 
@@ -363,7 +363,7 @@ def test_no_more_is_saved_up_than_may_be_under_way() -> None:
 
 def test_what_was_saved_up_before_a_pause_does_not_come_at_once_after_it() -> None:
     here = street(rate=50.0)
-    here.at(30.0, lambda: here.budget.throttled(here.now, 5.0))
+    here.at(30.0, lambda: here.budget.refused(5.0, here.now))
     here.add(*(Reader(1.0, reads=1, starts_at=31.0) for _ in range(3)))
     here.run()
 
@@ -383,7 +383,7 @@ def test_nobody_bursts_after_a_pause() -> None:
     here = street()
     crowd = here.crowd([10.0], demand=0.3)
     here.run(until=40.0)
-    here.budget.throttled(here.now, 30.0)
+    here.budget.refused(30.0, here.now)
     here.run(until=200.0)
 
     before, after = ([moment for moment in here.admissions if (moment > 50.0) is late] for late in (False, True))
@@ -410,7 +410,7 @@ def test_a_turn_that_is_given_up_is_somebody_elses() -> None:
 def test_a_429_pauses_within_sane_bounds(hint: float | None, pause: float) -> None:
     budget = Budget(ReadBudget(RATE))
 
-    assert budget.throttled(100.0, hint) == pytest.approx(100.0 + pause)
+    assert budget.refused(hint, 100.0) == pytest.approx(100.0 + pause)
     assert budget.opens_at(budget.queue(100.0, 100.0, lambda: None), 100.0) == pytest.approx(100.0 + pause)
 
 
@@ -418,8 +418,8 @@ def test_a_429_without_a_hint_backs_off_until_an_answer_is_good() -> None:
     budget, now, pauses = Budget(ReadBudget(RATE)), 0.0, []
     for number in range(9):
         if number == 8:
-            budget.heard(Quota(), now)
-        until = budget.throttled(now, None)
+            budget.answered(Quota(), now)
+        until = budget.refused(None, now)
         pauses.append(until - now)
         now = until
 
@@ -428,10 +428,10 @@ def test_a_429_without_a_hint_backs_off_until_an_answer_is_good() -> None:
 
 def test_a_shorter_hint_ends_no_pause() -> None:
     budget = Budget(ReadBudget(RATE))
-    budget.throttled(0.0, 30.0)
+    budget.refused(30.0, 0.0)
 
-    assert budget.throttled(1.0, 2.0) == 30.0
-    assert budget.heard(Quota(limit=40, remaining=0, reset=1), 2.0) == 30.0
+    assert budget.refused(2.0, 1.0) == 30.0
+    assert budget.answered(Quota(limit=40, remaining=0, reset=1), 2.0) == 30.0
 
 
 def rates_after(*refusals: float) -> list[float]:
@@ -439,7 +439,7 @@ def rates_after(*refusals: float) -> list[float]:
     here = street(100.0)
     here.crowd([1.0, 2.0], demand=3.0)
     for moment in refusals:
-        here.at(moment, lambda: here.budget.throttled(here.now, 1.0))
+        here.at(moment, lambda: here.budget.refused(1.0, here.now))
     here.run(until=60.0)
     opened_at = max(refusals) + 1.0
     return [sum(s <= moment - opened_at < s + 1 for moment in here.admissions) for s in range(45)]
@@ -462,7 +462,7 @@ def test_the_rate_climbs_back_over_a_minute() -> None:
 def test_a_rate_that_has_fallen_saves_up_as_much_less() -> None:
     here = street(rate=50.0)
     for number in range(5):
-        here.at(number * 2.0, lambda: here.budget.throttled(here.now, 1.0))
+        here.at(number * 2.0, lambda: here.budget.refused(1.0, here.now))
     here.add(*(Reader(1.0, reads=1, starts_at=12.0) for _ in range(4)))
     here.run()
 
@@ -472,7 +472,7 @@ def test_a_rate_that_has_fallen_saves_up_as_much_less() -> None:
 def test_the_rate_never_falls_to_nothing() -> None:
     budget, now = Budget(ReadBudget(64.0)), 0.0
     for _ in range(50):
-        now = budget.throttled(now, 0.05)
+        now = budget.refused(0.05, now)
     assert budget.admit(budget.queue(now, now, lambda: None), now + 1)
 
     assert budget.opens_at(budget.queue(now, now, lambda: None), now + 1) < now + 2.1
@@ -494,7 +494,7 @@ def test_the_rate_never_falls_to_nothing() -> None:
 )
 def test_reads_stop_while_the_merchants_quota_runs_low(quota: Quota, pause: float | None) -> None:
     budget = Budget(ReadBudget(RATE))
-    until = budget.heard(quota, 10.0)
+    until = budget.answered(quota, 10.0)
 
     assert until == (None if pause is None else pytest.approx(10.0 + pause))
     assert budget.opens_at(budget.queue(10.0, 10.0, lambda: None), 10.0) == (until or 10.0)

@@ -35,7 +35,7 @@ from hpp_async.testing import Fault, ScriptedProvider, Slow, Stale, Stalled, Thr
 @pytest.mark.anyio
 async def test_retries_never_wait_behind_a_disable_that_waits_for_their_place(provider: ScriptedProvider) -> None:
     provider.latency = 1.0
-    client = provider.client(budget=ReadBudget(50, in_flight=2))
+    client = provider.client(budget=ReadBudget(50, max_in_flight=2))
     sessions = [provider.add() for _ in range(3)]
     provider.answer_next(503, 503)
     with anyio.fail_after(30):

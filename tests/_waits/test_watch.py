@@ -166,7 +166,7 @@ async def test_an_error_of_a_schedule_does_not_wait_for_all_there_is_to_read(
 
     sessions = [provider.add() for _ in range(50)]
     provider.latency = 0.1
-    client = provider.client(budget=ReadBudget(1000, in_flight=2))
+    client = provider.client(budget=ReadBudget(1000, max_in_flight=2))
     async with client, client.watch(sessions, schedule=Broken()) as watch:
         with pytest.raises(ConfigurationError, match=r"Broken\.delay\(\) returned nan"):
             await dealt_with_slowly(watch, clock)

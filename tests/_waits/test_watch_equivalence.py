@@ -87,15 +87,18 @@ class Troubled(ScriptedProvider):
 
     def quick_client(self, events: list[Event]) -> HPPClient:
         """Return a client that leaves nothing to chance, and waits for no budget."""
-        client = self.client(
+        return HPPClient(
+            auth=self.auth,
+            endpoint=self.endpoint,
+            http_client=self.http_client,
+            clock=self.clock,
             schedule=PollSchedule.every(7),
-            budget=ReadBudget(1e9, in_flight=1000),
+            budget=ReadBudget(1e9, max_in_flight=1000),
             attempts=1,
             outage_tolerance=60,
             observers=[events.append],
+            _draw=lambda: 0.0,
         )
-        client._reads.draw = lambda: 0.0  # chance is no setting of a client
-        return client
 
 
 def in_words(news: Transition | Outcome | HPPError) -> tuple[object, ...]:

@@ -43,7 +43,7 @@ async def test_waits_and_watches_on_one_session_cost_what_one_costs(provider: Sc
 
 async def test_a_young_answer_is_used_instead_of_asking_again(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
-    client = provider.client(budget=ReadBudget(1000, in_flight=1))
+    client = provider.client(budget=ReadBudget(1000, max_in_flight=1))
     wait = client.wait_for_outcome(session)  # it holds what is shared
     await anext(wait)
     async with client.watch([session, provider.add()]) as watch:
@@ -95,7 +95,7 @@ async def test_a_read_of_another_adds_to_news_that_were_not_handed_over(
         watch.discard("second")
         events = await events_of(watch)
 
-    assert [told(event) for event in events] == ["WAITING", "CANCELLED", "Cancelled"]
+    assert [told(event) for event in events] == ["WAITING", "IN_PROGRESS", "CANCELLED", "Cancelled"]
 
 
 async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it(provider: ScriptedProvider) -> None:
@@ -189,7 +189,7 @@ async def test_any_number_of_callbacks_costs_one_read_and_no_memory(provider: Sc
         provider.model.change("paid", "COMPLETED")
         for _ in range(1000):
             assert client.notify(session)
-        places = len(watch._heap)  # nothing public tells what a callback that nobody heard yet costs
+        places = len(watch._agenda._heap)  # nothing public tells what a callback that nobody heard yet costs
         seen = [(round(provider.clock.now()), told(event)) for event in await events_of(watch)]
 
     assert seen == [(0, "COMPLETED"), (0, "Completed")]
@@ -262,7 +262,7 @@ async def test_reads_that_land_at_once_do_not_pile_up(clock: VirtualClock) -> No
     http_client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     sessions = [f"session-{number}" for number in range(100)]
     async with (
-        provider.client(http_client=http_client, budget=ReadBudget(1e12, in_flight=3), clock=LoopClock()) as client,
+        provider.client(http_client=http_client, budget=ReadBudget(1e12, max_in_flight=3), clock=LoopClock()) as client,
         client.watch(sessions) as watch,
     ):
         for number in range(1, 101):
@@ -280,7 +280,8 @@ async def test_a_slow_consumer_slows_the_reads_and_loses_nothing(
         provider.add([(0, "COMPLETED")], session_id=name)
     provider.latency = 0.1
     dealt_with: set[str] = set()
-    async with provider.client(budget=ReadBudget(1000, in_flight=in_flight)) as client, client.watch(names) as watch:
+    budget = ReadBudget(1000, max_in_flight=in_flight)
+    async with provider.client(budget=budget) as client, client.watch(names) as watch:
         for _ in range(2 * number):
             event = await step(watch)
             await clock.sleep(5)  # it is busy

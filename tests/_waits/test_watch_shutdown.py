@@ -179,7 +179,7 @@ async def test_a_session_with_news_that_is_discarded_says_nothing_and_begins_ane
 async def test_a_session_discarded_between_its_reading_and_its_event_is_skipped(provider: ScriptedProvider) -> None:
     for name in ("kept", "dropped"):
         provider.add([(20, "IN_PROGRESS"), (40, "DISABLED")], session_id=name)
-    client = provider.client(budget=ReadBudget(1000, in_flight=1))
+    client = provider.client(budget=ReadBudget(1000, max_in_flight=1))
     async with client, client.watch(["kept", "dropped"]) as watch:
         for _ in range(2):
             await step(watch)

@@ -158,7 +158,7 @@ async def test_waits_outlive_a_storm_of_all_forms_within_one_budget(
 ) -> None:
     clock = StillClock()
     others = [*SERVER_ERRORS.values(), *BODIES.values()]
-    async with scene(caplog, time=clock, budget=ReadBudget(5.0, in_flight=4)) as here:
+    async with scene(caplog, time=clock, budget=ReadBudget(5.0, max_in_flight=4)) as here:
         here.server.think = lambda: clock.take(here.server.draw.uniform(0.0, 2.0))
         here.server.plan = drawn(seed, 0.5, *STORM, *others[seed::6])
         await here.crowd(8, opened=30, paid=90, every=2.0)

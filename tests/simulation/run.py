@@ -122,12 +122,12 @@ class _Run:
             auth=AUTH,
             endpoint=ENDPOINT,
             http_client=httpx.AsyncClient(transport=self.world.line(number)),
-            budget=ReadBudget(life.reads_per_second, in_flight=life.in_flight),
+            budget=ReadBudget(life.reads_per_second, max_in_flight=life.in_flight),
             attempts=life.attempts,
             outage_tolerance=life.outage_tolerance,
             clock=self.clock,
+            _draw=Random(life.seed * 1009 + number).random,
         )
-        client._reads.draw = Random(life.seed * 1009 + number).random
         self.up.set()
         return _Process(number, client)
 

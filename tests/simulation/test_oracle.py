@@ -18,8 +18,10 @@ from hpp_async._core.failures import Failures
 from hpp_async._core.history import History
 from hpp_async._core.poller import Poller
 from hpp_async._core.provider_clock import Dated, ProviderClock
-from hpp_async._waits.reads import Reads, SharedReads
-from hpp_async._waits.tracker import Following
+from hpp_async._loop import Sleeper
+from hpp_async._waits.reads import Flight, Reads
+from hpp_async._waits.tracker import Tracker
+from hpp_async._waits.turns import Claim
 from hpp_async.testing import (
     Answered,
     Dropped,
@@ -198,13 +200,13 @@ def loses_what_it_had_in_hand(patch: pytest.MonkeyPatch) -> Build:
 
 
 def swallows_cancellation(patch: pytest.MonkeyPatch) -> Build:
-    news = Reads.news
+    sleep = Sleeper.sleep
 
-    async def deaf(reads: Reads, shared: SharedReads, until: float = float("inf")) -> None:
+    async def deaf(sleeper: Sleeper, until: float = float("inf")) -> None:
         with anyio.CancelScope(shield=True):
-            await news(reads, shared, until)
+            await sleep(sleeper, until)
 
-    patch.setattr(Reads, "news", deaf)
+    patch.setattr(Sleeper, "sleep", deaf)
     return HPPClient
 
 
@@ -214,17 +216,23 @@ def ignores_the_budget(patch: pytest.MonkeyPatch) -> Build:
 
 
 def ignores_a_429(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Budget, "throttled", lambda self, now, retry_after: now)
+    patch.setattr(Budget, "refused", lambda self, retry_after, now: now)
     return HPPClient
 
 
 def shares_no_flight(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Reads, "shared", lambda self, session_id: SharedReads(session_id))
+    ask = Reads.ask
+
+    def alone(reads: Reads, session_id: str, claim: Claim, *, key: float) -> Flight | None:
+        reads._shared(session_id).flight = None
+        return ask(reads, session_id, claim, key=key)
+
+    patch.setattr(Reads, "ask", alone)
     return HPPClient
 
 
 def shares_no_answer(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Following, "take_young", lambda self, shared, since: False)
+    patch.setattr(Tracker, "_use_latest", lambda self, fresh_from: False)
     return HPPClient
 
 

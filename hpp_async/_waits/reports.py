@@ -1,0 +1,80 @@
+"""What is said of tracked sessions, to the log and to observers: ids, statuses and seconds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from hpp_async._core.exceptions import HPPError
+from hpp_async._core.history import Transition
+from hpp_async._core.outcome import Outcome
+from hpp_async._core.session import Session
+from hpp_async._waits.events import Observers, Slept, TransitionSeen, WaitEnded
+
+_FOREVER: Final = float("inf")
+_LASTING: Final = 30.0
+"""Seconds without a readable answer after which a warning is logged."""
+
+_logger = logging.getLogger("hpp_async")
+
+
+class Reports:
+    """
+    The reports of one wait, or of one watch for all of its sessions.
+
+    A lasting outage is warned of once, or again *pause* seconds after the last warning.
+    """
+
+    __slots__ = ("_observers", "_pause", "_silent_until")
+
+    def __init__(self, observers: Observers, *, pause: float = _FOREVER) -> None:
+        self._observers = observers
+        self._pause = pause
+        self._silent_until = -_FOREVER
+
+    def seen(self, session_id: str, transition: Transition) -> None:
+        """Report a transition."""
+        previous = transition.previous
+        _logger.info("session %s: %s -> %s", session_id, previous or "first seen", transition.status)
+        self._observers.tell(
+            TransitionSeen(
+                session_id=session_id,
+                previous=previous,
+                status=transition.status,
+                sequence=transition.sequence,
+            )
+        )
+
+    def slept(self, session_id: str, seconds: float, late_by: float) -> None:
+        """Report that a read went out *late_by* seconds after it was due, *seconds* after the one before."""
+        if self._observers:
+            self._observers.tell(Slept(session_id=session_id, seconds=seconds, late_by=late_by))
+
+    def failing(self, error: HPPError, failing_since: float | None, now: float) -> None:
+        """Warn of an outage that began at *failing_since*, if it lasts and was not warned of lately."""
+        if failing_since is None or now - failing_since < _LASTING or now < self._silent_until:
+            return
+        self._silent_until = now + self._pause
+        _logger.warning("no readable answer for %.0f s, the wait goes on: %s", now - failing_since, error)
+
+    def ended(self, session_id: str, ending: Outcome | HPPError, *, latest: Session | None, reads: int) -> None:
+        """Report how a wait ended, after *reads* answers."""
+        name = type(ending).__name__
+        _logger.info("session %s: the wait ended after %d reads: %s", session_id, reads, name)
+        if isinstance(ending, Outcome) and ending.needs_attention:
+            correlation_id = None if latest is None else latest.correlation_id
+            _logger.warning(
+                "session %s ended as %s with status %s, and needs a person's attention: see Outcome.needs_attention%s",
+                session_id,
+                name,
+                ending.status,
+                "" if correlation_id is None else f" (correlation id {correlation_id})",
+            )
+        self._observers.tell(
+            WaitEnded(
+                session_id=session_id,
+                ending=name,
+                status=None if latest is None else latest.status,
+                reads=reads,
+            )
+        )

@@ -1,0 +1,141 @@
+"""
+Turns in the budget's queue: how a read, a DELETE or another attempt waits until the budget admits it.
+
+Every driver that wants something of the provider holds a `Claim` for as long as it wants it, asks the claim whether the
+budget admits it, and sleeps through the claim where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from hpp_async._core.budget import Budget, Quota, Turn
+from hpp_async._loop import Clock, Sleeper
+from hpp_async._waits.events import BudgetPaused, Observers
+
+_FOREVER: Final = float("inf")
+
+AT_ONCE: Final = -_FOREVER
+"""The key of what goes before every read that is due: a command, an urgent read, another attempt."""
+
+
+class Claim:
+    """
+    What one driver wants of the queue: one turn at a time, given back at the end of the ``with`` block.
+
+    The driver sleeps through `sleep`, which ends when it is woken, or when the turn may be admitted. Until the ``with``
+    block ends, the claim can be used for any number of turns, one after the other.
+    """
+
+    __slots__ = ("_budget", "_is_under_way", "_owner", "_sleeper", "_turn")
+
+    def __init__(self, budget: Budget, sleeper: Sleeper, *, is_under_way: bool) -> None:
+        self._budget = budget
+        self._sleeper = sleeper
+        self._is_under_way = is_under_way
+        self._owner: object = None
+        self._turn: Turn | None = None
+
+    def hand_to(self, owner: object) -> None:
+        """Give the turn back if it was taken for another *owner*: a driver may ask for many sessions, one by one."""
+        if owner != self._owner:
+            self.leave()
+            self._owner = owner
+
+    def is_admitted(self, key: float) -> bool:
+        """
+        Tell whether the budget admits a read that is due at *key*, in its virtual time; queue for it until it does.
+
+        A turn that is in the queue already stays there, unless the read is now due earlier: a notification came, or the
+        timeout. The turn of a read that is admitted is used up, and `Turns.release` must follow once that is over.
+        """
+        now = self._sleeper.now()
+        if self._turn is None or key < self._turn.key:
+            self.leave()
+            self._turn = self._budget.queue(key, now, self._sleeper.wake, is_under_way=self._is_under_way)
+        if not self._budget.admit(self._turn, now):
+            return False
+        self._turn = None
+        return True
+
+    async def sleep(self, until: float = _FOREVER) -> None:
+        """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""
+        if self._turn is not None:
+            until = min(until, self._budget.opens_at(self._turn, self._sleeper.now()))
+        await self._sleeper.sleep(until)
+
+    def leave(self) -> None:
+        """Give the turn back, if there is one."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._budget.leave(turn)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+
+class Turns:
+    """
+    The budget of one client: who may ask the provider now, and what the answers say of the quota.
+
+    It is the pace of every exchange (`hpp_async._http.retry.Pace`), DELETEs included. *draw* gives numbers that are
+    uniform in [0, 1).
+    """
+
+    def __init__(self, budget: Budget, *, clock: Clock, draw: Callable[[], float], observers: Observers) -> None:
+        self.clock = clock
+        self.draw = draw
+        self._budget = budget
+        self._observers = observers
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many reads may be in flight at once."""
+        return self._budget.max_in_flight
+
+    def virtual(self) -> float:
+        """Return the budget's virtual time now, in seconds; see `hpp_async._core.budget`."""
+        return self._budget.virtual(self.clock.now())
+
+    def lateness(self) -> float:
+        """Return how far the budget's virtual time is behind the loop's, in seconds."""
+        return self._budget.lateness(self.clock.now())
+
+    def claim(self, sleeper: Sleeper, *, is_under_way: bool = False) -> Claim:
+        """Return a claim of the driver that sleeps in *sleeper*; *is_under_way* for another attempt of a read."""
+        return Claim(self._budget, sleeper, is_under_way=is_under_way)
+
+    def release(self) -> None:
+        """Note that a read that was admitted is over."""
+        self._budget.release()
+
+    async def again(self, delay: float) -> None:
+        """Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all reads."""
+        sleeper = Sleeper(self.clock)
+        until = self.clock.now() + delay
+        while self.clock.now() < until:
+            await sleeper.sleep(until)
+        with self.claim(sleeper, is_under_way=True) as claim:
+            while not claim.is_admitted(AT_ONCE):
+                await claim.sleep()
+
+    def answered(self, quota: Quota, now: float) -> None:
+        """Note what a good answer, received at *now* (loop seconds), says of the quota."""
+        until = self._budget.answered(quota, now)
+        if until is not None:
+            self._observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
+
+    def refused(self, retry_after: float | None, now: float) -> None:
+        """Note a 429, received at *now* (loop seconds), and the seconds it asks for: all reads pause."""
+        until = self._budget.refused(retry_after, now)
+        self._observers.tell(BudgetPaused(seconds=until - now, is_refused=True))
