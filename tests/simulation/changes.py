@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from simulation.hearing import TINY, answers_heard, believed_of, date_of, is_undisturbed, may_share, readings_in
+from simulation.hearing import (
+    TINY,
+    answers_heard,
+    believed_of,
+    date_of,
+    is_undisturbed,
+    may_share,
+    newest_before,
+    readings_in,
+)
 from simulation.life import FINAL
 from simulation.record import Record, Sitting, WaitRecord
 
@@ -39,8 +48,9 @@ def transitions_are_what_was_said(record: Record, wait: WaitRecord) -> Iterator[
     if not is_undisturbed(wait) or wait.has_died:
         return
     expected = [
-        [str(served.status) for served in believed_of(readings_in(heard(record, wait)), wait)[0]]
+        [str(served.status) for served in believed_of(readings_in(heard(record, wait)), wait, newest)[0]]
         for heard in (answers_heard, may_share)
+        for newest in newest_before(record, wait)
     ]
     if [seen.status for seen in wait.known] not in expected:
         yield f"{[seen.status for seen in wait.known]} instead of {expected}"

@@ -20,6 +20,7 @@ from simulation.hearing import (
     is_undisturbed,
     landed_at,
     may_share,
+    newest_before,
     readings_in,
     time_at_it,
     true_statuses,
@@ -83,7 +84,11 @@ def no_outcome_is_missed(record: Record, wait: WaitRecord) -> Iterator[str]:
             yield f"{request.served.status} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
     if not is_undisturbed(wait) or wait.has_died:
         return
-    endings = [believed_of(readings_in(heard(record, wait)), wait)[1] for heard in (answers_heard, may_share)]
+    endings = [
+        believed_of(readings_in(heard(record, wait)), wait, newest)[1]
+        for heard in (answers_heard, may_share)
+        for newest in newest_before(record, wait)
+    ]
     if None in endings or wait.ending in ("AuthenticationError", "SessionVanishedError", "ClientClosedError"):
         return  # what other checks judge
     if wait.outcome is None or not any(

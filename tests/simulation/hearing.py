@@ -89,11 +89,13 @@ def is_an_answer(request: Request) -> bool:
     return request.served.kind in ("reading", "missing")
 
 
-def believed_of(answers: list[Request], wait: WaitRecord) -> tuple[list[Served], Request | None]:
-    """Return the changes that a wait which hears *answers* must see, and the answer that must end it, if any."""
-    since = wait.since
-    status = None if since is None else since.status
-    newest = None if since is None or since.session.updated_at is None else date_of(since)
+def believed_of(answers: list[Request], wait: WaitRecord, newest: float | None) -> tuple[list[Served], Request | None]:
+    """
+    Return the changes that a wait which hears *answers* must see, and the answer that must end it, if any.
+
+    *newest* is the newest date that the wait knows from before; see `newest_before`.
+    """
+    status = None if wait.since is None else wait.since.status
     changes: list[Served] = []
     for answer in answers:
         served = answer.served
@@ -110,6 +112,25 @@ def believed_of(answers: list[Request], wait: WaitRecord) -> tuple[list[Served],
         if status in wait.stops_on:
             return changes, answer
     return changes, None
+
+
+def newest_before(record: Record, wait: WaitRecord) -> list[float | None]:
+    """
+    Return what the newest date of a reading can be that the wait's resume token carries.
+
+    The token remembers more than its own transition, which may be undated: the dates of the transitions before it, and
+    of readings that showed no change. Which of those readings the caller's earlier waits heard is not always known, so
+    there may be several such dates.
+    """
+    since = wait.since
+    if since is None:
+        return [None]
+    earlier = [other for other in record.waits if other.caller == wait.caller and other.process < wait.process]
+    shown = [date_of(seen) for other in earlier for seen in other.known if seen.sequence <= since.sequence]
+    said = {request.served.updated_at for other in earlier for request in readings_in(may_share(record, other))}
+    least = max((date for date in shown if date is not None), default=None)
+    later = sorted(date for date in said if date is not None and (least is None or date > least))
+    return [least, *later]
 
 
 def date_of(seen: Seen) -> float | None:

@@ -184,21 +184,33 @@ def answers_are_shared(record: Record) -> Iterator[str]:
         for before, after in pairwise(gets):
             if before.served.kind != "reading":
                 continue
-            # A read began with the first of its attempts.
-            last = [get.asked_at for get in gets if get.served.kind == "reading" and get.asked_at < before.asked_at]
-            began_at = next(g.asked_at for g in gets if not last or g.asked_at > last[-1])
             if before.process != after.process or is_skewed:
                 continue
             waits = record.waits_on(session, before.process)
             smallest = min((smallest_delay(wait) for wait in waits), default=0.0)
             gap = after.asked_at - before.asked_at
-            # A notification after which nothing had changed is settled by one more look.
-            prior = last[-1] if last else 0.0
+            # A notification after which nothing had changed is settled by one more look. One that came during a read is
+            # answered by the next, so it may be as old as the beginning of the read before.
+            began_at, prior = _began_at(gets, before), _began_at(gets, _reading_before(gets, before))
             hints = (call.began_at for call in record.calls if (call.name, call.session) == ("notify", session))
             if gap >= SETTLING - TINY and any(prior <= hint <= before.asked_at + TINY for hint in hints):
                 continue
             if gap < smallest - TINY and not _is_asked_anew(record, before, began_at, after, waits):
                 yield f"session {session} read at {before.asked_at:.3f} and again at {after.asked_at:.3f}"
+
+
+def _reading_before(gets: list[Request], request: Request) -> Request | None:
+    """Return the request of the last reading before *request*."""
+    before = [get for get in readings_in(gets) if get.asked_at < request.asked_at]
+    return before[-1] if before else None
+
+
+def _began_at(gets: list[Request], request: Request | None) -> float:
+    """Return when the read began that *request* is an attempt of: with the first attempt since the reading before."""
+    last = None if request is None else _reading_before(gets, request)
+    return (
+        0.0 if request is None else next(get.asked_at for get in gets if last is None or get.asked_at > last.asked_at)
+    )
 
 
 def _is_asked_anew(record: Record, before: Request, began_at: float, after: Request, waits: list[WaitRecord]) -> bool:

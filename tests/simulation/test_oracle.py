@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import anyio
+import attrs
 import pytest
 
 from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
@@ -17,6 +18,7 @@ from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import Failures
 from hpp_async._core.history import History
 from hpp_async._core.poller import Poller
+from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._loop import Sleeper
 from hpp_async._waits.reads import Flight, Reads
@@ -30,6 +32,7 @@ from hpp_async.testing import (
     Missing,
     Script,
     Stale,
+    Stalled,
     Throttled,
     Trouble,
     Undated,
@@ -92,6 +95,16 @@ def forgets_where_it_was(_: pytest.MonkeyPatch) -> Build:
             return super().wait_for_outcome(session, **options)
 
     return Forgetful
+
+
+def forgets_the_newest_date(patch: pytest.MonkeyPatch) -> Build:
+    of = Position.of
+
+    def undated(since: Session | str, *, session_id: str) -> Position:
+        return attrs.evolve(of(since, session_id=session_id), updated_at=None)
+
+    patch.setattr(Position, "of", undated)
+    return HPPClient
 
 
 def says_that_it_is_disabled(_: pytest.MonkeyPatch) -> Build:
@@ -251,11 +264,20 @@ BUSY: Final = Life(sessions=(PAYS,) * 6, callers=CROWD, reads_per_second=1.0, la
 LIMITED: Final = Trouble(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
 SLOW: Final = 2
 """A seed by which an answer from before the expiry is long on its way."""
+UNDATED: Final = Life(
+    seed=6,
+    sessions=(Script(opens(after=4), declines(after=1), lifetime=200),),
+    troubles=(Trouble(Stale(260), until=300, share=0.5), Trouble(Undated(), start=20, until=60, share=0.5)),
+    callers=(Caller(stop_on=FINAL),),
+    deaths=(Death(at=40, down_for=1),),
+)
+"""The last transition before the process dies has no date, and stale readings follow in the next process."""
 LATE: Final = tuple(Caller(starts_at=float(at), style=Style.ITERATE) for at in (0, 1))
 
 BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (stops_at_failed, "an_outcome_is_what_the_provider_said", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
     (forgets_where_it_was, "transitions_are_changes", Life(callers=(FOLLOWS,), deaths=(Death(at=60, down_for=1),))),
+    (forgets_the_newest_date, "transitions_are_what_was_said", UNDATED),
     (
         says_that_it_is_disabled,
         "disabling_is_true",
@@ -333,6 +355,13 @@ SOUND: Final = {
     "a callback comes between two attempts": Life(
         sessions=(PAYS,), troubles=(Trouble(Garbled(), until=2),), callbacks=((0.5, 0),)
     ),
+    "a callback comes during an earlier attempt of a read": Life(
+        sessions=(PAYS,),
+        troubles=(Trouble(Stalled(10), first=1),),
+        callbacks=((1.0, 0),),
+        callers=(Caller(interval=7.0),),
+    ),
+    "a resume token remembers a newer date than its transition's": UNDATED,
     "the answer went with the last who waited": Life(sessions=(Script(pays(after=0)),), callers=(Caller(), QUICK)),
     "a 404 is told to those who asked, and a young reading to whoever comes": Life(
         sessions=(SHORT,), callers=(Caller(interval=3.0), QUICK), troubles=(Trouble(Missing(), start=2, until=4),)
