@@ -44,7 +44,7 @@ from hpp_async.testing import (
     returns,
     vanishes,
 )
-from simulation.life import FINAL, OUTCOME, Caller, Cancel, Death, Life, Manner, Style, expiries_of, session_id
+from simulation.life import FINAL, OUTCOME, Caller, Cancel, Death, Freeze, Life, Manner, Style, expiries_of, session_id
 
 _STORIES: Final[tuple[tuple[Act, ...], ...]] = (
     (opens, pays),
@@ -101,6 +101,8 @@ def life_of(seed: int) -> Life:
         in_flight=chance.choice((1, 2, 10, 10)),
         attempts=chance.choice((1, 3, 3)),
         outage_tolerance=chance.choice((60.0, 600.0, 600.0)),
+        freezes=_freezes(chance, length) if chance.random() < 0.15 else (),
+        timers_late_by=chance.choice((0.002, 0.05, 0.5)) if chance.random() < 0.15 else 0.0,
     )
 
 
@@ -216,6 +218,15 @@ def _caller(chance: Random, sessions: int, length: float) -> Caller:
         linger=0.0 if style is Style.AWAIT else chance.choice((0.0, 0.0, 1.0, chance.uniform(0.0, 120.0))),
         cancels=cancels,
     )
+
+
+def _freezes(chance: Random, length: float) -> tuple[Freeze, ...]:
+    at, freezes = 0.0, list[Freeze]()
+    for _ in range(chance.randint(1, 2)):
+        at += chance.uniform(0.0, length / 2)
+        freezes.append(Freeze(at=at, seconds=chance.choice((3.0, 30.0, 700.0, 7200.0))))
+        at = freezes[-1].until
+    return tuple(freezes)
 
 
 def _deaths(chance: Random, length: float) -> tuple[Death, ...]:

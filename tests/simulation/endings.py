@@ -22,7 +22,7 @@ from simulation.hearing import (
     may_share,
     newest_before,
     readings_in,
-    time_at_it,
+    time_awake,
     true_statuses,
 )
 from simulation.life import FINAL, expiries_of
@@ -162,14 +162,22 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
                 yield "without a last look, or the time for one"
         case "OutageError":
             good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
-            looked = time_at_it(wait, good, end)
-            if looked < record.life.outage_tolerance - TINY:
+            looked = time_awake(record, wait, good, end)
+            # A gap between two looks counts with what was planned and the longest read, were the process frozen or not.
+            gaps = sum(freeze.at < end and freeze.until > good for freeze in record.life.freezes)
+            if looked < record.life.outage_tolerance - gaps * _longest_gap(record, wait) - TINY:
                 yield f"after {looked:.3f} s without a readable answer"
         case "ClientClosedError":
             if wait.process not in record.closed or end < record.closed[wait.process]:
                 yield "while the client was open"
         case _:
             pass
+
+
+def _longest_gap(record: Record, wait: WaitRecord) -> float:
+    """Return the longest that can pass from one failure to the next: what was planned, and a read with its attempts."""
+    hints = [min(300.0, request.served.pause or 0.0) for request in answers_heard(record, wait)]
+    return max([64.0, *hints]) + record.life.attempts * (ATTEMPT + 5.0)
 
 
 def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
@@ -180,12 +188,12 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
         if is_at_once and is_at_it(wait, ended_at):
             yield f"{kind} {code or ''} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
     if wait.of.timeout is not None:
-        late = time_at_it(wait, wait.started_at + wait.of.timeout, end_of(record, wait))
-        if late > ATTEMPT + TINY:
+        late = time_awake(record, wait, wait.started_at + wait.of.timeout, end_of(record, wait))
+        if late > ATTEMPT + 2 * record.life.timers_late_by + TINY:
             yield f"{late:.3f} s after its timeout"
     quiet_since = wait.started_at
     for ended_at in [*map(landed_at, filter(is_an_answer, answers_heard(record, wait))), end_of(record, wait)]:
-        looked = time_at_it(wait, quiet_since, ended_at)
+        looked = time_awake(record, wait, quiet_since, ended_at)
         # A look, its attempts, and the pauses that headers asked for.
         if looked > record.life.outage_tolerance + 15 * MINUTE:
             yield f"{looked:.0f} s without a readable answer, until {ended_at:.3f}"

@@ -68,6 +68,14 @@ def time_at_it(wait: WaitRecord, start: float, end: float) -> float:
     return sum(max(0.0, min(end, ended) - max(start, began)) for began, ended in wait.steps)
 
 
+def time_awake(record: Record, wait: WaitRecord, start: float, end: float) -> float:
+    """Return for how many of these seconds the caller was at it, and its process not frozen."""
+    return sum(
+        max(0.0, min(end, ended) - max(start, began)) - record.life.frozen(max(start, began), min(end, ended))
+        for began, ended in wait.steps
+    )
+
+
 def is_undisturbed(wait: WaitRecord) -> bool:
     """Whether the wait heard every answer: one sitting, and nothing between its steps."""
     return len(wait.sittings) == 1 and not wait.of.linger

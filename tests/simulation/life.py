@@ -105,6 +105,19 @@ class Death:
 
 
 @attrs.frozen(kw_only=True)
+class Freeze:
+    """The machine of the process is suspended: time passes everywhere, and nothing runs in the process."""
+
+    at: float
+    seconds: float
+
+    @property
+    def until(self) -> float:
+        """When the process goes on."""
+        return self.at + self.seconds
+
+
+@attrs.frozen(kw_only=True)
 class Life:
     """
     Everything that happens, but for what the client does about it.
@@ -116,6 +129,8 @@ class Life:
         disables: ``(at, session)`` of each call that disables a session.
         looks: ``(at, session)`` of each single read beside the waits.
         latency: the longest that an undisturbed answer takes.
+        freezes: when the machine is suspended, in order; they do not overlap.
+        timers_late_by: the longest by which the process's timers fire late, as on a busy machine.
     """
 
     seed: int = 0
@@ -134,6 +149,16 @@ class Life:
     in_flight: int = 10
     attempts: int = 3
     outage_tolerance: float = 600.0
+    freezes: tuple[Freeze, ...] = ()
+    timers_late_by: float = 0.0
+
+    def thawed(self, moment: float) -> float:
+        """Return when something that is to happen at *moment* can happen."""
+        return next((freeze.until for freeze in self.freezes if freeze.at <= moment < freeze.until), moment)
+
+    def frozen(self, start: float, end: float) -> float:
+        """Return for how many of the seconds from *start* to *end* the machine was suspended."""
+        return sum(max(0.0, min(freeze.until, end) - max(freeze.at, start)) for freeze in self.freezes)
 
     @property
     def end(self) -> float:
@@ -142,4 +167,5 @@ class Life:
         last = max(last, *(caller.starts_at for caller in self.callers), *(death.at for death in self.deaths), 0.0)
         away = sum(cancel.away for caller in self.callers for cancel in caller.cancels)
         trouble = max((trouble.until for trouble in self.troubles), default=0.0)
-        return max(last, trouble) + away + 3 * self.outage_tolerance + 4 * 3600.0
+        frozen = sum(freeze.seconds for freeze in self.freezes)
+        return max(last, trouble) + away + frozen + 3 * self.outage_tolerance + 4 * 3600.0

@@ -58,7 +58,8 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         # After a pause the rate climbs back from as little as a sixty-fourth.
         slow = MINUTE if any(until > told_at - 2 * MINUTE for _, until in pauses) else 0.0
         busy = (life.latency + 10.0) * life.attempts * (life.in_flight < 10)
-        if after - told_at > longest + paused + queue + slow + busy + TINY:
+        late = life.frozen(told_at, after) + life.timers_late_by
+        if after - told_at > longest + paused + queue + slow + busy + late + TINY:
             yield f"{after - told_at:.3f} s from the answer at {told_at:.3f} to the next look, instead of {longest:.3f}"
 
 
@@ -277,7 +278,7 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
         if free_at == float("inf") or paused or record.life.in_flight < 10:
             continue
         queue = 2 * (len(record.life.callers) + len(record.life.looks) + 2) / record.life.reads_per_second
-        until = free_at + queue
+        until = record.life.thawed(free_at + queue) + record.life.timers_late_by
         for wait in at_it:
             stays = all(is_at_it(wait, call.began_at + step * (until - call.began_at) / 8) for step in range(9))
             if stays and not any(call.began_at - TINY <= r.asked_at <= until for r in reads):

@@ -94,6 +94,7 @@ class _Run:
                 for number, caller in enumerate(self.life.callers):
                     tasks.start_soon(self._call, number, caller)
                 tasks.start_soon(self._deaths)
+                tasks.start_soon(self._freezes)
                 tasks.start_soon(self._closing)
                 tasks.start_soon(self._called)
                 for at, session in self.life.callbacks:
@@ -125,7 +126,7 @@ class _Run:
             budget=ReadBudget(life.reads_per_second, max_in_flight=life.in_flight),
             attempts=life.attempts,
             outage_tolerance=life.outage_tolerance,
-            clock=self.clock,
+            clock=self.world.client_clock,
             _draw=Random(life.seed * 1009 + number).random,
         )
         self.up.set()
@@ -138,6 +139,13 @@ class _Run:
             self.up = anyio.Event()
             await self.clock.sleep(death.down_for)
             self.process = self._begin()
+
+    async def _freezes(self) -> None:
+        """Only take note: it is the clock that stands still."""
+        for freeze in self.life.freezes:
+            await self._sleep_until(freeze.at)
+            self.record.met["freezes"] += 1
+            self.record.note(self.clock.now(), f"{self.process.number}: was frozen from {freeze.at:.4f}")
 
     async def _closing(self) -> None:
         if self.life.closed_at is not None:
@@ -349,7 +357,9 @@ class _Run:
             now = self.clock.now()
             if record.of.style is Style.UPDATES:
                 due = max(last + HEARTBEAT, asked_at)
-                if now > due + 1e-6 or (isinstance(step, Heartbeat) and now < due - 1e-6):
+                if now > self.life.thawed(due) + self.life.timers_late_by + 1e-6 or (
+                    isinstance(step, Heartbeat) and now < due - 1e-6
+                ):
                     record.complaints.append(f"the heartbeat of {due:.3f} came at {now:.3f}")
                 self.record.met["Heartbeat"] += isinstance(step, Heartbeat)
             if step is None:

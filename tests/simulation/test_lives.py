@@ -28,7 +28,7 @@ INTERESTING: Final = {
     *("ClientClosedError", "Heartbeat"),
     *(kind.__name__ for kind in FAULTS.values()),
     *("cancelled: native", "cancelled: scope", "cut off"),
-    *("dies", "closed", "with since", "notify: True", "notify: False", "callback lost"),
+    *("dies", "freezes", "closed", "with since", "notify: True", "notify: False", "callback lost"),
     *("look: Session", "disable: NoneType", "disable: Completed"),
 }
 """What every short run must meet: one that meets nothing would keep every promise."""

@@ -16,7 +16,7 @@ import httpx
 
 from hpp_async import Endpoint
 from hpp_async.testing import Met, Provider, ScriptedProvider, Troubles, VirtualClock
-from simulation.life import session_id
+from simulation.life import Life, session_id
 from simulation.record import Kind, Record, Request, Served
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -47,13 +47,41 @@ class _Provider(Provider):
         return met
 
 
+class _Clock(VirtualClock):
+    """Time on a machine that is suspended now and then: what was to happen meanwhile happens at once afterwards."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(START)
+        self._life = life
+
+    def _next(self) -> float | None:
+        wake_up = super()._next()
+        return None if wake_up is None else self._life.thawed(wake_up)
+
+
+class LateClock:
+    """The clock that the client is given: the same time, but its timers fire late, as on a busy event loop."""
+
+    def __init__(self, clock: VirtualClock, late_by: float, seed: int) -> None:
+        self.now, self.today = clock.now, clock.today
+        self._clock = clock
+        self._late_by = late_by
+        self._chance = Random(seed)
+
+    async def wait(self, event: anyio.Event, until: float) -> None:
+        """Return when *event* is set, or some time after the clock has reached *until*."""
+        late = self._chance.uniform(0.0, self._late_by) if until > self.now() else 0.0
+        await self._clock.wait(event, until + late)
+
+
 class World:
     """The provider's truth in *record*'s life, and the edge where requests arrive and answers leave."""
 
     def __init__(self, record: Record) -> None:
         life = record.life
         self.record = record
-        self.clock = VirtualClock(START)
+        self.clock = _Clock(life)
+        self.client_clock = LateClock(self.clock, life.timers_late_by, life.seed) if life.timers_late_by else self.clock
         self.under_way = 0
         self.watchers: list[Callable[[int], None]] = []
         """Called with the number of the session at each answer about it."""
