@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from simulation.hearing import (
     TINY,
-    answers_heard,
     believed_of,
     date_of,
     is_undisturbed,
     may_share,
     newest_before,
     readings_in,
+    ways_to_hear,
 )
 from simulation.life import FINAL
 from simulation.record import Record, Sitting, WaitRecord
@@ -48,8 +48,8 @@ def transitions_are_what_was_said(record: Record, wait: WaitRecord) -> Iterator[
     if not is_undisturbed(wait) or wait.has_died:
         return
     expected = [
-        [str(served.status) for served in believed_of(readings_in(heard(record, wait)), wait, newest)[0]]
-        for heard in (answers_heard, may_share)
+        [str(served.status) for served in believed_of(readings_in(heard), wait, newest)[0]]
+        for heard in ways_to_hear(record, wait)
         for newest in newest_before(record, wait)
     ]
     if [seen.status for seen in wait.known] not in expected:

@@ -24,6 +24,7 @@ from simulation.hearing import (
     readings_in,
     time_awake,
     true_statuses,
+    ways_to_hear,
 )
 from simulation.life import FINAL, expiries_of
 from simulation.record import Record, Request, Served, WaitRecord
@@ -85,8 +86,8 @@ def no_outcome_is_missed(record: Record, wait: WaitRecord) -> Iterator[str]:
     if not is_undisturbed(wait) or wait.has_died:
         return
     endings = [
-        believed_of(readings_in(heard(record, wait)), wait, newest)[1]
-        for heard in (answers_heard, may_share)
+        believed_of(readings_in(heard), wait, newest)[1]
+        for heard in ways_to_hear(record, wait)
         for newest in newest_before(record, wait)
     ]
     if None in endings or wait.ending in ("AuthenticationError", "SessionVanishedError", "ClientClosedError"):

@@ -55,6 +55,22 @@ def may_share(record: Record, wait: WaitRecord) -> list[Request]:
     return young + answers_heard(record, wait)
 
 
+def ways_to_hear(record: Record, wait: WaitRecord) -> list[list[Request]]:
+    """
+    Return every list of answers that an undisturbed wait can have heard.
+
+    Where a freeze ends, an answer comes in the very moment in which a wait begins or its time is over: before or after.
+    """
+    heard = answers_heard(record, wait)
+    ways = [heard, may_share(record, wait)]
+    thaws = {freeze.until for freeze in record.life.freezes}
+    if wait.started_at in thaws:
+        ways.append([request for request in heard if landed_at(request) > wait.started_at])
+    if wait.ended_at in thaws and wait.ending == "WaitTimeoutError":
+        ways += [[request for request in way if landed_at(request) < wait.ended_at] for way in ways]
+    return ways
+
+
 def smallest_delay(wait: WaitRecord) -> float:
     return 2.0 * 0.9 if wait.of.interval is None else wait.of.interval
 

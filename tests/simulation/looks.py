@@ -193,11 +193,17 @@ def answers_are_shared(record: Record) -> Iterator[str]:
             # A notification after which nothing had changed is settled by one more look. One that came during a read is
             # answered by the next, so it may be as old as the beginning of the read before.
             began_at, prior = _began_at(gets, before), _began_at(gets, _reading_before(gets, before))
-            hints = (call.began_at for call in record.calls if (call.name, call.session) == ("notify", session))
+            hints = [call.began_at for call in record.calls if (call.name, call.session) == ("notify", session)]
+            hints += [_ended_at(call) for call in record.calls if (call.name, call.session) == ("disable", session)]
             if gap >= SETTLING - TINY and any(prior <= hint <= before.asked_at + TINY for hint in hints):
                 continue
             if gap < smallest - TINY and not _is_asked_anew(record, before, began_at, after, waits):
                 yield f"session {session} read at {before.asked_at:.3f} and again at {after.asked_at:.3f}"
+
+
+def _ended_at(call: Call) -> float:
+    """Return when the call was over: a session that was disabled is news to the waits on it."""
+    return float("inf") if call.ended_at is None else call.ended_at
 
 
 def _reading_before(gets: list[Request], request: Request) -> Request | None:
