@@ -145,8 +145,7 @@ def demo(
         with needing_simulator():
             from hpp_async.cli._demo import demonstrate  # noqa: PLC0415 - an extra
         view = _view(as_json=as_json, show_token=show_token)
-        outcome = demonstrate(consumer, speed, stop_on=FINAL if final else OUTCOME, view=view)
-        raise typer.Exit(exit_code(outcome))
+        raise typer.Exit(exit_code(demonstrate(consumer, speed, stop_on=FINAL if final else OUTCOME, view=view)))
 
 
 @app.command(help=SIMULATE)
