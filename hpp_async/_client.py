@@ -24,6 +24,7 @@ from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, 
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
+from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._loop import Clock, LoopClock
@@ -124,7 +125,9 @@ class HPPClient:
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
-        self._connections: Connections = Owned(clock.now) if http_client is None else Lent(http_client)
+        self._connections: Connections = (
+            Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
+        )
         exchange = Exchange(
             self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )

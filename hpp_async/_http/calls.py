@@ -23,10 +23,9 @@ _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 @attrs.frozen(kw_only=True)
 class Success:
-    """A 2xx answer: its body (see `Answer`), when it was made by the provider's clock, and the provider's id of it."""
+    """A 2xx answer, when it was made by the provider's clock, and the provider's id of it."""
 
-    status_code: int
-    body: bytes | None = attrs.field(repr=False)
+    answer: Answer
     dated: Dated
     correlation_id: str | None
 
@@ -58,7 +57,7 @@ class Calls:
         correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
         if answer.is_success:
             pace.answered(_quota_in(answer), now)
-            return Success(status_code=answer.status_code, body=answer.body, dated=dated, correlation_id=correlation_id)
+            return Success(answer=answer, dated=dated, correlation_id=correlation_id)
         error = response_error(session_id, answer, read_at=dated.at, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)

@@ -41,11 +41,13 @@ class Answer:
     Attributes:
         headers: by their names in lower case.
         body: unpacked; ``None`` for one that is too large, or packed in a way that was not asked for.
+        connection: where it came from; to be retired, if the answer cannot be made sense of.
     """
 
     status_code: int
     body: bytes | None = attrs.field(repr=False)
     headers: Mapping[bytes, bytes] = attrs.field(repr=False)
+    connection: Connection = attrs.field(repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -97,6 +99,7 @@ class Exchange:
         Raises:
             ClientClosedError: the lent httpx client was closed.
         """
+        connection: Connection | None = None
         try:
             with anyio.move_on_after(self._timeout):
                 connection = await self._connections.take()
@@ -106,7 +109,8 @@ class Exchange:
                     self._connections.give_back(connection)
         except httpx.HTTPStatusError as error:
             # A hook of a lent client raised for the status; the body is lost.
-            return _answer_of(error.response, b"")
+            assert connection is not None, "it was sent"
+            return _answer_of(error.response, b"", connection)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             return NoAnswer(
                 reason=f"no answer ({_name_of(error)})",
@@ -135,16 +139,18 @@ class Exchange:
 async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
     response = await connection.send(request)
     try:
-        return _answer_of(response, await _body_of(response))
+        return _answer_of(response, await _body_of(response), connection)
     finally:
         # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
         await response.aclose()
 
 
-def _answer_of(response: httpx.Response, body: bytes | None) -> Answer:
+def _answer_of(response: httpx.Response, body: bytes | None, connection: Connection) -> Answer:
+    if response.status_code >= 500:
+        connection.retire()
     # httpx searches its headers from end to end for each name.
     headers = {name.lower(): value for name, value in response.headers.raw}
-    return Answer(status_code=response.status_code, headers=headers, body=body)
+    return Answer(status_code=response.status_code, headers=headers, body=body, connection=connection)
 
 
 # -- the body ------------------------------------------------------------------------------------------------------
