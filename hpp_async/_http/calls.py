@@ -14,7 +14,8 @@ from hpp_async._core.exceptions import RateLimitedError
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._http.codec import correlation_id_of
 from hpp_async._http.errors import response_error, transport_error
-from hpp_async._http.exchange import Answer, Exchange, NoAnswer
+from hpp_async._http.exchange import Answer, Exchange
+from hpp_async._http.reasons import NoAnswer
 from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock
 

@@ -34,11 +34,13 @@ class Connection:
     Attributes:
         via: what the connection belongs to: a lent client as a whole, or a transport of our own.
         send: takes a request and returns its response, the body not read yet; the response must be closed.
+        proxy: host and port of the proxy it goes through, as far as we know of one.
         retires_at: when it is used no more (seconds by the clock of its `Connections`); for one of our own.
     """
 
     via: httpx.AsyncClient | httpx.AsyncHTTPTransport
     send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+    proxy: str | None = None
     retires_at: float = float("inf")
 
     def retire(self) -> None:
@@ -139,7 +141,13 @@ class Owned:
             await self._close(connection)
         transport, self._spare = self._spare or self._transport(), None
         age = MAXIMUM_AGE * (1.0 - _JITTER * self._draw())
-        connection = Connection(transport, transport.handle_async_request, now + age)
+        proxy = self._environment.proxy
+        connection = Connection(
+            transport,
+            transport.handle_async_request,
+            proxy=None if proxy is None else proxy.url.netloc.decode("ascii"),
+            retires_at=now + age,
+        )
         self._open.add(connection)
         return connection
 

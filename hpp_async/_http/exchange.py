@@ -11,7 +11,9 @@ import anyio
 import attrs
 import httpx
 
+from hpp_async._core.exceptions import HPPError
 from hpp_async._http.connections import Connection, Connections
+from hpp_async._http.reasons import NoAnswer, no_answer, silence
 
 MAXIMUM_BODY: Final = 1024 * 1024
 """Bytes of an answer, unpacked, above which it is refused; a full session has about one thousand."""
@@ -25,7 +27,6 @@ is cut off.
 A handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); one that times out does not.
 """
 
-_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _NO_BODY: Final = httpx.ByteStream(b"")
 
@@ -58,22 +59,6 @@ class Answer:
         """Return the value of the header with this lower-case *name*; ``None`` where there is none."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
-
-
-@attrs.frozen(kw_only=True)
-class NoAnswer:
-    """
-    Why no answer came.
-
-    Attributes:
-        reason: a clause for a message.
-        is_dropped: whether the connection ended under the request.
-        cause: the exception, unless it may quote a part of what was received.
-    """
-
-    reason: str
-    is_dropped: bool = False
-    cause: Exception | None = None
 
 
 class Exchange:
@@ -111,21 +96,15 @@ class Exchange:
             # A hook of a lent client raised for the status; the body is lost.
             assert connection is not None, "it was sent"
             return _answer_of(error.response, b"", connection)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            return NoAnswer(
-                reason=f"no answer ({_name_of(error)})",
-                is_dropped=isinstance(error, _DROPPED),
-                cause=None if _is_quoting(error) else error,
-            )
-        except Exception as error:
-            if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
-                # On uvloop anyio asks None for its peer's name where a connection is gone as soon as it is made.
-                return NoAnswer(reason="no answer (the connection is gone)", cause=error)
-            if _is_of_aiohttp(error):
-                # httpx-aiohttp lets some of aiohttp's own errors through, and those quote what they cannot read.
-                return NoAnswer(reason=f"no answer ({type(error).__name__})")
+        except HPPError:
             raise
-        return NoAnswer(reason=f"no whole answer within {self._timeout:g} s")
+        except Exception as error:
+            proxy = None if connection is None else connection.proxy
+            failure = no_answer(error, host=_host(url), proxy=proxy)
+            if failure is None:
+                raise
+            return failure
+        return silence(_host(url), self._timeout)
 
     def _request(self, method: str, url: str) -> httpx.Request:
         """Return a new request: what a hook writes into its headers or extensions must not go out with another one."""
@@ -134,6 +113,11 @@ class Exchange:
         )
         request.read()  # hooks may look at the content
         return request
+
+
+def _host(url: str) -> str:
+    """Return host and port, but for the scheme's own port."""
+    return _url(url).netloc.decode("ascii")
 
 
 async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
@@ -190,30 +174,3 @@ def _unpacked(raw: bytes, encoding: str) -> bytes | None:
     except zlib.error:
         return None
     return body if len(body) <= MAXIMUM_BODY else None
-
-
-# -- why there is no answer ----------------------------------------------------------------------------------------
-
-
-def _is_raised_in(error: Exception, package: str) -> bool:
-    """Tell whether *error* comes out of *package* itself, rather than out of a hook of a lent client."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
-
-
-def _name_of(error: Exception) -> str:
-    """Name the error; aiohttp's own, because httpx-aiohttp calls it a time-out when the server hangs up."""
-    return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
-
-
-def _is_quoting(error: Exception) -> bool:
-    """Tell whether the error may quote what was received, and that may be a part of a body."""
-    return isinstance(error, httpx.ProtocolError) or (
-        _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
-    )
-
-
-def _is_of_aiohttp(error: BaseException | None) -> bool:
-    return type(error).__module__.startswith("aiohttp.")
