@@ -21,6 +21,7 @@ from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
+from hpp_async._http import codec, connections
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
@@ -133,6 +134,9 @@ class HPPClient:
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
+        # The first read is not to hold the event loop for what can be done now.
+        connections.load_ahead()
+        codec.load_ahead()
         self._connections: Connections = (
             Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
         )

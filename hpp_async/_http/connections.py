@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import socket
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 import httpx
@@ -35,6 +39,7 @@ class Connection:
         via: what the connection belongs to: a lent client as a whole, or a transport of our own.
         send: takes a request and returns its response, the body not read yet; the response must be closed.
         proxy: host and port of the proxy it goes through, as far as we know of one.
+        stream: httpcore's network stream that the last request went over, where there is one.
         retires_at: when it is used no more (seconds by the clock of its `Connections`); for one of our own.
     """
 
@@ -42,6 +47,7 @@ class Connection:
     send: Callable[[httpx.Request], Awaitable[httpx.Response]]
     proxy: str | None = None
     retires_at: float = float("inf")
+    stream: object = None
 
     def retire(self) -> None:
         """
@@ -66,6 +72,10 @@ class Connections(Protocol):
 
     def give_back(self, connection: Connection) -> None:
         """Note that a request is over."""
+        ...
+
+    def drop(self) -> None:
+        """Forget what belongs to an event loop that is gone: its sockets are closed, and another loop begins anew."""
         ...
 
     async def aclose(self) -> None:
@@ -95,6 +105,9 @@ class Lent:
 
     def give_back(self, connection: Connection) -> None:
         """Do nothing."""
+
+    def drop(self) -> None:
+        """Do nothing: an httpx client that is lent has to be used in one event loop, and is its owner's to close."""
 
     async def aclose(self) -> None:
         """Do nothing: the client is not ours."""
@@ -156,6 +169,14 @@ class Owned:
         if connection in self._open:
             self._idle.append((self._now(), connection))
 
+    def drop(self) -> None:
+        """Forget all connections, those in use too: their event loop is gone."""
+        for connection in self._open:
+            if connection.stream is not None:
+                _close_without_loop(connection.stream)
+        self._idle.clear()
+        self._open.clear()
+
     async def aclose(self) -> None:
         """Close them all. Cancelled half-way, it can be called again."""
         self._idle.clear()
@@ -174,3 +195,38 @@ class Owned:
             limits=_ONE,
             trust_env=False,
         )
+
+
+# -- event loops -----------------------------------------------------------------------------------------------------
+
+
+def load_ahead() -> None:
+    """
+    Load what httpcore and anyio load at the first request, when loading would hold the event loop.
+
+    Which loop it will be is not known yet. It is asyncio's, or trio's where somebody has loaded trio.
+    """
+    backends = ["asyncio", *(["trio"] if "trio" in sys.modules else [])]
+    modules = ["encodings.idna", "concurrent.futures.thread", "anyio.to_thread"]
+    for module in (*modules, *(f"anyio._backends._{name}" for name in backends)):
+        with suppress(ImportError):
+            importlib.import_module(module)
+
+
+def _close_without_loop(stream: Any) -> None:
+    """
+    Close the socket under a network stream of httpcore's, and let nobody try it again.
+
+    anyio's and trio's own ``aclose`` need the event loop that the stream was made in; and where that is asyncio's, its
+    transport warns of a socket that it was not asked to close. On uvloop closing the loop has closed the sockets.
+    """
+    wrapped = stream.get_extra_info("socket")
+    real = getattr(wrapped, "_sock", None)  # both asyncio and trio hand out a wrapper that cannot be closed here
+    if isinstance(real, socket.socket):
+        real.close()
+    inner: Any = getattr(stream, "_stream", None)
+    while hasattr(inner, "transport_stream"):  # TLS
+        inner = inner.transport_stream
+    transport: Any = getattr(inner, "_transport", None)
+    if isinstance(getattr(transport, "_sock", None), socket.socket):
+        transport._sock, transport._closing = None, True

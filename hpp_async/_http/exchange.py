@@ -122,6 +122,7 @@ def _host(url: str) -> str:
 
 async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
     response = await connection.send(request)
+    connection.stream = response.extensions.get("network_stream")
     try:
         return _answer_of(response, await _body_of(response), connection)
     finally:

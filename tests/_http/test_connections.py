@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import ssl
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+import trustme
+from anyio.from_thread import start_blocking_portal
 from support.servers import Handler, request_of, serve, wire
 
 from hpp_async import ClientClosedError, HPPClient, ServerError, UnexpectedPayloadError
 from hpp_async._http.connections import KEEPALIVE, MAXIMUM_AGE, Connection, Lent, Owned
 from hpp_async._http.environment import Environment
+from hpp_async._http.exchange import Answer, Exchange
 from hpp_async.testing import Provider, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 AUTH = ("user", "secret")
+AUTHORITY = trustme.CA()
 DIRECT = Environment(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
@@ -224,6 +234,108 @@ async def test_no_connection_is_used_again_after_an_answer_that_is_out_of_order(
     assert used[0] is used[1]
     assert used[1] is not used[2]
     assert used[2] is used[3]
+
+
+# -- event loops -----------------------------------------------------------------------------------------------------
+
+LOOPS: dict[str, dict[str, Any]] = {
+    "asyncio": {"backend_options": {"use_uvloop": False}},
+    "uvloop": {"backend_options": {"use_uvloop": True}},
+    "trio": {"backend": "trio"},
+}
+
+
+@pytest.fixture
+def served() -> Generator[tuple[str, str]]:
+    """Serve in another thread, beyond the life of any event loop of the test; yields an http and an https URL."""
+
+    async def handle(head: bytes, _: object) -> bytes:
+        return b"HTTP/1.1 204 X\r\n\r\n"
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serve(handle)) as plain,
+        portal.wrap_async_context_manager(serve(handle, tls=context)) as secure,
+    ):
+        yield plain, secure
+
+
+def open_files() -> int:
+    """Return how many files this process has open, where the system tells."""
+    files = Path("/proc/self/fd")
+    return len(list(files.iterdir())) if files.is_dir() else 0
+
+
+@pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")  # uvloop's, as it closes a loop
+@pytest.mark.parametrize("first", LOOPS)
+@pytest.mark.parametrize("second", LOOPS)
+def test_what_belonged_to_a_loop_that_is_gone_is_dropped(first: str, second: str, served: tuple[str, str]) -> None:
+    trust = ssl.create_default_context()
+    AUTHORITY.configure_trust(trust)
+    connections = Owned(Environment(trust), now=Time().now, draw=lambda: 0.0)
+    exchange = Exchange(connections, headers={"Host": "provider.example"}, timeout=20.0)
+
+    async def ask() -> list[str]:
+        answers = [await exchange.ask("GET", url) for url in served]
+        return [str(answer.status_code if isinstance(answer, Answer) else answer) for answer in answers]
+
+    assert anyio.run(ask, **LOOPS[first]) == ["204", "204"]
+    files = open_files()
+    connections.drop()
+    connections.drop()
+    gc.collect()  # a transport that nobody closed would warn here, and warnings are errors
+    left = open_files()
+
+    assert anyio.run(ask, **LOOPS[second]) == ["204", "204"]
+    assert left == files - (2 if first != "uvloop" and files else 0)
+    connections.drop()
+    gc.collect()
+
+
+def test_what_is_in_use_when_it_is_dropped_is_not_kept() -> None:
+    async def take() -> None:
+        connections = owned()
+        in_use = await connections.take()
+        connections.drop()
+        connections.give_back(in_use)
+
+        assert await connections.take() is not in_use
+
+    anyio.run(take)
+
+
+FIRST_READ = """
+import sys
+import {first}
+from hpp_async import HPPClient, TransportError
+
+client = HPPClient(auth=("user", "secret"), endpoint="http://localhost:{port}", attempts=1)
+loaded = set(sys.modules)
+
+async def main():
+    try:
+        await client.read_session("session")
+    except TransportError as error:
+        assert error.reason == "refused", error
+    print(*sorted(set(sys.modules) - loaded))
+    await client.aclose()
+
+{run}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "run"), [("asyncio", "asyncio.run(main())"), ("trio", "trio.run(main)"), ("uvloop", "uvloop.run(main())")]
+)
+def test_the_first_read_loads_no_modules(first: str, run: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    code = FIRST_READ.format(first=first, run=run, port=port)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.split() == []
 
 
 def test_a_connection_does_not_show_what_it_may_hold() -> None:

@@ -306,6 +306,9 @@ class WatchedConnections:
     def give_back(self, connection: Connection) -> None:
         self._connections.give_back(connection)
 
+    def drop(self) -> None:
+        self._connections.drop()
+
     async def aclose(self) -> None:
         await self._connections.aclose()
 
