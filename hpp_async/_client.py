@@ -13,7 +13,7 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
 import httpx
 
 from hpp_async._core.budget import Budget, ReadBudget
-from hpp_async._core.credentials import Auth, Credentials
+from hpp_async._core.credentials import Auth, Credentials, Hidden, Variables
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
 from hpp_async._core.outcome import AnyOutcome, outcome_of
@@ -21,9 +21,11 @@ from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
+from hpp_async._http import codec, connections
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
+from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._loop import Clock, LoopClock
@@ -71,8 +73,12 @@ class HPPClient:
         auth: ``(username, password)``, or an API key.
         endpoint: an `Endpoint`, its name, or a base URL; plain http for loopback hosts only.
         http_client: an `httpx.AsyncClient` to borrow: it is never closed, and of its configuration only the transport,
-            the event hooks and the pool apply. This is the way to another transport, such as httpx-aiohttp's (asyncio
-            only; see benchmarks/README.md). Without it the client builds and owns its own.
+            the event hooks, the pool and the proxies apply. This is the way to another transport, such as
+            httpx-aiohttp's (asyncio only; see benchmarks/README.md). Make one for a loopback endpoint with
+            ``trust_env=False``: httpx takes a proxy from the environment for loopback addresses, too. Without it the
+            client makes connections of its own, with the proxies and certificates that the environment names
+            (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR``) when the client is made;
+            to a loopback endpoint they never go through a proxy.
         schedule: how long to wait between reads; see `PollSchedule`.
         budget: what the reads may use of the merchant's quota, over all waits of this client. Without it a quarter of
             what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
@@ -85,7 +91,8 @@ class HPPClient:
         clock: another clock, for tests.
 
     Raises:
-        ConfigurationError: an argument was refused; nothing was sent.
+        ConfigurationError: an argument was refused, or a variable of the environment, which the message names; nothing
+            was sent.
     """
 
     # _draw gives numbers that are uniform in [0, 1), for the jitter of delays: simulations hand in their own, so that
@@ -106,8 +113,11 @@ class HPPClient:
         clock: Clock | None = None,
         _draw: Callable[[], float] = random.random,
     ) -> None:
+        # Whatever is refused from here on: an error reporter that prints the locals finds no secret among them.
+        hidden = auth if isinstance(auth, Hidden) else Hidden(auth)
+        del auth
         self._target = Target.of(endpoint)
-        credentials = Credentials.of(auth, self._target)
+        credentials = Credentials.of(hidden, self._target)
         self._schedule = _checked_schedule(schedule)
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError(f"attempts={attempts!r}: give a whole number of at least 1")
@@ -124,7 +134,12 @@ class HPPClient:
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
-        self._connections: Connections = Owned(clock.now) if http_client is None else Lent(http_client)
+        # The first read is not to hold the event loop for what can be done now.
+        connections.load_ahead()
+        codec.load_ahead()
+        self._connections: Connections = (
+            Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
+        )
         exchange = Exchange(
             self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )
@@ -144,22 +159,12 @@ class HPPClient:
         Raises:
             ConfigurationError: a variable is missing, or refused; the message names it.
         """
-        environ = os.environ if environ is None else environ
-        username, password, key, endpoint = (
-            environ.get(name) for name in ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOINT")
-        )
-        if key is not None and (username is not None or password is not None):
-            raise ConfigurationError("HPP_API_KEY is set, and so is HPP_USERNAME or HPP_PASSWORD: unset one of the two")
-        auth: Auth
-        if key is not None:
-            auth = key
-        elif username is not None and password is not None:
-            auth = (username, password)
-        else:
-            raise ConfigurationError("set HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY")
-        if endpoint is None:
-            raise ConfigurationError(f"set HPP_ENDPOINT to one of {', '.join(Endpoint.__members__)}, or to a base URL")
-        return cls(auth=auth, endpoint=endpoint, **options)
+        found = Variables.found_in(os.environ if environ is None else environ)
+        # As in __init__: what raises must not have secrets among its locals.
+        del environ
+        if found.refusal is not None:
+            raise ConfigurationError(found.refusal)
+        return cls(auth=cast("Auth", found.auth), endpoint=found.endpoint, **options)
 
     async def read_session(self, session: str) -> Session:
         """
@@ -331,6 +336,8 @@ class HPPClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if "_reads" not in vars(self):
+            return "<HPPClient, refused>"
         in_flight = f", {self._reads.in_flight} in flight" if self._reads.in_flight else ""
         return f"<HPPClient {self._target.base_url}{in_flight}{', closed' if self._reads.is_closed else ''}>"
 

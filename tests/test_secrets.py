@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import traceback
+from typing import Any
 
 import httpx
 import pytest
@@ -69,7 +70,7 @@ class Ears:
 
     def hear_error(self, error: HPPError) -> None:
         self.hear(error, pickle.loads(pickle.dumps(error)))
-        self._heard += traceback.format_exception(error)
+        self._heard += traceback.TracebackException.from_exception(error, capture_locals=True).format()
         self._heard.append(repr({key: value for key, value in vars(error).items() if key != "error_messages"}))
 
     def assert_discreet(self) -> None:
@@ -126,15 +127,107 @@ async def test_a_failure_is_discreet(provider: ScriptedProvider, client: HPPClie
     ears.assert_discreet()
 
 
-def test_refusals_are_discreet() -> None:
-    refused: list[tuple[str, str] | str] = [
-        PASSWORD + " ",
-        ("PK1_a", PASSWORD + "\n"),
-        ("a:b", PASSWORD),
-        "klarna_live_" + PASSWORD,
-    ]
-    for auth in refused:
-        with pytest.raises(HPPError) as caught:
-            HPPClient(auth=auth, endpoint="EU_PLAYGROUND")
+# -- refused constructions -----------------------------------------------------------------------------------------
 
-        assert PASSWORD not in f"{caught.value!r}"
+IN_ENVIRONMENT = {"HPP_USERNAME": "PK1_a", "HPP_PASSWORD": PASSWORD, "HPP_ENDPOINT": "EU_PLAYGROUND"}
+
+REFUSED_AUTHS: dict[str, Any] = {
+    "blank": PASSWORD + " ",
+    "line break": ("PK1_a", PASSWORD + "\n"),
+    "colon": ("a:b", PASSWORD),
+    "not to be sent": ("a", f"{PASSWORD}\0"),
+    "another environment": "klarna_live_" + PASSWORD,
+    "another brand": ("K1_a", PASSWORD),
+    "empty": ("", PASSWORD),
+    "a list": ["PK1_a", PASSWORD],
+    "three": ("PK1_a", PASSWORD, "x"),
+    "no text": (7, PASSWORD),
+}
+REFUSED_OPTIONS: dict[str, Any] = {
+    "endpoint": f"https://user:{PASSWORD}@api.klarna.com",
+    "schedule": None,
+    "attempts": 0,
+    "http_client": "none",
+    "timeout": 0,
+    "outage_tolerance": -1,
+    "budget": 50,
+    "user_agent": "line\r\nbreak",
+    "observers": None,
+}
+REFUSED_VARIABLES: dict[str, dict[str, str]] = {
+    "no endpoint": {"HPP_ENDPOINT": ""},
+    "another endpoint": {"HPP_ENDPOINT": "NOWHERE"},
+    "line break": {"HPP_PASSWORD": f"{PASSWORD}\n"},
+    "too much": {"HPP_API_KEY": PASSWORD},
+    "no username": {"HPP_USERNAME": ""},
+    "live": {"HPP_USERNAME": "K1_a"},
+}
+REFUSED_ENVIRONMENTS = {
+    "HTTPS_PROXY": f"socks4://user:{PASSWORD}@proxy.example",
+    "ALL_PROXY": f"http://user:{PASSWORD}@",
+    "NO_PROXY": "[::1]",
+    "SSL_CERT_FILE": "/nowhere",
+}
+
+
+def assert_frames_are_discreet(error: BaseException) -> None:
+    """No secret is in the error or in the locals of any frame of ours that it came through, as reporters print them."""
+    assert PASSWORD not in f"{error!r} {error}"
+    seen = 0
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if "hpp_async" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+            seen += 1
+            shown = {name: f"{value!r}" for name, value in frame.f_locals.items()}
+            assert {name: text for name, text in shown.items() if PASSWORD in text or "UEs" in text} == {}
+    assert seen
+    traceback.TracebackException.from_exception(error, capture_locals=True)  # 3.11 stops at a repr that raises
+
+
+@pytest.mark.parametrize("auth", REFUSED_AUTHS.values(), ids=REFUSED_AUTHS)
+def test_refused_credentials_are_in_no_frame(auth: Any) -> None:
+    with pytest.raises(HPPError) as caught:
+        HPPClient(auth=auth, endpoint="EU_PLAYGROUND")
+
+    assert_frames_are_discreet(caught.value)
+
+
+@pytest.mark.parametrize("name", REFUSED_OPTIONS)
+def test_credentials_are_in_no_frame_of_a_refused_option(name: str) -> None:
+    options: dict[str, Any] = {"endpoint": "EU_PLAYGROUND", name: REFUSED_OPTIONS[name]}
+    with pytest.raises((HPPError, TypeError)) as caught:
+        HPPClient(auth=("PK1_a", PASSWORD), **options)
+
+    if name != "endpoint":  # it is the argument itself that is refused, and its frame cannot be without it
+        assert_frames_are_discreet(caught.value)
+
+
+@pytest.mark.parametrize("variables", REFUSED_VARIABLES.values(), ids=REFUSED_VARIABLES)
+def test_credentials_of_the_environment_are_in_no_frame(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    environ = IN_ENVIRONMENT | variables
+    with pytest.raises(HPPError) as caught:
+        HPPClient.from_env(environ)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(HPPError) as caught_as_well:
+        HPPClient.from_env()
+
+    assert_frames_are_discreet(caught.value)
+    assert_frames_are_discreet(caught_as_well.value)
+
+
+@pytest.mark.parametrize("name", REFUSED_ENVIRONMENTS)
+def test_a_password_of_a_proxy_is_in_no_frame(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for proxy in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:{PASSWORD}@proxy.example")
+    monkeypatch.setenv(name, REFUSED_ENVIRONMENTS[name])
+    with pytest.raises(HPPError) as caught:
+        HPPClient(auth=("PK1_a", PASSWORD), endpoint="EU_PLAYGROUND")
+
+    assert_frames_are_discreet(caught.value)
+
+
+def test_a_client_that_was_refused_can_be_shown() -> None:
+    assert repr(HPPClient.__new__(HPPClient)) == "<HPPClient, refused>"

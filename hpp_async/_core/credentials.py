@@ -1,20 +1,34 @@
-"""What goes into the ``Authorization`` header, and whether it belongs to the endpoint."""
+"""The credentials: what goes into the ``Authorization`` header, and whether it belongs to the endpoint."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Final, Self
 
 import attrs
 
-from hpp_async._core.endpoint import Target
+from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError
 
 Auth = tuple[str, str] | str
 """``(username, password)``, or an API key."""
 
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
+
+
+class Hidden:
+    """An *auth* in a wrapper that does not show it: error reporters print the locals of every frame that raises."""
+
+    __slots__ = ("_auth",)
+
+    def __init__(self, auth: Auth) -> None:
+        self._auth = auth
+
+    def revealed(self) -> Auth:
+        """Return it. No frame that holds the result may raise."""
+        return self._auth
 
 
 @attrs.frozen
@@ -24,7 +38,7 @@ class Credentials:
     authorization: str = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, auth: Auth, target: Target) -> Self:
+    def of(cls, auth: Hidden, target: Target) -> Self:
         """
         Check *auth* against where it would be sent.
 
@@ -32,30 +46,47 @@ class Credentials:
             ConfigurationError: of the wrong shape, empty, blank-padded, or of another environment than the endpoint.
                 No message repeats any of it.
         """
-        if isinstance(auth, str):
-            secrets: tuple[tuple[str, str], ...] = (("API key", auth),)
-        elif isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, str) for part in auth):
-            secrets = (("username", auth[0]), ("password", auth[1]))
-        else:
-            raise ConfigurationError("auth: give (username, password) or an API key string")
-        for name, secret in secrets:
-            _check_text(name, secret)
-            _check_environment(name, secret, target)
-        if isinstance(auth, str):
-            # A key goes out as it is, after the word Basic (authentication page).
-            return cls(f"Basic {auth}")
-        if ":" in auth[0]:
-            raise ConfigurationError("auth: the username has a ':' in it; are username and password in one string?")
-        return cls("Basic " + base64.b64encode(f"{auth[0]}:{auth[1]}".encode()).decode())
+        refusal = _refusal(auth, target)
+        if refusal is not None:
+            raise ConfigurationError(refusal)
+        return cls(_authorization(auth))
 
 
-def _check_text(name: str, secret: str) -> None:
+def _authorization(hidden: Hidden) -> str:
+    auth = hidden.revealed()
+    # A key goes out as it is, after the word Basic (authentication page).
+    text = auth if isinstance(auth, str) else base64.b64encode(f"{auth[0]}:{auth[1]}".encode()).decode()
+    return f"Basic {text}"
+
+
+def _refusal(hidden: Hidden, target: Target) -> str | None:
+    """Return what is wrong with *hidden*, if anything is. It raises nothing, as its locals are secrets."""
+    auth: object = hidden.revealed()
+    if isinstance(auth, str):
+        return _refusal_of("API key", auth, target)
+    match auth:
+        case (str(username), str(password)) if isinstance(auth, tuple):
+            refusal = _refusal_of("username", username, target) or _refusal_of("password", password, target)
+            if refusal is None and ":" in username:
+                return "auth: the username has a ':' in it; are username and password in one string?"
+            return refusal
+        case _:
+            return "auth: give (username, password) or an API key string"
+
+
+def _refusal_of(name: str, secret: str, target: Target) -> str | None:
     if not secret.strip():
-        raise ConfigurationError(f"auth: the {name} is empty; is the environment variable or setting filled in?")
+        return f"auth: the {name} is empty; is the environment variable or setting filled in?"
     if secret != secret.strip():
-        raise ConfigurationError(f"auth: the {name} has blanks or a line break around it; strip it")
-    if not secret.isprintable() or (name == "API key" and not _VISIBLE.fullmatch(secret)):
-        raise ConfigurationError(f"auth: the {name} has characters that cannot be sent; was it copied whole?")
+        return f"auth: the {name} has blanks or a line break around it; strip it"
+    if not _is_sendable(secret, visible=name == "API key"):
+        return f"auth: the {name} has characters that cannot be sent; was it copied whole?"
+    return _misplaced(name, secret, target)
+
+
+def _is_sendable(secret: str, *, visible: bool) -> bool:
+    # A lone surrogate, of an undecodable byte in the environment, is not printable.
+    return secret.isprintable() and (not visible or _VISIBLE.fullmatch(secret) is not None)
 
 
 _PREFIXES: Final = (
@@ -70,10 +101,10 @@ _PREFIXES: Final = (
 """What a prefix tells (authentication page; Kustom's API credentials page)."""
 
 
-def _check_environment(name: str, secret: str, target: Target) -> None:
+def _misplaced(name: str, secret: str, target: Target) -> str | None:
     member = target.member
     if member is None:
-        return
+        return None
     for pattern, prefix, is_live, is_kustom in _PREFIXES:
         if not pattern.match(secret):
             continue
@@ -81,7 +112,38 @@ def _check_environment(name: str, secret: str, target: Target) -> None:
         if not fits:
             brand = "" if is_kustom is None else "Kustom's " if is_kustom else "Klarna's "
             environment = "live environment" if is_live else "playground"
-            raise ConfigurationError(
+            return (
                 f"auth: the {name} begins with {prefix}, which belongs to {brand or 'the '}{environment}, and the "
                 f"endpoint is {member.name}: change one of the two"
             )
+    return None
+
+
+# -- from the environment ------------------------------------------------------------------------------------------
+
+_VARIABLES: Final = ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOINT")
+
+
+@attrs.frozen
+class Variables:
+    """What the environment says of credentials and endpoint, or what is wrong with that."""
+
+    auth: Hidden | None = None
+    endpoint: str = ""
+    refusal: str | None = None
+
+    @classmethod
+    def found_in(cls, environ: Mapping[str, str]) -> Variables:
+        """Look for the variables. It raises nothing, as its locals are secrets; one that is empty counts as unset."""
+        values = {name: environ.get(name) or None for name in _VARIABLES}
+        for name, value in values.items():
+            if value is not None and not {"\r", "\n"}.isdisjoint(value):
+                return cls(refusal=f"{name} has a line break in it: was it read from a file? Strip it")
+        username, password, key, endpoint = values.values()
+        if key is not None and (username is not None or password is not None):
+            return cls(refusal="HPP_API_KEY is set, and so is HPP_USERNAME or HPP_PASSWORD: unset one of the two")
+        if key is None and (username is None or password is None):
+            return cls(refusal="set HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY")
+        if endpoint is None:
+            return cls(refusal=f"set HPP_ENDPOINT to one of {', '.join(Endpoint.__members__)}, or to a base URL")
+        return cls(Hidden((username or "", password or "") if key is None else key), endpoint)

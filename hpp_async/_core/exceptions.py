@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from hpp_async._core.session import Session
@@ -88,19 +88,33 @@ class ReadError(HPPError):
         self.read_at = read_at
 
 
+TransportReason = Literal[
+    "name", "refused", "unreachable", "proxy", "tls", "certificate", "reset", "protocol", "silence", "other"
+]
+"""Why no answer came; see `TransportError`."""
+
+
 class TransportError(ReadError):
     """
     No answer came: the connection, TLS, the protocol or a time limit failed.
 
-    The cause is httpx's error; but not one of the protocol, for those quote what came.
+    The cause is httpx's error, without its traceback; but not one of the protocol, as those quote what came.
 
     Attributes:
+        reason: to branch on: ``"name"`` (the host's name cannot be looked up), ``"refused"`` (the port is closed),
+            ``"unreachable"`` (no route), ``"proxy"`` (it cannot be reached, asks for a password or does not connect),
+            ``"tls"``, ``"certificate"`` (it is not accepted; the message has the reason), ``"reset"`` (the connection
+            ended before the answer did), ``"protocol"`` (what came is not HTTP), ``"silence"`` (nothing came in time),
+            or ``"other"``.
         is_dropped: whether the connection ended under the request, as one that was kept alive does when the other side
             closes it just then; asking again at once is what helps.
     """
 
-    def __init__(self, message: str, *, session_id: str, is_dropped: bool = False) -> None:
+    def __init__(
+        self, message: str, *, session_id: str, reason: TransportReason = "other", is_dropped: bool = False
+    ) -> None:
         super().__init__(message, session_id=session_id)
+        self.reason: TransportReason = reason
         self.is_dropped = is_dropped
 
     @property

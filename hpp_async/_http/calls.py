@@ -14,7 +14,8 @@ from hpp_async._core.exceptions import RateLimitedError
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._http.codec import correlation_id_of
 from hpp_async._http.errors import response_error, transport_error
-from hpp_async._http.exchange import Answer, Exchange, NoAnswer
+from hpp_async._http.exchange import Answer, Exchange
+from hpp_async._http.reasons import NoAnswer
 from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock
 
@@ -23,10 +24,9 @@ _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 @attrs.frozen(kw_only=True)
 class Success:
-    """A 2xx answer: its body (see `Answer`), when it was made by the provider's clock, and the provider's id of it."""
+    """A 2xx answer, when it was made by the provider's clock, and the provider's id of it."""
 
-    status_code: int
-    body: bytes | None = attrs.field(repr=False)
+    answer: Answer
     dated: Dated
     correlation_id: str | None
 
@@ -58,7 +58,7 @@ class Calls:
         correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
         if answer.is_success:
             pace.answered(_quota_in(answer), now)
-            return Success(status_code=answer.status_code, body=answer.body, dated=dated, correlation_id=correlation_id)
+            return Success(answer=answer, dated=dated, correlation_id=correlation_id)
         error = response_error(session_id, answer, read_at=dated.at, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)

@@ -123,6 +123,11 @@ def _structure() -> Callable[[Mapping[str, object], type[Session]], Session]:
     return _converter().get_structure_hook(Session)
 
 
+def load_ahead() -> None:
+    """Make the decoder, which would else be made at the first reading."""
+    _structure()
+
+
 def decode_session(
     body: bytes, *, session_id: str, read_at: datetime | None = None, correlation_id: str | None = None
 ) -> Session:

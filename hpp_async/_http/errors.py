@@ -14,13 +14,17 @@ from hpp_async._core.exceptions import (
 )
 from hpp_async._core.provider_clock import parse_date
 from hpp_async._http.codec import decode_error
-from hpp_async._http.exchange import Answer, NoAnswer
+from hpp_async._http.exchange import Answer
+from hpp_async._http.reasons import NoAnswer
 
 
 def transport_error(session_id: str, failure: NoAnswer) -> TransportError:
     """Return the error for *failure*; raise it from its cause."""
     return TransportError(
-        f"session {session_id}: {failure.reason}", session_id=session_id, is_dropped=failure.is_dropped
+        f"session {session_id}: {failure.said}",
+        session_id=session_id,
+        reason=failure.reason,
+        is_dropped=failure.is_dropped,
     )
 
 

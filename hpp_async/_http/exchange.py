@@ -11,7 +11,9 @@ import anyio
 import attrs
 import httpx
 
+from hpp_async._core.exceptions import HPPError
 from hpp_async._http.connections import Connection, Connections
+from hpp_async._http.reasons import NoAnswer, no_answer, silence
 
 MAXIMUM_BODY: Final = 1024 * 1024
 """Bytes of an answer, unpacked, above which it is refused; a full session has about one thousand."""
@@ -25,7 +27,6 @@ is cut off.
 A handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); one that times out does not.
 """
 
-_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _NO_BODY: Final = httpx.ByteStream(b"")
 
@@ -41,11 +42,13 @@ class Answer:
     Attributes:
         headers: by their names in lower case.
         body: unpacked; ``None`` for one that is too large, or packed in a way that was not asked for.
+        connection: where it came from; to be retired, if the answer cannot be made sense of.
     """
 
     status_code: int
     body: bytes | None = attrs.field(repr=False)
     headers: Mapping[bytes, bytes] = attrs.field(repr=False)
+    connection: Connection = attrs.field(repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -56,22 +59,6 @@ class Answer:
         """Return the value of the header with this lower-case *name*; ``None`` where there is none."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
-
-
-@attrs.frozen(kw_only=True)
-class NoAnswer:
-    """
-    Why no answer came.
-
-    Attributes:
-        reason: a clause for a message.
-        is_dropped: whether the connection ended under the request.
-        cause: the exception, unless it may quote a part of what was received.
-    """
-
-    reason: str
-    is_dropped: bool = False
-    cause: Exception | None = None
 
 
 class Exchange:
@@ -97,6 +84,7 @@ class Exchange:
         Raises:
             ClientClosedError: the lent httpx client was closed.
         """
+        connection: Connection | None = None
         try:
             with anyio.move_on_after(self._timeout):
                 connection = await self._connections.take()
@@ -106,22 +94,17 @@ class Exchange:
                     self._connections.give_back(connection)
         except httpx.HTTPStatusError as error:
             # A hook of a lent client raised for the status; the body is lost.
-            return _answer_of(error.response, b"")
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-            return NoAnswer(
-                reason=f"no answer ({_name_of(error)})",
-                is_dropped=isinstance(error, _DROPPED),
-                cause=None if _is_quoting(error) else error,
-            )
-        except Exception as error:
-            if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
-                # On uvloop anyio asks None for its peer's name where a connection is gone as soon as it is made.
-                return NoAnswer(reason="no answer (the connection is gone)", cause=error)
-            if _is_of_aiohttp(error):
-                # httpx-aiohttp lets some of aiohttp's own errors through, and those quote what they cannot read.
-                return NoAnswer(reason=f"no answer ({type(error).__name__})")
+            assert connection is not None, "it was sent"
+            return _answer_of(error.response, b"", connection)
+        except HPPError:
             raise
-        return NoAnswer(reason=f"no whole answer within {self._timeout:g} s")
+        except Exception as error:
+            proxy = None if connection is None else connection.proxy
+            failure = no_answer(error, host=_host(url), proxy=proxy)
+            if failure is None:
+                raise
+            return failure
+        return silence(_host(url), self._timeout)
 
     def _request(self, method: str, url: str) -> httpx.Request:
         """Return a new request: what a hook writes into its headers or extensions must not go out with another one."""
@@ -132,19 +115,27 @@ class Exchange:
         return request
 
 
+def _host(url: str) -> str:
+    """Return host and port, but for the scheme's own port."""
+    return _url(url).netloc.decode("ascii")
+
+
 async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
     response = await connection.send(request)
+    connection.stream = response.extensions.get("network_stream")
     try:
-        return _answer_of(response, await _body_of(response))
+        return _answer_of(response, await _body_of(response), connection)
     finally:
         # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
         await response.aclose()
 
 
-def _answer_of(response: httpx.Response, body: bytes | None) -> Answer:
+def _answer_of(response: httpx.Response, body: bytes | None, connection: Connection) -> Answer:
+    if response.status_code >= 500:
+        connection.retire()
     # httpx searches its headers from end to end for each name.
     headers = {name.lower(): value for name, value in response.headers.raw}
-    return Answer(status_code=response.status_code, headers=headers, body=body)
+    return Answer(status_code=response.status_code, headers=headers, body=body, connection=connection)
 
 
 # -- the body ------------------------------------------------------------------------------------------------------
@@ -184,30 +175,3 @@ def _unpacked(raw: bytes, encoding: str) -> bytes | None:
     except zlib.error:
         return None
     return body if len(body) <= MAXIMUM_BODY else None
-
-
-# -- why there is no answer ----------------------------------------------------------------------------------------
-
-
-def _is_raised_in(error: Exception, package: str) -> bool:
-    """Tell whether *error* comes out of *package* itself, rather than out of a hook of a lent client."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
-
-
-def _name_of(error: Exception) -> str:
-    """Name the error; aiohttp's own, because httpx-aiohttp calls it a time-out when the server hangs up."""
-    return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
-
-
-def _is_quoting(error: Exception) -> bool:
-    """Tell whether the error may quote what was received, and that may be a part of a body."""
-    return isinstance(error, httpx.ProtocolError) or (
-        _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
-    )
-
-
-def _is_of_aiohttp(error: BaseException | None) -> bool:
-    return type(error).__module__.startswith("aiohttp.")

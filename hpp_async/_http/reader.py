@@ -45,17 +45,18 @@ class Reader:
 
 def _session_in(success: Success, session_id: str) -> Session:
     try:
-        if success.body is None:
+        if success.answer.body is None:
             raise UnreadableError(f"more than {MAXIMUM_BODY} bytes, or packed in a way that was not asked for")
         return decode_session(
-            success.body,
+            success.answer.body,
             session_id=session_id,
             read_at=success.dated.at,
             correlation_id=success.correlation_id,
         )
     except UnreadableError as error:
+        success.answer.connection.retire()
         raise UnexpectedPayloadError(
-            f"session {session_id}: {success.status_code} with {error}{support(success.correlation_id)}",
+            f"session {session_id}: {success.answer.status_code} with {error}{support(success.correlation_id)}",
             session_id=session_id,
             correlation_id=success.correlation_id,
             read_at=success.dated.at,

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpp_async import ConfigurationError, Endpoint, HPPClient
-from hpp_async._core.credentials import Auth, Credentials
+from hpp_async._core.credentials import Auth, Credentials, Hidden
 from hpp_async._core.endpoint import Target
 
 EU = Target.of(Endpoint.EU_PLAYGROUND)
@@ -228,7 +228,7 @@ def test_nothing_that_is_accepted_changes_where_the_request_goes(target: Target,
     ],
 )
 def test_credentials_become_a_header_that_is_never_shown(auth: Auth, authorization: str) -> None:
-    credentials = Credentials.of(auth, EU)
+    credentials = Credentials.of(Hidden(auth), EU)
 
     assert credentials.authorization == authorization
     assert repr(credentials) == "Credentials()"
@@ -262,7 +262,7 @@ def test_credentials_become_a_header_that_is_never_shown(auth: Auth, authorizati
 )
 def test_credentials_that_are_none_are_refused_with_what_to_change(auth: object, what_to_change: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^auth: .*{what_to_change}"):
-        Credentials.of(auth, EU)  # type: ignore[arg-type]  # what users may pass
+        Credentials.of(Hidden(auth), EU)  # type: ignore[arg-type]  # what users may pass
 
 
 PREFIXED = {
@@ -281,14 +281,28 @@ PREFIXED = {
 def test_a_prefix_of_another_environment_is_refused(secret: str, endpoint: Endpoint) -> None:
     for auth in (secret, (secret, "secret"), ("user", secret)):
         if endpoint.name in PREFIXED[secret]:
-            Credentials.of(auth, Target.of(endpoint))
+            Credentials.of(Hidden(auth), Target.of(endpoint))
             continue
         with pytest.raises(ConfigurationError, match=f"the endpoint is {endpoint.name}: change one of the two"):
-            Credentials.of(auth, Target.of(endpoint))
+            Credentials.of(Hidden(auth), Target.of(endpoint))
+
+
+@pytest.mark.parametrize(
+    ("secret", "endpoint", "belongs_to"),
+    [
+        ("K1_a", "EU_PLAYGROUND", "the live environment"),
+        ("PK1_a", "EU_LIVE", "the playground"),
+        ("klarna_live_x", "KUSTOM_LIVE", "Klarna's live environment"),
+        ("kco_test_x", "EU_PLAYGROUND", "Kustom's playground"),
+    ],
+)
+def test_the_refusal_says_where_a_prefix_belongs(secret: str, endpoint: str, belongs_to: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"which belongs to {belongs_to}, and"):
+        Credentials.of(Hidden(secret), Target.of(endpoint))
 
 
 def test_a_prefix_says_nothing_about_a_url_of_ones_own() -> None:
-    Credentials.of("klarna_live_api_abc", Target.of("http://localhost:8000"))
+    Credentials.of(Hidden("klarna_live_api_abc"), Target.of("http://localhost:8000"))
 
 
 secrets = st.builds(

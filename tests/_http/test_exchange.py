@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from hpp_async._http.connections import Lent
-from hpp_async._http.exchange import MAXIMUM_BODY, Answer, Exchange, NoAnswer
+from hpp_async._http.exchange import MAXIMUM_BODY, Answer, Exchange
+from hpp_async._http.reasons import NoAnswer
 
 pytestmark = pytest.mark.anyio
 
@@ -96,5 +97,37 @@ async def test_a_body_is_unpacked_up_to_a_size(sent: bytes, encoding: str, body:
 async def test_the_cause_is_kept_unless_it_may_quote_what_came() -> None:
     refused, garbled = httpx.ConnectError("refused"), httpx.RemoteProtocolError("illegal: body of somebody")
 
-    assert await ask(refused) == NoAnswer(reason="no answer (ConnectError)", cause=refused)
-    assert await ask(garbled) == NoAnswer(reason="no answer (RemoteProtocolError)", is_dropped=True)
+    for error, cause in ((refused, refused), (garbled, None)):
+        failure = await ask(error)
+
+        assert isinstance(failure, NoAnswer)
+        assert failure.cause is cause
+        assert "body" not in failure.said
+
+
+async def test_no_request_carries_on_what_was_written_into_another() -> None:
+    seen: list[tuple[list[str], list[str]]] = []
+
+    async def hook(request: httpx.Request) -> None:
+        request.headers["X-Request-ID"] = f"{len(seen)}"
+        request.headers["Authorization"] = "mine"
+        request.extensions["timeout"]["read"] = 0.001
+        request.extensions["trace"] = hook
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append((sorted(request.headers), sorted(request.extensions)))
+        return httpx.Response(204)
+
+    hooks = {"request": [hook]}
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle), event_hooks=hooks) as http_client:
+        exchange = Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0)
+        await exchange.ask("GET", URL)
+        hooks["request"].clear()
+        http_client.event_hooks = hooks
+        await exchange.ask("GET", URL)
+
+    assert seen == [
+        (["authorization", "x-ours", "x-request-id"], ["timeout", "trace"]),
+        (["x-ours"], ["timeout"]),
+    ]
+    assert exchange._timeouts["read"] is None

@@ -229,5 +229,5 @@ def _now() -> Any:
 
 def _requests_in_pool(client: HPPClient) -> int:
     # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
-    pools = [one.http_client._transport._pool for one in client._connections._open]  # type: ignore[attr-defined]
+    pools = [one.via._pool for one in client._connections._open]  # type: ignore[attr-defined]
     return sum(len(pool._requests) + sum(not one.is_idle() for one in pool.connections) for pool in pools)

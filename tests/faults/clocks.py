@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import httpx
 
+from hpp_async._http.connections import Connection
 from hpp_async.testing import VirtualClock
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -38,9 +39,23 @@ class StillClock(VirtualClock):
         """Return this machine's calendar."""
         return super().today() + self.set_ahead
 
-    def watch(self, http_client: httpx.AsyncClient) -> None:
-        """Stand still during the exchanges of *http_client*."""
-        http_client._transport = _WatchedTransport(http_client._transport, self)
+    def watch(self, connection: Connection) -> None:
+        """Stand still during the exchanges over *connection*."""
+        send = connection.send
+
+        async def watched(request: httpx.Request) -> httpx.Response:
+            self.requests.append(self.now())
+            self.began()
+            try:
+                response = await send(request)
+            except BaseException:
+                self.ended()
+                raise
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            response.stream = _WatchedStream(response.stream, self)
+            return response
+
+        connection.send = watched
 
     def began(self) -> None:
         """Note that an exchange began."""
@@ -74,27 +89,6 @@ class StillClock(VirtualClock):
         while self._exchanges > 0:
             await self._fewer.wait()
             await super()._settle()
-
-
-class _WatchedTransport(httpx.AsyncBaseTransport):
-    def __init__(self, inner: httpx.AsyncBaseTransport, clock: StillClock) -> None:
-        self.inner = inner
-        self._clock = clock
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._clock.requests.append(self._clock.now())
-        self._clock.began()
-        try:
-            response = await self.inner.handle_async_request(request)
-        except BaseException:
-            self._clock.ended()
-            raise
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _WatchedStream(response.stream, self._clock)
-        return response
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
 
 class _WatchedStream(httpx.AsyncByteStream):

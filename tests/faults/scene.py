@@ -293,19 +293,21 @@ class WatchedConnections:
     def __init__(self, connections: Connections, clock: StillClock | FastClock) -> None:
         self._connections = connections
         self._clock = clock
-        self._http_clients: list[httpx.AsyncClient] = []
+        self._taken: list[Connection] = []
 
     async def take(self) -> Connection:
         connection = await self._connections.take()
-        http_client = connection.http_client
-        if http_client not in self._http_clients:
-            self._http_clients.append(http_client)
+        if connection not in self._taken:
+            self._taken.append(connection)
             if isinstance(self._clock, StillClock):
-                self._clock.watch(http_client)
+                self._clock.watch(connection)
         return connection
 
     def give_back(self, connection: Connection) -> None:
         self._connections.give_back(connection)
+
+    def drop(self) -> None:
+        self._connections.drop()
 
     async def aclose(self) -> None:
         await self._connections.aclose()
@@ -324,8 +326,10 @@ class WatchedConnections:
 
     @property
     def _transports(self) -> list[Any]:
-        transports = [http_client._transport for http_client in self._http_clients]
-        return [getattr(transport, "inner", transport) for transport in transports]
+        return [
+            connection.via._transport if isinstance(connection.via, httpx.AsyncClient) else connection.via
+            for connection in self._taken
+        ]
 
 
 def _busy(transport: Any) -> int:
@@ -341,8 +345,8 @@ def _watched_by(clock: StillClock | FastClock) -> Generator[list[WatchedConnecti
     watched: list[WatchedConnections] = []
 
     def watching(kind: Callable[..., Connections]) -> Callable[..., Connections]:
-        def make(*args: object) -> Connections:
-            watched.append(WatchedConnections(kind(*args), clock))
+        def make(*args: object, **kwargs: object) -> Connections:
+            watched.append(WatchedConnections(kind(*args, **kwargs), clock))
             return watched[-1]
 
         return make

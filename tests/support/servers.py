@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, Listener
+from anyio.streams.tls import TLSListener
 
 from hpp_async.testing import Answer
 
@@ -30,8 +33,8 @@ def request_of(head: bytes) -> tuple[str, str, dict[str, str]]:
 
 
 @asynccontextmanager
-async def serve(handler: Handler) -> AsyncGenerator[str]:
-    """Serve on loopback; yields the base URL."""
+async def serve(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncGenerator[str]:
+    """Serve on loopback, over TLS if there is a context for it; yields the base URL."""
 
     async def connection(stream: ByteStream) -> None:
         async with stream:
@@ -47,9 +50,10 @@ async def serve(handler: Handler) -> AsyncGenerator[str]:
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, connection)
-        yield f"http://127.0.0.1:{port}"
+    over: Listener[Any] = listener if tls is None else TLSListener(listener, tls, standard_compatible=False)
+    async with over, anyio.create_task_group() as tasks:
+        tasks.start_soon(over.serve, connection)
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
         tasks.cancel_scope.cancel()
 
 

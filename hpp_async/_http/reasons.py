@@ -1,0 +1,181 @@
+"""Why no answer came, in our own words: what httpx, httpcore, anyio, trio and aiohttp raise, read once, here."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+import httpx
+
+from hpp_async._core.exceptions import HPPError, TransportReason
+
+_NO_ROUTE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+_EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+_HUNG_UP: Final = ("Server disconnected", "peer closed connection")
+"""How httpcore and h11 say that the other side closed the connection; all else of the kind is no HTTP."""
+
+_BEFORE_TLS: Final = {"name", "refused", "unreachable", "silence"}
+"""What goes wrong while a connection is made, and with the proxy where there is one."""
+
+_STATUS: Final = re.compile(r"\d{3}\b")
+_SAID: Final = re.compile(r"[A-Za-z0-9 ,.:;'()_-]{1,160}", re.ASCII)
+
+
+@attrs.frozen(kw_only=True)
+class NoAnswer:
+    """
+    Why no answer came.
+
+    Attributes:
+        reason: to branch on.
+        said: a clause for a message.
+        is_dropped: whether the connection ended under the request.
+        cause: the exception, unless it may quote a part of what was received. It has no traceback: the frames below
+            hold the headers of the request, and error reporters print the locals of frames.
+    """
+
+    reason: TransportReason
+    said: str
+    is_dropped: bool = False
+    cause: Exception | None = None
+
+
+def silence(host: str, seconds: float) -> NoAnswer:
+    """Return what it means that an exchange with *host* was not over after *seconds*."""
+    return NoAnswer(reason="silence", said=f"no whole answer from {host} within {seconds:g} s")
+
+
+def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | None:
+    """
+    Return what *error* says of an exchange with *host*, over *proxy* if there is one.
+
+    It says nothing, and ``None`` is returned, where it does not come from the network: a hook of a lent client raised.
+    """
+    reason: TransportReason
+    if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
+        # On uvloop anyio asks None for its peer's name where a connection is gone as soon as it is made.
+        reason, said, name = "reset", f"the connection to {host} is gone", type(error).__name__
+    elif isinstance(error, _EXPECTED) or _is_of_aiohttp(error):
+        reason, said = _reason(error, host, proxy)
+        name = _name_of(error)
+    else:
+        return None
+    return NoAnswer(
+        reason=reason,
+        said=f"no answer: {said} ({name})",
+        is_dropped=isinstance(error, _DROPPED),
+        cause=None if _is_quoting(error) else _without_frames(error),
+    )
+
+
+def _reason(error: Exception, host: str, proxy: str | None) -> tuple[TransportReason, str]:
+    is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    if type(error.__cause__).__name__ == "ClientProxyConnectionError":  # aiohttp's
+        proxy = "of the lent client"
+    for one in _chain(error):
+        found = _reason_of(one, host)
+        if found is None:
+            continue
+        if proxy is not None and is_connecting and found[0] in _BEFORE_TLS:
+            _, said = _reason_of(one, f"the proxy {proxy}") or found
+            return "proxy", said
+        return found
+    return "other", f"{host} could not be asked"
+
+
+def _reason_of(error: BaseException, host: str) -> tuple[TransportReason, str] | None:
+    """Return what one exception of a chain says; the innermost that says anything says most."""
+    match error:
+        case httpx.ProxyError():
+            return "proxy", _said_by_proxy(error)
+        case ssl.SSLCertVerificationError():
+            return "certificate", f"the certificate of {host} is not accepted: {_plain(error.verify_message)}"
+        case ssl.SSLWantReadError() | ssl.SSLWantWriteError():
+            return None  # a handshake that was still under way
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "reset", f"{host} closed the connection"
+        case ssl.SSLError():
+            words = str(getattr(error, "reason", None) or "failed").replace("_", " ").lower()
+            return "tls", f"no TLS connection with {host}: {_plain(words)}"
+        case socket.gaierror():
+            return "name", f"the name of {host} cannot be looked up"
+        case ConnectionRefusedError():
+            return "refused", f"{host} refused the connection; is anything listening there?"
+        case ConnectionError():
+            return "reset", f"{host} reset the connection"
+        case OSError(errno=number) if number in _NO_ROUTE:
+            return "unreachable", f"there is no way to {host} from here"
+        case TimeoutError():
+            return "silence", f"nothing came from {host} in time"
+        case httpx.RemoteProtocolError():
+            if str(error).startswith(_HUNG_UP):
+                return "reset", f"{host} closed the connection"
+            return "protocol", f"what came from {host} is not HTTP"
+        case httpx.NetworkError() if not isinstance(error, httpx.ConnectError):
+            return "reset", f"the connection to {host} broke"
+        case httpx.TimeoutException():
+            return "silence", f"nothing came from {host} in time"
+        case _ if _is_of_aiohttp(error) and "Disconnected" in type(error).__name__:
+            return "reset", f"{host} closed the connection"
+        case _:
+            return None
+
+
+def _said_by_proxy(error: httpx.ProxyError) -> str:
+    status = _STATUS.match(str(error))
+    if status is not None and status[0] == "407":
+        return "the proxy asks for a password (407); put it into the proxy's URL"
+    return "the proxy did not connect" + ("" if status is None else f" ({status[0]})")
+
+
+def _plain(text: str) -> str:
+    """Return the beginning of *text*, as far as it is of plain characters."""
+    found = _SAID.match(text)
+    return "no reason given" if found is None else found[0].strip(" .")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield what *error* came from, innermost first; not what a former attempt had failed with."""
+    before = error.__cause__ or error.__context__
+    if before is not None and not isinstance(before, HPPError):
+        yield from _chain(before)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _chain(one)
+    yield error
+
+
+def _without_frames(error: Exception) -> Exception:
+    for one in _chain(error):
+        one.__traceback__ = None
+    return error
+
+
+def _is_raised_in(error: Exception, package: str) -> bool:
+    """Tell whether *error* comes out of *package* itself, rather than out of a hook of a lent client."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith(f"{package}.")
+
+
+def _name_of(error: Exception) -> str:
+    """Name the error; aiohttp's own, because httpx-aiohttp calls it a time-out when the server hangs up."""
+    return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
+
+
+def _is_quoting(error: Exception) -> bool:
+    """Tell whether the error may quote what was received, and that may be a part of a body."""
+    if isinstance(error, httpx.ProtocolError) or _is_of_aiohttp(error):
+        return True
+    return _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
+
+
+def _is_of_aiohttp(error: BaseException | None) -> bool:
+    return type(error).__module__.startswith("aiohttp.")
