@@ -35,7 +35,7 @@ AT_NOON = "Thu, 15 Jan 2026 12:00:00 GMT"
 # -- the provider's clock -----------------------------------------------------------------------------------------
 
 
-def test_an_answers_own_date_counts_for_it() -> None:
+def test_an_answer_is_dated_by_its_own_date() -> None:
     clock = Readings()
 
     assert clock.read(AT_NOON, now=100.0, today=TODAY) == NOON
@@ -43,7 +43,7 @@ def test_an_answers_own_date_counts_for_it() -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "soon"])
-def test_an_answer_without_a_date_is_as_old_as_the_last_one_that_had_it(header: str | None) -> None:
+def test_an_answer_without_a_date_is_dated_by_the_last_reading_that_had_one(header: str | None) -> None:
     clock = Readings()
     clock.read(AT_NOON, now=100.0, today=TODAY)
 
@@ -55,7 +55,7 @@ def after(seconds: float) -> str:
 
 
 @pytest.mark.parametrize(("known", "overruled"), [(13, False), (14, True), (100, True)])
-def test_a_clock_that_is_ahead_is_overruled_once_enough_others_are_known(known: int, overruled: bool) -> None:
+def test_a_date_that_is_ahead_is_overruled_once_a_quorum_of_readings_is_known(known: int, overruled: bool) -> None:
     clock = Readings()
     for second in range(known):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
@@ -64,7 +64,7 @@ def test_a_clock_that_is_ahead_is_overruled_once_enough_others_are_known(known: 
     assert read_at == NOON + timedelta(seconds=known if overruled else known + 86_400)
 
 
-def test_an_answer_that_is_no_reading_has_no_vote() -> None:
+def test_only_readings_are_remembered() -> None:
     clock = Readings()
     clock.read(AT_NOON, now=0.0, today=TODAY)
     for second in range(50):
@@ -74,7 +74,7 @@ def test_an_answer_that_is_no_reading_has_no_vote() -> None:
     assert read_at == NOON + timedelta(seconds=50)
 
 
-def test_a_clock_that_is_behind_is_never_overruled_for_it_may_be_the_only_right_one() -> None:
+def test_a_date_that_is_behind_is_never_overruled() -> None:
     clock = Readings()
     for second in range(100):
         clock.read(after(second + 7200), now=second, today=TODAY + timedelta(seconds=second))
@@ -83,7 +83,7 @@ def test_a_clock_that_is_behind_is_never_overruled_for_it_may_be_the_only_right_
 
 
 @pytest.mark.parametrize("date", [11.0, None, 7200.0])
-def test_an_answer_that_was_long_on_its_way_is_no_younger_than_its_question(date: float | None) -> None:
+def test_an_answer_that_took_long_is_dated_to_its_request(date: float | None) -> None:
     clock = Readings()
     for second in range(20):
         clock.read(after(second - 10), now=second - 10.0, today=TODAY + timedelta(seconds=second - 10))
@@ -93,7 +93,7 @@ def test_an_answer_that_was_long_on_its_way_is_no_younger_than_its_question(date
     assert read_at == NOON + timedelta(seconds=11 if date == 11.0 else 10)
 
 
-def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:
+def test_readings_from_before_this_machine_slept_overrule_nothing() -> None:
     clock = Readings()
     for second in range(50):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
@@ -102,11 +102,21 @@ def test_what_was_known_before_this_machine_slept_overrules_nothing() -> None:
     assert read_at == NOON + timedelta(seconds=7200)
 
 
-def test_without_any_date_this_machines_must_do() -> None:
-    assert ProviderClock().read(None, now=100.0, today=TODAY) == Dated(TODAY)
+def test_before_any_date_was_seen_this_machines_calendar_dates_an_answer() -> None:
+    dated = ProviderClock().read(None, now=100.0, today=TODAY)
+
+    assert dated == Dated(TODAY, is_local=True)
+    assert dated.by_provider is None
 
 
-def test_a_date_at_the_end_of_time_ends_nothing() -> None:
+def test_an_answer_that_an_earlier_date_dates_is_dated_by_the_provider() -> None:
+    clock = ProviderClock()
+    clock.trust(clock.read(AT_NOON, now=100.0, today=TODAY))
+
+    assert clock.read(None, now=130.0, today=TODAY).by_provider == NOON + timedelta(seconds=30)
+
+
+def test_a_date_of_the_year_9999_does_not_overflow() -> None:
     clock = Readings()
     last = clock.read("Fri, 31 Dec 9999 23:59:59 GMT", now=0.0, today=TODAY)
 
@@ -133,7 +143,7 @@ def test_a_date_at_the_end_of_time_ends_nothing() -> None:
         ("", None),
     ],
 )
-def test_http_dates_are_read_in_all_their_forms(header: str, moment: datetime | None) -> None:
+def test_http_dates_are_read_in_all_forms(header: str, moment: datetime | None) -> None:
     assert parse_date(header) == moment
 
 
@@ -144,7 +154,7 @@ def test_http_dates_are_read_in_all_their_forms(header: str, moment: datetime | 
 @example("Thu, 15 Jan 99999999999 12:00:00 GMT")
 @example("0 0 0 0 0")
 @example(" , , ,")
-def test_whatever_stands_in_a_date_header_is_read_or_ignored(header: str) -> None:
+def test_any_text_in_a_date_header_is_read_or_ignored(header: str) -> None:
     """A header is written by others: it never raises, and what comes of it is aware and in UTC."""
     moment = parse_date(header)
 
