@@ -15,7 +15,7 @@ from support.histories import DAY, OPEN, SESSION_ID, at, reading
 
 from hpp_async import ConfigurationError, HPPClient, Session, Transition
 from hpp_async._core.history import History
-from hpp_async._core.position import Position, date_of
+from hpp_async._core.position import Position, date_of, expiry_of
 from hpp_async._core.session import status_of
 
 
@@ -109,6 +109,13 @@ def test_a_date_is_usable_up_to_a_day_ahead_of_the_providers_clock(
     updated: float | None, read: float | None, expected: float | None
 ) -> None:
     assert date_of(reading(updated=updated, read=read)) == (None if expected is None else at(expected))
+
+
+@pytest.mark.parametrize(("after", "is_usable"), [(86_400.0, True), (86_400.5, False)])
+def test_an_expiry_is_usable_up_to_a_day_before_the_last_change(after: float, is_usable: bool) -> None:
+    seen = reading(updated=after, expires=0.0)
+
+    assert expiry_of(seen) == (at(0.0) if is_usable else None)
 
 
 def test_the_newest_expiry_that_was_believed_is_known_even_where_a_reading_has_none() -> None:

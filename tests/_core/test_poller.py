@@ -238,6 +238,23 @@ def test_a_date_in_the_future_is_no_negative_age() -> None:
     assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead)]) == Sleep(2.0)
 
 
+def test_an_age_that_was_negative_does_not_shorten_the_one_that_follows() -> None:
+    ahead, undated = reading("IN_PROGRESS", updated=60.0), reading("IN_PROGRESS", updated=60.0, read=None)
+    action = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead), Heard(undated, after=50.0)])
+
+    assert action == Sleep(50.0 + 2.5)
+
+
+def test_a_confirmation_read_comes_no_later_than_the_schedule_says() -> None:
+    often = PollSchedule.every(0.5)
+    notified = Driver(poller(schedule=often)).play([Heard(reading()), Hinted(), Heard(reading())])
+    suspected = Driver(poller(schedule=often)).play(
+        [Heard(reading(expires=DAY)), Heard(reading(expires=DAY, read=3 * DAY))]
+    )
+
+    assert (notified, suspected) == (Sleep(0.5), Sleep(0.5))
+
+
 def test_a_notification_makes_a_read_due_that_begins_after_it() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading()), Hinted(after=4.0)])
@@ -710,6 +727,40 @@ def test_idle_time_is_not_taken_from_the_patience_for_the_last_look() -> None:
     assert isinstance(first, Read)
     assert isinstance(again, Read)
     assert (first.until, again.until) == (40.0, 1008.0)
+
+
+@pytest.mark.parametrize("step", [Heard(reading()), Missed(broken())], ids=["a reading", "a failure"])
+def test_a_read_that_was_asked_for_before_the_timeout_is_not_the_last_look(step: Heard | Missed) -> None:
+    machine = poller(timeout=25.0)
+    driver = Driver(machine)
+    driver.play([Heard(reading())])
+    if isinstance(step, Heard):
+        machine.received(step.reading, 26.0, 0.5, asked_at=24.0)
+    else:
+        machine.failed(step.error, 26.0, 0.5, asked_at=24.0)
+    driver.now = 26.0
+
+    assert driver.ask() == Read(25.0, due=25.0, is_urgent=True)
+
+
+def test_a_last_look_that_fails_as_the_outage_tolerance_ends_is_a_timeout() -> None:
+    driver = Driver(poller(timeout=25.0, outage_tolerance=0.0))
+
+    assert isinstance(failure(driver.play([Heard(reading()), Missed(broken(), after=25.0)])), WaitTimeoutError)
+
+
+def test_a_poller_that_forgets_keeps_the_transitions_that_were_not_emitted_only() -> None:
+    machine = Poller(SESSION_ID, Settings(schedule=EVERY_10_S, forgets=True))
+    machine.received(reading("WAITING"), 1.0, 0.5)
+    machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
+    kept = [[transition.status for transition in machine.transitions]]
+    while isinstance(machine.next_action(6.0), Emit):
+        machine.emitted()
+        kept.append([transition.status for transition in machine.transitions])
+
+    assert kept == [["WAITING", "IN_PROGRESS"], ["IN_PROGRESS"], []]
+    assert machine.token is not None
+    assert machine.token.endswith(":IN_PROGRESS")
 
 
 def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:

@@ -180,6 +180,11 @@ def test_an_interval_that_is_not_a_number_of_seconds_is_refused(interval: object
         PollSchedule.every(interval)  # type: ignore[arg-type]  # what users may pass
 
 
+def test_an_interval_that_is_too_short_is_refused_by_the_name_that_the_user_gave() -> None:
+    with pytest.raises(ConfigurationError, match=r"interval=0\.07: give seconds \(or a timedelta\) of at least 0\.1"):
+        PollSchedule.every(0.07)
+
+
 @pytest.mark.parametrize("value", [0, 1, 2.5, timedelta(seconds=2), inf])
 def test_seconds_take_numbers_and_timedeltas(value: float | timedelta) -> None:
     expected = value.total_seconds() if isinstance(value, timedelta) else value
