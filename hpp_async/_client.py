@@ -28,6 +28,7 @@ from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
+from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
@@ -131,6 +132,7 @@ class HPPClient:
             budget = ReadBudget(member.quota * _SHARE)
         elif not isinstance(budget, ReadBudget):
             raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
+        self._attempts = attempts
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
@@ -265,6 +267,7 @@ class HPPClient:
             stop_on=_statuses(stop_on),
             timeout=timeout,
             patience=self._timeout,
+            longest_read=longest_read(self._attempts, self._timeout),
             outage_tolerance=self._outage_tolerance,
             forgets=forgets,
         )

@@ -1,5 +1,5 @@
 """
-What can go wrong, drawn as a tree.
+The errors of this package, drawn as a tree.
 
 ::
 
@@ -12,15 +12,18 @@ What can go wrong, drawn as a tree.
     │       ├── AuthenticationError          401, 403
     │       ├── SessionNotFoundError         404
     │       ├── RateLimitedError             429                                              transient
+    │       ├── NotProcessedError            408, 421, 425                                    transient
     │       └── ServerError                  5xx                                              transient
-    ├── WaitError                            a wait ended without having found out
+    ├── WaitError                            a wait ended without an outcome
     │   ├── WaitTimeoutError (TimeoutError)
     │   ├── SessionVanishedError
+    │   ├── ExpiryUnknownError
     │   └── OutageError
     └── ClientClosedError
 
-What a session decides is a value (`hpp_async.Outcome`); "we could not find out" is one of these. Messages carry ids,
-status codes and the provider's error codes; never credentials, tokens, bodies or personal data. All can be pickled.
+How a session ended is a value (`hpp_async.Outcome`); that it could not be found out is an error. Messages carry ids,
+status codes and the provider's error codes, and never credentials, tokens, bodies or personal data. All errors can be
+pickled.
 """
 
 from __future__ import annotations
@@ -66,12 +69,14 @@ class ClientClosedError(HPPError):
 
 class ReadError(HPPError):
     """
-    One read failed; what every such failure carries.
+    One read failed: the base of all such failures.
 
     Attributes:
         session_id: the session that was read.
         correlation_id: the provider's id of the exchange, which its support asks for; ``None`` where no answer came.
         read_at: when the answer was made, by the provider's ``Date`` header; ``None`` where it is not known.
+        retry_after: seconds until the provider expects to answer again; ``None`` where the answer does not say so.
+            A wait heeds it, up to five minutes, whenever it asks again.
     """
 
     def __init__(
@@ -81,11 +86,13 @@ class ReadError(HPPError):
         session_id: str,
         correlation_id: str | None = None,
         read_at: datetime | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.session_id = session_id
         self.correlation_id = correlation_id
         self.read_at = read_at
+        self.retry_after = retry_after
 
 
 TransportReason = Literal[
@@ -98,7 +105,8 @@ class TransportError(ReadError):
     """
     No answer came: the connection, TLS, the protocol or a time limit failed.
 
-    The cause is httpx's error, without its traceback; but not one of the protocol, as those quote what came.
+    The cause is httpx's error, without its traceback, except for errors of the protocol, because their texts quote
+    the answer.
 
     Attributes:
         reason: to branch on: ``"name"`` (the host's name cannot be looked up), ``"refused"`` (the port is closed),
@@ -106,8 +114,8 @@ class TransportError(ReadError):
             ``"tls"``, ``"certificate"`` (it is not accepted; the message has the reason), ``"reset"`` (the connection
             ended before the answer did), ``"protocol"`` (what came is not HTTP), ``"silence"`` (nothing came in time),
             or ``"other"``.
-        is_dropped: whether the connection ended under the request, as one that was kept alive does when the other side
-            closes it just then; asking again at once is what helps.
+        is_dropped: whether the connection was closed while the request was under way. That happens to a kept-alive
+            connection which the other side closes just then; another attempt at once helps.
     """
 
     def __init__(
@@ -137,8 +145,8 @@ class ResponseError(ReadError):
     Attributes:
         status_code: of the HTTP answer.
         error_code: the provider's own code (``BAD_VALUE``), to branch on; ``None`` where the answer has none.
-        error_messages: the provider's sentences. They are for people, change without notice and may quote what was
-            sent; they are left out of this error's own message.
+        error_messages: the provider's sentences, for people to read. They change without notice and may quote the
+            request, so this error's own message leaves them out.
     """
 
     def __init__(
@@ -151,62 +159,55 @@ class ResponseError(ReadError):
         error_messages: tuple[str, ...] = (),
         correlation_id: str | None = None,
         read_at: datetime | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, session_id=session_id, correlation_id=correlation_id, read_at=read_at)
+        super().__init__(
+            message, session_id=session_id, correlation_id=correlation_id, read_at=read_at, retry_after=retry_after
+        )
         self.status_code = status_code
         self.error_code = error_code
         self.error_messages = error_messages
 
 
 class AuthenticationError(ResponseError):
-    """401 or 403: wrong credentials, environment or region, no right to read sessions, or an inactive merchant."""
+    """
+    401 or 403: wrong credentials, environment or region, no right to read sessions, or an inactive merchant.
+
+    Something in front of the provider may answer so, too, for a moment. So a wait believes it at once only on a session
+    that these credentials never read, and otherwise after two confirmation reads.
+    """
 
 
 class SessionNotFoundError(ResponseError):
     """
-    404: the session is expired or unknown here.
+    404: the session has expired, or is unknown to this endpoint and merchant.
 
-    The provider answers the same for a wrong id, another region and another merchant, so this says nothing about
+    The provider answers the same for a wrong id, another region and another merchant. So a 404 says nothing about
     payment.
     """
 
     @property
     def speaks_of_completion(self) -> bool:
-        """Whether the code says that the session is gone because it was paid (``SESSION_COMPLETED``)."""
+        """Whether the provider's code says that the session was paid (``SESSION_COMPLETED``)."""
         code = "" if self.error_code is None else self.error_code.upper()
         return "COMPLETE" in code and "INCOMPLETE" not in code
 
 
 class RateLimitedError(ResponseError):
-    """
-    429: the merchant has used up its requests, and every request of it is refused until the reset.
+    """429: the merchant has used up its quota, and is refused until the reset; see ``retry_after``."""
 
-    Attributes:
-        retry_after: seconds until the provider expects to answer again, as far as it said so.
-    """
+    @property
+    def is_transient(self) -> bool:
+        return True
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        session_id: str,
-        status_code: int = 429,
-        retry_after: float | None = None,
-        error_code: str | None = None,
-        error_messages: tuple[str, ...] = (),
-        correlation_id: str | None = None,
-        read_at: datetime | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            session_id=session_id,
-            status_code=status_code,
-            error_code=error_code,
-            error_messages=error_messages,
-            correlation_id=correlation_id,
-            read_at=read_at,
-        )
-        self.retry_after = retry_after
+
+class NotProcessedError(ResponseError):
+    """
+    408, 421 or 425: a gateway did not let the request through, so another attempt may help.
+
+    It took too long to arrive (408, as on a kept-alive connection that the gateway gives up), came over a connection
+    to the wrong server (421), or came too early (425).
+    """
 
     @property
     def is_transient(self) -> bool:
@@ -223,13 +224,13 @@ class ServerError(ResponseError):
 
 class WaitError(HPPError):
     """
-    A wait ended without having found out how the session ended.
+    A wait ended, and how the session ended is not known.
 
     Attributes:
         session_id: the session that was waited for.
         latest: the newest believed reading, or ``None`` where there was none.
-        token: hand it to ``wait_for_outcome(since=…)`` to go on where this wait was; ``None`` before the first reading.
-        reads: how many reads this wait asked for.
+        token: hand it to ``wait_for_outcome(since=…)`` to go on from here; ``None`` before the first reading.
+        reads: how many reads this wait has used.
         last_error: the failure of the last read, or ``None`` where it succeeded.
     """
 
@@ -259,14 +260,23 @@ class WaitError(HPPError):
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The wait's own ``timeout`` ran out, one last read included. It says nothing about payment."""
+    """The wait's own ``timeout`` passed, and one last read had no outcome either. It says nothing about payment."""
 
 
 class SessionVanishedError(WaitError):
     """
-    The session was seen and is gone (404), before its expiry: it may have been paid elsewhere. Look it up.
+    The session was seen, and answers 404 before its expiry: it may have been paid elsewhere, so look for its order.
 
-    Or at any time, where ``since`` knows it as final: what was paid does not expire.
+    Also after its expiry, where ``since`` knows it as final: a paid session does not expire.
+    """
+
+
+class ExpiryUnknownError(WaitError):
+    """
+    The session is still open 72 hours after it was first seen, and no reading of it tells when it expires.
+
+    Its ``expires_at`` is missing or broken, or no answer had a ``Date`` to compare it with. No session is known to live
+    that long, but nothing proves that this one is over: disable it, and look for its order.
     """
 
 

@@ -3,14 +3,18 @@ Whether a session has expired, by a quorum of readings.
 
 There is no EXPIRED status, so expiry is inferred from ``expires_at``. A wrong inference is expensive: the shop takes
 goods back that are paid for a moment later. A single answer may come from a machine with a wrong clock, or from a
-replica that is behind. Two rules follow.
+replica that is behind. Three rules follow.
 
 *When.* Each reading names a moment: its ``expires_at``, as a distance from its own ``Date``, on the loop's clock. The
-session expires at the latest moment that one of the last five readings names.
+session expires at the latest moment that one of the last five readings names. A reading that only this machine's
+calendar dates names none, for that calendar may be days ahead.
 
 *Whether.* It has expired once a reading taken after that moment (plus a grace) still shows it open, and a quorum of
 readings agrees: one from before the moment and one from after it. Where no reading ever showed the session before its
 expiry, all of the last five must be from after it.
+
+*Never known.* Where no reading ever names a moment, the wait must end all the same: 72 hours after the session was
+first seen. The provider's sessions live for 47 hours; those that move their expiry name it.
 
 All times are loop seconds.
 """
@@ -27,6 +31,9 @@ from hpp_async._core.session import Session
 
 EXPIRY_GRACE: Final = 5.0
 """Seconds after ``expires_at`` at which the last look is taken: a payment of the last second has to show up first."""
+
+UNKNOWN_FOR: Final = 72 * 3600.0
+"""Seconds for which a session is followed whose expiry nobody can read."""
 
 _QUORUM: Final = 5
 """How many of the last readings must agree that expiry has passed."""
@@ -45,6 +52,8 @@ class Expiry:
     """Whether any reading was taken before the moment that it named."""
     _late_looks: int = attrs.field(init=False, default=0)
     """Readings in a row that were taken after the expiry."""
+    _seen_at: float | None = attrs.field(init=False, default=None)
+    """When the session was first seen, as long as no reading named a moment."""
 
     @property
     def at(self) -> float | None:
@@ -54,7 +63,13 @@ class Expiry:
     @property
     def last_look_at(self) -> float | None:
         """When the look is due that decides."""
-        return max(self._moments) + EXPIRY_GRACE if self._moments else None
+        if self._moments:
+            return max(self._moments) + EXPIRY_GRACE
+        return None if self._seen_at is None else self._seen_at + UNKNOWN_FOR
+
+    def is_unknown(self, now: float) -> bool:
+        """Tell whether the session was followed for 72 hours, and no reading named its expiry."""
+        return self._seen_at is not None and now >= self._seen_at + UNKNOWN_FOR
 
     def is_suspected(self, now: float) -> bool:
         """Tell whether the newest reading says that expiry has passed, whether or not the others agree."""
@@ -73,16 +88,23 @@ class Expiry:
             return now >= at
         return known is not None and said_at is not None and said_at >= known
 
-    def observe(self, reading: Session, now: float, *, known: datetime | None, is_believed: bool) -> bool:
+    def observe(
+        self, reading: Session, now: float, *, known: datetime | None, is_believed: bool, seen_for: float = 0.0
+    ) -> bool:
         """
         Note *reading*, which arrived at *now*; return whether the session has expired by it.
 
         *known* is the last ``expires_at`` that was believed: a reading without one counts as naming that. One that is
-        not believed names a moment like any other, but decides nothing.
+        not believed names a moment like any other, but decides nothing. *seen_for* is for how many seconds the session
+        was known before this wait.
         """
         self._note(reading, now, known)
-        at = self.last_look_at
-        if at is None or now < at - _DATE_RESOLUTION:
+        if not self._moments:
+            if self._seen_at is None:
+                self._seen_at = now - seen_for
+            return False
+        self._seen_at = None
+        if now < max(self._moments) + EXPIRY_GRACE - _DATE_RESOLUTION:
             self._late_looks = 0
             return False
         self._late_looks += 1
@@ -92,7 +114,7 @@ class Expiry:
 
     def _note(self, reading: Session, now: float, known: datetime | None) -> None:
         expires_at = expiry_of(reading) or known
-        if expires_at is None or reading.read_at is None:
+        if expires_at is None or reading.read_at is None or reading.is_locally_dated:
             return
         expires_in = (expires_at - reading.read_at).total_seconds()
         moment = now + expires_in

@@ -38,18 +38,18 @@ from typing import Final
 
 import attrs
 
-from hpp_async._core.exceptions import AuthenticationError, HPPError, RateLimitedError, SessionNotFoundError
+from hpp_async._core.exceptions import AuthenticationError, HPPError, ReadError, SessionNotFoundError
 
 CONFIRMATION_DELAY: Final = 2.0
 """
 Seconds to a confirmation read, which settles a doubt.
 
-There are three doubts: a 404 on a session that was seen, an expiry that only one reading names, and a notification
-after which nothing had changed.
+There are four doubts: a 404, or a 401 or 403, on a session that was read before; an expiry that only one reading names;
+and a notification after which nothing had changed.
 """
 
 _CONFIRMED_BY: Final = 3
-"""404s without a reading in between (the first, and two confirmation reads) that are believed."""
+"""Answers of one kind without a reading in between (the first, and two confirmation reads) that are believed."""
 
 _FIRST_DELAY: Final = 2.0
 _DOUBLINGS: Final = 5  # 2, 4, 8 … 64 s; the exponent is capped, an endless outage would overflow it
@@ -78,20 +78,41 @@ class Failures:
     """When the outage began: failures in a row that say nothing of the session."""
     _backoffs: int = attrs.field(init=False, default=0)
     _missing: int = attrs.field(init=False, default=0)
-    """404s so far. An outage in between neither counts nor clears them."""
+    """404s so far. Other failures in between neither count nor clear them."""
+    _refused: int = attrs.field(init=False, default=0)
+    """The same of 401s and 403s."""
+    _due: float = attrs.field(init=False, default=_FOREVER)
+    """When the read after the last failure was planned."""
+    _resumed_at: float = attrs.field(init=False, default=-_FOREVER)
 
-    def note(self, error: HPPError, now: float) -> Meaning:
-        """Note another failure; return what it means for a session that was seen."""
+    def note(self, error: HPPError, now: float, *, asked_at: float, longest: float, held: float = 0.0) -> Meaning:
+        """
+        Note another failure at *now*, of a read from *asked_at*; return what it means for a session that was read.
+
+        The time since the failure before counts as outage, but for what cannot have been spent on looking: how much
+        later than planned the read began, and how much longer than *longest*, the longest that a read can take. The
+        process was frozen then (suspended, stopped, in a debugger), or idle. *held* seconds of the delay are no such
+        time: the client's own budget held the read back.
+        """
         self.last = error
-        if isinstance(error, SessionNotFoundError):
+        if isinstance(error, SessionNotFoundError | AuthenticationError):
             self.outage_since, self._backoffs = None, 0
-            self._missing += 1
-            return Meaning.BELIEVED if self._missing >= _CONFIRMED_BY else Meaning.DOUBTFUL
-        if isinstance(error, AuthenticationError):
-            return Meaning.BELIEVED
+            is_missing = isinstance(error, SessionNotFoundError)
+            self._missing += is_missing
+            self._refused += not is_missing
+            count = self._missing if is_missing else self._refused
+            return Meaning.BELIEVED if count >= _CONFIRMED_BY else Meaning.DOUBTFUL
         if self.outage_since is None:
             self.outage_since = now
+        else:
+            began_at = max(asked_at, self._resumed_at)
+            late = max(0.0, asked_at - max(self._due, self._resumed_at) - held)
+            self.outage_since += late + max(0.0, now - began_at - longest)
         return Meaning.NOTHING
+
+    def rests_until(self, due: float) -> None:
+        """Note when the next read is planned."""
+        self._due = due
 
     def lasted(self, now: float) -> float:
         """Return for how many seconds nothing could be read."""
@@ -103,8 +124,13 @@ class Failures:
 
     def resumed(self, left_at: float, now: float) -> None:
         """Note that no step was taken from *left_at* until *now*: idle time does not count as outage."""
+        self._resumed_at = now
         if self.outage_since is not None:
             self.outage_since += now - left_at
+
+    def confirm(self) -> float:
+        """Return the seconds to a confirmation read."""
+        return max(CONFIRMATION_DELAY, self._hint())
 
     def back_off(self, draw: float, longest: float) -> float:
         """
@@ -115,6 +141,8 @@ class Failures:
         """
         delay: float = min(longest, _FIRST_DELAY * 2 ** min(self._backoffs, _DOUBLINGS) * (1.0 - draw / 2))
         self._backoffs += 1
-        if isinstance(self.last, RateLimitedError) and self.last.retry_after is not None:
-            delay = max(delay, min(self.last.retry_after, _HINT_MAXIMUM))
-        return delay
+        return max(delay, self._hint())
+
+    def _hint(self) -> float:
+        hint = self.last.retry_after if isinstance(self.last, ReadError) else None
+        return 0.0 if hint is None else min(hint, _HINT_MAXIMUM)

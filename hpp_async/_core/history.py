@@ -1,4 +1,4 @@
-"""What changed between readings, and which readings are believed."""
+"""Which readings are believed, and what changed between them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Transition:
         session: the reading that showed the change.
         sequence: 1 for the first transition of a session; goes on from ``since``.
         is_last: whether this reading ends the wait.
-        token: hand it to ``wait_for_outcome(since=…)`` to go on after this transition. Ids, a status and dates; nothing
-            secret.
+        token: hand it to ``wait_for_outcome(since=…)`` to go on after this transition. It holds ids, a status and
+            dates, and nothing secret.
     """
 
     previous: AnyStatus | None
@@ -75,12 +75,12 @@ class History:
 
     @property
     def is_seen(self) -> bool:
-        """Whether the session is known to have existed; a ``since`` counts."""
+        """Whether the session is known to have existed, by a reading or by ``since``."""
         return self._status is not None
 
     @property
     def known(self) -> Session:
-        """The newest reading, or what ``since`` said where there is none. Only for a session that was seen."""
+        """The newest reading, or else the position of ``since``. To be asked of a session that was seen only."""
         if self.latest is not None:
             return self.latest
         assert self.since is not None, "asked for a session that was never seen"
@@ -88,7 +88,7 @@ class History:
 
     @property
     def expires_at(self) -> datetime | None:
-        """The last ``expires_at`` that was believed, from any reading: it can move."""
+        """The last ``expires_at`` that was believed. It can move, and a later reading may have none."""
         return self._expires_at
 
     @property
@@ -104,12 +104,18 @@ class History:
             sequence=self._sequence,
         )
 
+    def seen_for(self, reading: Session) -> float:
+        """Return for how many seconds, up to *reading*, the session was known before this wait: by ``since``."""
+        if self.since is None or self.since.updated_at is None or reading.read_at is None or reading.is_locally_dated:
+            return 0.0
+        return max(0.0, (reading.read_at - self.since.updated_at).total_seconds())
+
     def is_stale(self, reading: Session) -> bool:
         """
-        Tell whether *reading* is older than what is believed already: replicas answer out of order.
+        Tell whether *reading* is older than one that is believed already: replicas answer out of order.
 
-        A final status is never stale, whatever its date, and nothing but a final one is believed after it. A reading
-        without a date counts as newest.
+        A final status is never stale, whatever its date, and after it only another final status is believed. A reading
+        without a date counts as the newest.
         """
         if reading.status.is_final:
             return False
@@ -133,7 +139,7 @@ class History:
         updated_at = date_of(reading)
         if updated_at is not None and (self._newest_at is None or updated_at >= self._newest_at):
             self._newest_at = updated_at
-        self.latest, self.since = reading, None  # what is known now is more
+        self.latest, self.since = reading, None  # the reading says more than `since`
         previous, self._status = self._status, reading.status
         if previous == reading.status:
             return None

@@ -35,6 +35,9 @@ is a back-off, and a server's hint is its minimum.
 that is believed, or an outage that lasts too long (`_core.failures`); the wait's timeout (`_core.deadline`). Which
 readings are believed is decided by `_core.history`.
 
+*401 and 403.* Something in front of the provider may refuse a request for a moment that the provider itself would
+answer. On a session that these credentials have read before, two confirmation reads must say the same.
+
 *404.* It is never proof of "not paid". The provider says "expired or could not be found", and says the same for a wrong
 id, another region and another merchant; a neighbouring API of the provider answers 404 for a session that was *paid*
 (``SESSION_COMPLETED``). So on a session that was seen it means, in this order: the session was probably paid, if the
@@ -53,6 +56,7 @@ from hpp_async._core.actions import Action, Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.deadline import Deadline
 from hpp_async._core.exceptions import (
     ConfigurationError,
+    ExpiryUnknownError,
     HPPError,
     OutageError,
     SessionNotFoundError,
@@ -60,7 +64,7 @@ from hpp_async._core.exceptions import (
     WaitError,
     WaitTimeoutError,
 )
-from hpp_async._core.expiry import Expiry
+from hpp_async._core.expiry import UNKNOWN_FOR, Expiry
 from hpp_async._core.failures import CONFIRMATION_DELAY, Failures, Meaning
 from hpp_async._core.history import History, Transition
 from hpp_async._core.outcome import AnyOutcome, Expired, outcome_of
@@ -81,6 +85,7 @@ class Settings:
         stop_on: the statuses to stop at, beside the final ones.
         timeout: seconds from the first `Poller.next_action` to the last look; ``None`` for no timeout.
         patience: seconds for which the last look is waited for.
+        longest_read: seconds that one read can take, with all its attempts.
         outage_tolerance: seconds without a readable answer that a wait bears.
         forgets: whether a transition is dropped once it was emitted, to save memory.
     """
@@ -89,6 +94,7 @@ class Settings:
     stop_on: AbstractSet[AnyStatus] = OUTCOME
     timeout: float | None = None
     patience: float = _FOREVER
+    longest_read: float = _FOREVER
     outage_tolerance: float = 600.0
     forgets: bool = False
 
@@ -240,6 +246,9 @@ class Poller:
         Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), jitters the next delay.
 
         *asked_at* is when it was asked for: a reading from before the timeout is not the last look.
+
+        Raises:
+            ConfigurationError: the schedule returned a delay that is none. The wait ends with the same error.
         """
         if self._verdict is not None:
             return
@@ -250,7 +259,9 @@ class Poller:
 
         history = self._history
         is_believed = not history.is_stale(reading)
-        is_expired = self._expiry.observe(reading, now, known=history.expires_at, is_believed=is_believed)
+        is_expired = self._expiry.observe(
+            reading, now, known=history.expires_at, is_believed=is_believed, seen_for=history.seen_for(reading)
+        )
         is_stop = is_believed and (reading.status.is_final or reading.status in self.settings.stop_on)
         before = None if self._has_news else history.position
         transition = history.observe(reading, is_last=is_stop or is_expired)
@@ -263,6 +274,8 @@ class Poller:
             self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
         elif is_last_look:
             self._verdict = self._timed_out()
+        elif self._expiry.is_unknown(now):
+            self._verdict = self._without_expiry()
         else:
             delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)
             if was_notified and transition is None:
@@ -270,16 +283,31 @@ class Poller:
                 delay = min(delay, CONFIRMATION_DELAY)
             self._rest(now, delay)
 
-    def failed(self, error: HPPError, now: float, draw: float, *, asked_at: float | None = None) -> None:
-        """Note that a read ended with *error* at *now*; see `received`. What is believed of the session stays."""
+    def failed(
+        self,
+        error: HPPError,
+        now: float,
+        draw: float,
+        *,
+        asked_at: float | None = None,
+        held: float = 0.0,
+        was_read: bool = False,
+    ) -> None:
+        """
+        Note that a read ended with *error* at *now*; see `received`. What is believed of the session stays.
+
+        *held* is for how many seconds the client's own budget held the read back, and *was_read* whether the client has
+        read the session before, for whatever wait.
+        """
         if self._verdict is not None:
             return
-        is_last_look = self._is_over(now if asked_at is None else asked_at)
+        asked_at = now if asked_at is None else asked_at
+        is_last_look = self._is_over(asked_at)
         self.reads += 1
         failures = self._failures = self._failures or Failures(error)
-        meaning = failures.note(error, now)
+        meaning = failures.note(error, now, asked_at=asked_at, longest=self.settings.longest_read, held=held)
         if meaning is not Meaning.NOTHING:
-            self._verdict = self._answered(error, now, meaning)
+            self._verdict = self._answered(error, now, meaning, was_read=was_read or self._history.is_seen)
         elif not is_last_look and now >= failures.ends_at(self.settings.outage_tolerance):
             self._verdict = self._outage(failures, now)
         if self._verdict is None and is_last_look:
@@ -288,10 +316,11 @@ class Poller:
             return
 
         if meaning is Meaning.DOUBTFUL:
-            self._rest(now, CONFIRMATION_DELAY)
+            self._rest(now, failures.confirm())
         else:
             self._rest(now, failures.back_off(draw, _FOREVER if self.latest is None else self._delay(now, draw)))
             self._due = min(self._due, failures.ends_at(self.settings.outage_tolerance))
+        failures.rests_until(self._due)
 
     def _rest(self, now: float, delay: float) -> None:
         self._due = now + delay
@@ -329,18 +358,22 @@ class Poller:
         schedule = self.settings.schedule
         delay = schedule.delay(self._history.known, age=self._age(now), draw=draw)
         if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < _FOREVER:
-            raise ConfigurationError(
-                f"{type(schedule).__name__}.delay() returned {delay!r}: return the seconds to the next read"
+            error = ConfigurationError(
+                f"{type(schedule).__name__}.delay() returned {delay!r}: return the seconds to the next read, a finite "
+                "number of at least 0, and start the wait again with since=token"
             )
+            # The schedule would say the same the next time. So the wait is over, and no other read is spent on it.
+            self._verdict = Fail(error)
+            raise error
         return delay
 
     # -- how it ends --------------------------------------------------------------------------------------------
 
-    def _answered(self, error: HPPError, now: float, meaning: Meaning) -> Finish | Fail | None:
-        """Return the ending that an answer of the provider means, if it means one; see the essay on 404."""
+    def _answered(self, error: HPPError, now: float, meaning: Meaning, *, was_read: bool) -> Finish | Fail | None:
+        """Return the ending that an answer of the provider means, if it means one; see the essay."""
         history = self._history
         if not isinstance(error, SessionNotFoundError):
-            return Fail(error)
+            return None if was_read and meaning is Meaning.DOUBTFUL else Fail(error)
         if error.speaks_of_completion:
             return self._ended(
                 SessionVanishedError,
@@ -365,6 +398,13 @@ class Poller:
             OutageError,
             f"could not be read for {failures.lasted(now):.0f} s ({type(failures.last).__name__}). It may have been "
             "paid meanwhile: wait on with since=token",
+        )
+
+    def _without_expiry(self) -> Fail:
+        return self._ended(
+            ExpiryUnknownError,
+            f"is still {self._history.known.status} {UNKNOWN_FOR / 3600:.0f} hours after it was first seen, and no "
+            "reading tells when it expires. Disable it, and look for its order before you sell again",
         )
 
     def _timed_out(self) -> Fail:

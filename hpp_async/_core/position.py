@@ -1,4 +1,4 @@
-"""Where a wait is, as a value and as text: the resume token; and which dates of a reading can be used."""
+"""The position of a wait, and the resume token, which is a position as text; which dates of a reading can be used."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hpp_async._core.session import AnyStatus, Session, is_status, status_of
 
 _FUTURE: Final = -86_400.0
 """
-A reading dated further ahead of the provider's own clock than a day is taken as undated.
+A reading that is dated more than a day ahead of the provider's own clock counts as undated.
 
 Otherwise one broken date (session-full in the provider's OpenAPI file says 2038) would make every later reading stale.
 """
 
 _LONG_AFTER_EXPIRY: Final = 86_400.0
-"""A session that was touched later than this after its ``expires_at`` has a broken one (0001-01-01, 1970): unknown."""
+"""An ``expires_at`` more than a day before the session was last touched is broken (0001-01-01, 1970): it is ignored."""
 
 _TOKEN_VERSION: Final = "hpp1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @attrs.frozen(kw_only=True)
 class Position:
-    """Where a wait was: what it needs to know of the past to go on."""
+    """The position of a wait: what a later wait must know of it to go on."""
 
     session_id: str
     status: AnyStatus
@@ -37,17 +37,17 @@ class Position:
 
     @property
     def token(self) -> str:
-        """The position as text. The status comes last, for it may contain anything."""
+        """The position as text. The status comes last, because it may contain colons."""
         dates = f"{_to_text(self.updated_at)}:{_to_text(self.expires_at)}"
         return f"{_TOKEN_VERSION}:{self.sequence}:{dates}:{self.session_id}:{self.status}"
 
     @classmethod
     def of(cls, since: Session | str, *, session_id: str) -> Self:
         """
-        Read *since*, a reading or a resume token, of the session *session_id*.
+        Return the position that *since*, a reading or a resume token of the session *session_id*, stands for.
 
         Raises:
-            ConfigurationError: it is not a token, or of another session, or a reading with a naive date.
+            ConfigurationError: *since* is not a token, or is of another session, or is a reading with a naive date.
         """
         if isinstance(since, Session):
             for name in ("updated_at", "expires_at", "read_at"):
@@ -90,7 +90,7 @@ class Position:
             ) from None
 
     def as_session(self) -> Session:
-        """Return what is known of the session as a reading, for an outcome that no reading of this wait shows."""
+        """Return the position as a reading, for an outcome that no reading of this wait shows."""
         return Session(
             session_id=self.session_id, status=self.status, updated_at=self.updated_at, expires_at=self.expires_at
         )
@@ -105,13 +105,13 @@ def _from_text(text: str) -> datetime | None:
 
 
 def date_of(reading: Session) -> datetime | None:
-    """Return ``updated_at`` where it can be used: there, and not absurdly far in the future."""
+    """Return ``updated_at``; ``None`` where there is none, or one that is absurdly far in the future."""
     age = reading.age
     return None if age is not None and age < _FUTURE else reading.updated_at
 
 
 def expiry_of(reading: Session) -> datetime | None:
-    """Return ``expires_at`` where it can be used: there, and not long before the session was last touched."""
+    """Return ``expires_at``; ``None`` where there is none, or one that is long before the session was last touched."""
     if reading.updated_at is not None and reading.expires_at is not None:
         ahead = (reading.updated_at - reading.expires_at).total_seconds()
         return None if ahead > _LONG_AFTER_EXPIRY else reading.expires_at

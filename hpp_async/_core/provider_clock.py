@@ -39,10 +39,17 @@ class Dated:
     Attributes:
         at: the time by the provider's clock, or the best estimate of it.
         mark: what the answer's own ``Date`` says; ``None`` where it has none.
+        is_local: whether *at* is by this machine's calendar, because no answer had a ``Date`` yet.
     """
 
     at: datetime
     mark: Mark | None = None
+    is_local: bool = False
+
+    @property
+    def by_provider(self) -> datetime | None:
+        """The time by the provider's clock; ``None`` where only this machine's calendar tells one."""
+        return None if self.is_local else self.at
 
 
 @attrs.define
@@ -83,7 +90,7 @@ class ProviderClock:
         believed = self._believed
         date = None if header is None else parse_date(header)
         if date is None:
-            return Dated(today if believed is None else _reckoned(believed, asked_at))
+            return Dated(today, is_local=True) if believed is None else Dated(_reckoned(believed, asked_at))
         mark = Mark(date.timestamp() - now, date, now)
         if believed is None or abs(mark.offset - believed.offset) <= _AGREEMENT:
             return Dated(date, mark)  # a shortcut: nearly all answers agree with the one before them

@@ -1,4 +1,4 @@
-"""How long to wait between reads: arithmetic over what was last seen."""
+"""How long to wait between reads: arithmetic over the last reading."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Delay:
 
 
 class Schedule(Protocol):
-    """What a wait needs of a schedule; any object with this method will do."""
+    """What a wait needs of a schedule: any object with this method will do."""
 
     def delay(self, session: Session, *, age: float, draw: float) -> float:
         """
         Return the seconds until the next read of *session*.
 
         *age* is how long it has been in its status, in seconds by the provider's clock; *draw* is uniform in [0, 1).
-        Must be pure: it is asked again after interruptions.
+        The method must be pure: after an interruption it is called again.
         """
         ...
 
@@ -76,21 +76,22 @@ class Schedule(Protocol):
 @attrs.frozen(kw_only=True)
 class PollSchedule:
     """
-    On an open page, seen at most 2 seconds plus a hundredth of the quiet time after it happened.
+    The default schedule: the longer a session has been in its status, the longer the delay to the next read.
 
-    Before the page is opened, while the session is WAITING, 10 seconds plus the square root of that time; and never
-    more than a quarter of an hour.
+    While the session is WAITING, before the consumer opens the page, the delay is 10 seconds plus the square root of
+    the age of the status in seconds. In any other status it is 2 seconds plus a hundredth of the age. It is never more
+    than a quarter of an hour. So a change after *t* quiet seconds on the page is seen within 2 + *t*/100 seconds.
 
-    A backoff that restarts with every change of status, computed from the age of the status rather than from a count of
-    steps: it needs no memory, is the same after a restart, a callback or a late read, and cannot overflow. *jitter*
-    draws each delay from ``[1 − jitter, 1]`` of itself. Every part was measured: benchmarks/README.md.
+    This is a back-off that starts over with every change of status. It is computed from the age of the status rather
+    than from a count of reads, so it is the same after a restart, a callback or a late read, and cannot overflow.
+    *jitter* draws each delay from ``[1 - jitter, 1]`` of itself. Every part was measured: benchmarks/README.md.
 
     Raises:
         ConfigurationError: ``jitter`` is not in [0, 1).
     """
 
-    # The best delay is in proportion to 1/√(chance of a change just now). For a page that was not opened at once that
-    # chance falls about as 1/age; of somebody who is on it and has not paid yet, about as 1/age².
+    # The best delay is proportional to 1/√(the chance that a change happens just now). For a page that is not open yet
+    # that chance falls about as 1/age; for a consumer who is on the page and has not paid yet, about as 1/age².
     waiting: Delay = Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0)
     active: Delay = Delay(initial=2.0, growth=0.01, maximum=900.0)
     jitter: float = 0.1
@@ -116,5 +117,5 @@ class PollSchedule:
 
     @property
     def smallest_delay(self) -> float:
-        """The shortest delay this schedule gives: an answer younger than that needs no asking again."""
+        """The shortest delay this schedule gives: an answer younger than that is good enough for another wait."""
         return min(self.waiting.initial, self.active.initial) * (1.0 - self.jitter)

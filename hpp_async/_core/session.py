@@ -185,6 +185,8 @@ class Session:
         correlation_id: the provider's id of this exchange; its support asks for it.
         read_at: when the answer was made, by the provider's clock (the ``Date`` header; where it is missing, by the
             best estimate the client has).
+        is_locally_dated: whether ``read_at`` is by the calendar of this machine, because no answer had a ``Date`` yet.
+            No session expires by that.
         raw: the mapping as it was received, decoded anew each time: thousands of open sessions keep theirs as bytes.
 
     Raises:
@@ -208,6 +210,7 @@ class Session:
     )
     correlation_id: str | None = None
     read_at: datetime | None = None
+    is_locally_dated: bool = False
     _raw: Callable[[], Mapping[str, object]] = attrs.field(
         alias="raw", default=dict[str, object], converter=_hidden_raw, repr=False, eq=False
     )

@@ -59,7 +59,7 @@ class Calls:
         if answer.is_success:
             pace.answered(_quota_in(answer), now)
             return Success(answer=answer, dated=dated, correlation_id=correlation_id)
-        error = response_error(session_id, answer, read_at=dated.at, correlation_id=correlation_id)
+        error = response_error(session_id, answer, dated=dated, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)
         raise error

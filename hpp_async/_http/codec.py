@@ -97,7 +97,7 @@ def _converter() -> cattrs.Converter:
     for nested in (Customer, ManualIdentification):
         structure = make_dict_structure_fn(nested, converter)
         converter.register_structure_hook(nested | None, _mapping_or_none(structure))
-    # These three are ours, not the provider's: decode_session lays them over what came.
+    # These four are ours, not the provider's: decode_session lays them over what came.
     ours = override(struct_hook=lambda value, _: value)
     hooks: dict[str, Callable[[object, object], Any]] = {
         "_authorization_token": _text,
@@ -106,7 +106,9 @@ def _converter() -> cattrs.Converter:
         "_raw": lambda value, _: value,
     }
     hidden: dict[str, Any] = {name: override(struct_hook=hook, rename=name[1:]) for name, hook in hooks.items()}
-    structure_session = make_dict_structure_fn(Session, converter, correlation_id=ours, read_at=ours, **hidden)
+    structure_session = make_dict_structure_fn(
+        Session, converter, correlation_id=ours, read_at=ours, is_locally_dated=ours, **hidden
+    )
     converter.register_structure_hook(Session, structure_session)
     return converter
 
@@ -129,7 +131,12 @@ def load_ahead() -> None:
 
 
 def decode_session(
-    body: bytes, *, session_id: str, read_at: datetime | None = None, correlation_id: str | None = None
+    body: bytes,
+    *,
+    session_id: str,
+    read_at: datetime | None = None,
+    is_locally_dated: bool = False,
+    correlation_id: str | None = None,
 ) -> Session:
     """
     Return the reading of *session_id* that *body* is.
@@ -146,6 +153,7 @@ def decode_session(
         raw["session_id"] = session_id  # all readings of a session share one string
     raw.setdefault("status", None)
     raw["correlation_id"], raw["read_at"], raw["raw"] = correlation_id, read_at, _Received(body)
+    raw["is_locally_dated"] = is_locally_dated
     session = _structure()(raw, Session)
     answered = session.session_id
     if answered is not None and answered != session_id and answered.casefold() != session_id.casefold():

@@ -51,6 +51,7 @@ def _session_in(success: Success, session_id: str) -> Session:
             success.answer.body,
             session_id=session_id,
             read_at=success.dated.at,
+            is_locally_dated=success.dated.is_local,
             correlation_id=success.correlation_id,
         )
     except UnreadableError as error:
@@ -59,5 +60,5 @@ def _session_in(success: Success, session_id: str) -> Session:
             f"session {session_id}: {success.answer.status_code} with {error}{support(success.correlation_id)}",
             session_id=session_id,
             correlation_id=success.correlation_id,
-            read_at=success.dated.at,
+            read_at=success.dated.by_provider,
         ) from None

@@ -8,13 +8,18 @@ from typing import Final, Protocol, TypeVar
 import tenacity
 
 from hpp_async._core.budget import Quota
-from hpp_async._core.exceptions import HPPError, RateLimitedError, TransportError
+from hpp_async._core.exceptions import HPPError, ReadError, TransportError
 
 T = TypeVar("T")
 
 _FIRST_DELAY: Final = 0.25
 _MAXIMUM_DELAY: Final = 5.0
 """Seconds. A longer hint is left to the caller: a read that sleeps for a minute looks like one that hangs."""
+
+
+def longest_read(attempts: int, timeout: float) -> float:
+    """Return how many seconds a read can take with all its attempts, but for the pauses of the budget."""
+    return attempts * timeout + (attempts - 1) * _MAXIMUM_DELAY
 
 
 class Pace(Protocol):
@@ -39,7 +44,7 @@ class Pace(Protocol):
 
 
 def _is_worth_another(error: BaseException) -> bool:
-    if isinstance(error, RateLimitedError) and (error.retry_after or 0.0) > _MAXIMUM_DELAY:
+    if isinstance(error, ReadError) and (error.retry_after or 0.0) > _MAXIMUM_DELAY:
         return False
     return isinstance(error, HPPError) and error.is_transient
 
@@ -53,7 +58,7 @@ async def with_retries(
     """
     Return what *request* returns, asking up to *attempts* times while it fails transiently.
 
-    Between two attempts it sleeps for an exponential back-off with full jitter, and at least as long as a 429 asks for.
+    Between two attempts it sleeps for an exponential back-off with full jitter, or as long as the answer asks for.
     Cancellation passes through untouched.
 
     Raises:
@@ -86,7 +91,7 @@ async def with_retries(
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = None if state.outcome is None else state.outcome.exception()
-        hint = error.retry_after if isinstance(error, RateLimitedError) else None
+        hint = error.retry_after if isinstance(error, ReadError) else None
         return max(hint or 0.0, pace.draw() * min(_MAXIMUM_DELAY, _FIRST_DELAY * 2.0**state.attempt_number))
 
     retrying = tenacity.AsyncRetrying(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 import attrs
@@ -22,6 +22,9 @@ from hpp_async._core.session import Session
 from hpp_async._loop import Sleeper, spawn
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.turns import AT_ONCE, Claim, Turns
+
+_REMEMBERED: Final = 1024
+"""Sessions of which the client remembers that it has read them, beside those that are followed."""
 
 Operation = Callable[[str, Turns], Awaitable[Session | None]]
 """What is asked of the provider about a session id, its attempts counted in the budget; a read returns a reading."""
@@ -129,6 +132,7 @@ class Reads:
         self._sessions: dict[str, SharedReads] = {}
         self._subscribers: list[Subscriber] = []
         self._in_flight: dict[Flight, anyio.CancelScope] = {}
+        self._were_read: dict[str, None] = {}
         self._count = 0
 
     @property
@@ -193,6 +197,10 @@ class Reads:
         """Return the latest finished flight with a reading, while somebody follows the session; see `notify`."""
         shared = self._sessions.get(session_id)
         return None if shared is None else shared.latest
+
+    def was_read(self, session_id: str) -> bool:
+        """Tell whether the session is among those that were read last, for whatever caller."""
+        return session_id in self._were_read
 
     def ask(self, session_id: str, claim: Claim, *, key: float) -> Flight | None:
         """
@@ -320,8 +328,10 @@ class Reads:
         shared = self._shared(flight.session_id)
         if shared.flight is flight:
             shared.flight = None
-            if flight.reading is not None and flight.number > shared.outdated:
-                shared.latest = flight  # failures are not shared: only the callers of this read get them
+            if flight.reading is not None:
+                self._remember(flight.session_id)
+                if flight.number > shared.outdated:
+                    shared.latest = flight  # failures are not shared: only the callers of this read get them
         for subscriber in self._subscribers_of(flight.session_id):
             subscriber.finished(flight)
         if flight.is_command:
@@ -329,6 +339,12 @@ class Reads:
         else:
             self._report(flight, flight.finished_at - flight.started_at)
         self._tidy(shared)
+
+    def _remember(self, session_id: str) -> None:
+        self._were_read.pop(session_id, None)
+        self._were_read[session_id] = None
+        if len(self._were_read) > _REMEMBERED:
+            del self._were_read[next(iter(self._were_read))]
 
     def _report(self, flight: Flight, seconds: float) -> None:
         if not self.observers:

@@ -162,7 +162,14 @@ class Tracker:
         except ClientClosedError:
             raise
         except HPPError as error:
-            self._poller.failed(error, now, self._reads.turns.draw(), asked_at=flight.started_at)
+            self._poller.failed(
+                error,
+                now,
+                self._reads.turns.draw(),
+                asked_at=flight.started_at,
+                held=max(0.0, self._reads.turns.lateness() - self._lateness),
+                was_read=self._reads.was_read(self.session_id),
+            )
             self._reports.failing(error, self._poller.failing_since, now)
         self._rest(flight, now)
 

@@ -67,9 +67,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
     Raises:
         SessionNotFoundError: 404, and the session was never seen.
         SessionVanishedError: 404 on a session that was seen and cannot have expired: it may have been paid elsewhere.
-        AuthenticationError: 401 or 403.
+        AuthenticationError: 401 or 403; on a session that was read before, after two more reads.
+        ExpiryUnknownError: still open 72 hours after it was first seen, and no reading tells when it expires.
         WaitTimeoutError: the wait's ``timeout`` ran out. The session may still be paid.
         OutageError: nothing readable for longer than the client's ``outage_tolerance``.
+        ConfigurationError: the schedule returned a delay that is none.
         ClientClosedError: the client was closed.
     """
 

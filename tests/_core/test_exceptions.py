@@ -14,7 +14,9 @@ from hpp_async import (
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
+    ExpiryUnknownError,
     HPPError,
+    NotProcessedError,
     OutageError,
     RateLimitedError,
     ReadError,
@@ -31,6 +33,7 @@ from hpp_async import (
 LIMITED = RateLimitedError(
     "session id: 429",
     session_id="id",
+    status_code=429,
     retry_after=2.5,
     error_code="TOO_MANY_REQUESTS",
     error_messages=("Too many requests",),
@@ -48,12 +51,14 @@ ERRORS: list[HPPError] = [
     AuthenticationError("401", session_id="id", status_code=401, correlation_id="corr-401"),
     SessionNotFoundError("404", session_id="id", status_code=404),
     LIMITED,
-    ServerError("503", session_id="id", status_code=503, read_at=at(2.0)),
+    NotProcessedError("408", session_id="id", status_code=408),
+    ServerError("503", session_id="id", status_code=503, read_at=at(2.0), retry_after=30.0),
     WaitError("wait", session_id="id"),
     WaitTimeoutError("late", session_id="id", latest=reading(correlation_id="corr-1"), token="hpp1:…", reads=7),
     SessionVanishedError(
         "gone", session_id="id", last_error=SessionNotFoundError("x", session_id="i", status_code=404)
     ),
+    ExpiryUnknownError("72 hours", session_id="id", latest=reading(), reads=300),
     OutageError("out", session_id="id", latest=reading(), reads=3, last_error=LIMITED),
 ]
 every = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -82,10 +87,12 @@ def test_the_tree_is_the_designs() -> None:
         "AuthenticationError": ["ResponseError"],
         "SessionNotFoundError": ["ResponseError"],
         "RateLimitedError": ["ResponseError"],
+        "NotProcessedError": ["ResponseError"],
         "ServerError": ["ResponseError"],
         "WaitError": ["HPPError"],
         "WaitTimeoutError": ["WaitError", "TimeoutError"],
         "SessionVanishedError": ["WaitError"],
+        "ExpiryUnknownError": ["WaitError"],
         "OutageError": ["WaitError"],
     }
 
@@ -96,7 +103,7 @@ def test_every_public_error_is_tried_here() -> None:
     assert public == {type(error).__name__ for error in ERRORS}
 
 
-def test_errors_carry_what_one_branches_on() -> None:
+def test_errors_carry_the_attributes_to_branch_on() -> None:
     outage = ERRORS[-1]
 
     assert vars(LIMITED) == {
@@ -118,7 +125,7 @@ def test_errors_carry_what_one_branches_on() -> None:
     assert vars(TransportError("dropped", session_id="id", is_dropped=True))["is_dropped"]
 
 
-def test_errors_that_know_little_say_so() -> None:
+def test_attributes_that_are_not_known_are_none() -> None:
     assert vars(ResponseError("400", session_id="id", status_code=400)) == {
         "session_id": "id",
         "status_code": 400,
@@ -126,6 +133,7 @@ def test_errors_that_know_little_say_so() -> None:
         "error_messages": (),
         "correlation_id": None,
         "read_at": None,
+        "retry_after": None,
     }
     assert vars(WaitError("wait", session_id="id")) == {
         "session_id": "id",
@@ -138,7 +146,7 @@ def test_errors_that_know_little_say_so() -> None:
 
 
 @every
-def test_an_error_survives_pickle_and_copy_with_all_it_has(error: HPPError) -> None:
+def test_an_error_survives_pickle_and_copy_with_all_its_attributes(error: HPPError) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert state(pickle.loads(pickle.dumps(error, protocol))) == state(error)
     for twin in (copy.copy(error), copy.deepcopy(error)):
@@ -163,11 +171,12 @@ def test_an_error_shows_its_message_and_nothing_else(error: HPPError) -> None:
     assert traceback.format_exception_only(error)[0].endswith(f"{type(error).__name__}: {message}\n")
 
 
-def test_what_may_help_to_ask_again_is_transient() -> None:
+def test_failures_that_another_attempt_may_mend_are_transient() -> None:
     assert {type(error) for error in ERRORS if error.is_transient} == {
         TransportError,
         UnexpectedPayloadError,
         RateLimitedError,
+        NotProcessedError,
         ServerError,
     }
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.histories import DAY, at, reading
 
 from hpp_async import Session
-from hpp_async._core.expiry import EXPIRY_GRACE, Expiry
+from hpp_async._core.expiry import EXPIRY_GRACE, UNKNOWN_FOR, Expiry
 
 HOUR = 3600.0
 
@@ -47,6 +47,7 @@ def test_a_reading_without_a_date_or_an_expiry_names_no_moment() -> None:
     expiry = Expiry()
     expiry.observe(reading(expires=100.0, read=None), 0.0, known=None, is_believed=True)
     expiry.observe(reading(expires=None), 0.0, known=None, is_believed=True)
+    expiry.observe(reading(expires=100.0, is_locally_dated=True), 0.0, known=None, is_believed=True)
 
     assert expiry.at is None
 
@@ -133,6 +134,34 @@ def test_no_session_expires_before_the_latest_moment_of_the_last_five(looks: lis
         moments.append(now + HOUR - (now + skew))
         is_expired = expiry.observe(reading(expires=HOUR, read=now + skew), now, known=None, is_believed=True)
         assert not is_expired or now >= max(moments[-5:]) + EXPIRY_GRACE - 2.0
+
+
+# -- never known ------------------------------------------------------------------------------------------------------
+
+
+def test_an_expiry_that_nobody_can_read_is_unknown_for_good_after_72_hours() -> None:
+    expiry = Expiry()
+    expiry.observe(*look(100.0, expires=None), known=None, is_believed=True)
+    expiry.observe(*look(500.0, expires=None), known=None, is_believed=False)
+
+    assert expiry.last_look_at == 100.0 + UNKNOWN_FOR
+    assert [expiry.is_unknown(now) for now in (99.0 + UNKNOWN_FOR, 100.0 + UNKNOWN_FOR)] == [False, True]
+
+
+def test_time_in_which_the_session_was_known_before_counts() -> None:
+    expiry = Expiry()
+    expiry.observe(*look(100.0, expires=None), known=None, is_believed=True, seen_for=HOUR)
+
+    assert expiry.last_look_at == 100.0 - HOUR + UNKNOWN_FOR
+
+
+def test_a_single_reading_that_names_a_moment_makes_it_known() -> None:
+    expiry = Expiry()
+    expiry.observe(*look(0.0, expires=None), known=None, is_believed=True)
+    expiry.observe(*look(5.0, expires=100 * HOUR), known=None, is_believed=True)
+    expiry.observe(*look(6.0, expires=None), known=at(100 * HOUR), is_believed=True)
+
+    assert not expiry.is_unknown(80 * HOUR)
 
 
 # -- a 404 ------------------------------------------------------------------------------------------------------------

@@ -14,18 +14,24 @@ from support.histories import (
     missing,
     no_answer,
     not_a_reading,
+    not_processed,
     refused,
     transient_errors,
     unauthorized,
 )
 
-from hpp_async import HPPError
+from hpp_async import HPPError, ReadError
 from hpp_async._core.failures import Failures, Meaning
+
+
+def note(failures: Failures, error: HPPError, now: float) -> Meaning:
+    """Note a failure that came as soon as it was asked for."""
+    return failures.note(error, now, asked_at=now, longest=inf)
 
 
 def failed(*errors: HPPError, now: float = 0.0) -> tuple[Failures, list[Meaning]]:
     failures = Failures(errors[0])
-    return failures, [failures.note(error, now) for error in errors]
+    return failures, [note(failures, error, now) for error in errors]
 
 
 # -- what they mean ---------------------------------------------------------------------------------------------------
@@ -51,8 +57,18 @@ def test_an_outage_between_404s_neither_counts_nor_clears_them() -> None:
     assert meanings[1] is meanings[3] is Meaning.NOTHING
 
 
-def test_refused_credentials_are_believed_at_once() -> None:
-    assert failed(unauthorized())[1] == [Meaning.BELIEVED]
+def test_refused_credentials_are_believed_after_two_confirmation_reads() -> None:
+    assert failed(unauthorized(), unauthorized(), unauthorized())[1] == [
+        Meaning.DOUBTFUL,
+        Meaning.DOUBTFUL,
+        Meaning.BELIEVED,
+    ]
+
+
+def test_404s_and_refused_credentials_are_counted_apart() -> None:
+    meanings = failed(missing(), unauthorized(), missing(), unauthorized(), missing())[1]
+
+    assert meanings == [Meaning.DOUBTFUL] * 4 + [Meaning.BELIEVED]
 
 
 # -- how long an outage lasts -----------------------------------------------------------------------------------------
@@ -61,7 +77,7 @@ def test_refused_credentials_are_believed_at_once() -> None:
 def test_an_outage_lasts_from_its_first_failure() -> None:
     failures = Failures(broken())
     for now in (10.0, 30.0, 50.0):
-        failures.note(broken(), now)
+        note(failures, broken(), now)
 
     assert failures.lasted(55.0) == 45.0
     assert failures.ends_at(600.0) == 610.0
@@ -69,12 +85,12 @@ def test_an_outage_lasts_from_its_first_failure() -> None:
 
 def test_a_404_ends_an_outage_and_its_back_off() -> None:
     failures = Failures(broken())
-    failures.note(broken(), 0.0)
+    note(failures, broken(), 0.0)
     failures.back_off(0.0, inf)
-    failures.note(missing(), 10.0)
+    note(failures, missing(), 10.0)
 
     assert (failures.outage_since, failures.lasted(20.0), failures.ends_at(600.0)) == (None, 0.0, inf)
-    failures.note(broken(), 20.0)
+    note(failures, broken(), 20.0)
     assert failures.outage_since == 20.0
     assert failures.back_off(0.0, inf) == 2.0
 
@@ -91,6 +107,60 @@ def test_idle_time_without_an_outage_is_none_either() -> None:
     failures.resumed(20.0, 1_000.0)
 
     assert failures.outage_since is None
+
+
+# -- frozen time ------------------------------------------------------------------------------------------------------
+
+
+def frozen(*, asked_at: float, now: float, longest: float = 10.0, held: float = 0.0) -> float:
+    """Return how long an outage lasts by a failure at *now*, where one at 0 s planned a read at 2 s."""
+    failures = failed(broken())[0]
+    failures.rests_until(2.0)
+    failures.note(broken(), now, asked_at=asked_at, longest=longest, held=held)
+    return failures.lasted(now)
+
+
+def test_time_frozen_between_two_looks_is_no_outage() -> None:
+    assert frozen(asked_at=3_600.0, now=3_601.0) == 3.0
+
+
+def test_time_frozen_during_a_look_is_no_outage_beyond_the_longest_read() -> None:
+    assert frozen(asked_at=2.0, now=3_600.0) == 12.0
+
+
+def test_time_for_which_the_budget_held_the_read_back_is_outage() -> None:
+    assert frozen(asked_at=100.0, now=101.0, held=98.0) == 101.0
+
+
+def test_a_look_from_before_the_planned_one_shortens_no_outage() -> None:
+    assert frozen(asked_at=1.0, now=5.0) == 5.0
+
+
+def test_idle_time_is_taken_from_an_outage_once() -> None:
+    failures = failed(broken())[0]
+    failures.rests_until(2.0)
+    failures.resumed(5.0, 1_000.0)
+    failures.note(broken(), 1_001.0, asked_at=4.0, longest=10.0)
+
+    assert failures.lasted(1_001.0) == 6.0
+
+
+looks = st.tuples(st.floats(0.0, 900.0), st.floats(0.0, 7_200.0), st.floats(0.0, 7_200.0), st.floats(0.0, 100.0))
+
+
+@given(st.lists(looks, min_size=1, max_size=10))
+def test_one_gap_adds_at_most_what_was_planned_and_one_read(gaps: list[tuple[float, float, float, float]]) -> None:
+    """However long the process was frozen, and wherever in the gap; and never more than the time that passed."""
+    failures, now = failed(broken())[0], 0.0
+    for planned, late, took, longest in gaps:
+        before, lasted = now, failures.lasted(now)
+        failures.rests_until(now + planned)
+        asked_at = now + planned + late
+        now = asked_at + took
+        failures.note(broken(), now, asked_at=asked_at, longest=longest)
+        added = failures.lasted(now) - lasted
+        assert added <= min(planned + longest, now - before) + 1e-6
+        assert added >= min(planned, now - before) - 1e-6
 
 
 # -- when to read again -----------------------------------------------------------------------------------------------
@@ -115,8 +185,18 @@ def test_the_back_off_is_no_longer_than_the_schedules_delay_but_for_a_hint(
     """Half of the doubled delay at least, the schedule's own at most, and a hint of at most 300 s in any case."""
     failures = Failures(errors[0][0])
     for number, (error, draw) in enumerate(errors):
-        failures.note(error, 0.0)
+        note(failures, error, 0.0)
         delay = failures.back_off(draw, longest)
-        hint = min(getattr(error, "retry_after", None) or 0.0, 300.0)
+        hint = min(error.retry_after or 0.0, 300.0) if isinstance(error, ReadError) else 0.0
         doubled = 2.0 * 2 ** min(number, 5)
         assert max(hint, min(longest, doubled / 2)) <= delay <= max(hint, min(longest, doubled))
+
+
+@pytest.mark.parametrize("error", [broken(retry_after=45.0), limited(45.0), not_processed(retry_after=45.0)], ids=repr)
+def test_any_answers_hint_is_heeded(error: HPPError) -> None:
+    assert failed(error)[0].back_off(0.0, 10.0) == 45.0
+
+
+@pytest.mark.parametrize(("hint", "delay"), [(None, 2.0), (0.5, 2.0), (45.0, 45.0), (1e9, 300.0)])
+def test_a_confirmation_read_heeds_a_hint_too(hint: float | None, delay: float) -> None:
+    assert failed(unauthorized(retry_after=hint))[0].confirm() == delay

@@ -15,7 +15,7 @@ from support.histories import DAY, OPEN, SESSION_ID, at, reading
 
 from hpp_async import ConfigurationError, HPPClient, Session, Transition
 from hpp_async._core.history import History
-from hpp_async._core.position import Position, date_of
+from hpp_async._core.position import Position, date_of, expiry_of
 from hpp_async._core.session import status_of
 
 
@@ -111,6 +111,13 @@ def test_a_date_is_usable_up_to_a_day_ahead_of_the_providers_clock(
     assert date_of(reading(updated=updated, read=read)) == (None if expected is None else at(expected))
 
 
+@pytest.mark.parametrize(("after", "is_usable"), [(86_400.0, True), (86_400.5, False)])
+def test_an_expiry_is_usable_up_to_a_day_before_the_last_change(after: float, is_usable: bool) -> None:
+    seen = reading(updated=after, expires=0.0)
+
+    assert expiry_of(seen) == (at(0.0) if is_usable else None)
+
+
 def test_the_newest_expiry_that_was_believed_is_known_even_where_a_reading_has_none() -> None:
     seen = history(reading(expires=100.0), reading(expires=200.0), reading(expires=None))
 
@@ -128,7 +135,7 @@ def test_nothing_is_known_of_a_session_that_was_never_seen() -> None:
 # -- since --------------------------------------------------------------------------------------------------------
 
 
-def test_since_suppresses_what_was_yielded_and_goes_on_counting() -> None:
+def test_after_since_transitions_are_not_repeated_and_the_count_goes_on() -> None:
     token = history(reading("WAITING"), reading("IN_PROGRESS", updated=9.0)).transitions[-1].token
     since = Position.of(token, session_id=SESSION_ID)
     seen = history(
@@ -138,7 +145,7 @@ def test_since_suppresses_what_was_yielded_and_goes_on_counting() -> None:
     assert [(t.previous, t.status, t.sequence) for t in seen.transitions] == [("IN_PROGRESS", "FAILED", 3)]
 
 
-def test_since_a_reading_is_since_its_date_where_it_can_be_used() -> None:
+def test_a_reading_as_since_counts_by_its_date_where_that_can_be_used() -> None:
     absurd = reading("IN_PROGRESS", updated=4000 * DAY)
     since = Position.of(absurd, session_id=SESSION_ID)
 
@@ -155,7 +162,7 @@ def test_a_since_with_a_naive_date_is_refused_by_name(name: str) -> None:
         Position.of(naive, session_id=SESSION_ID)
 
 
-def test_what_since_said_is_known_until_something_is_read() -> None:
+def test_the_position_of_since_is_known_until_the_first_reading() -> None:
     since = Position.of(reading("WAITING", updated=5.0, expires=90.0), session_id=SESSION_ID)
     seen = history(since=since)
     read = reading("WAITING", updated=6.0)
@@ -238,7 +245,7 @@ def test_the_case_of_the_session_id_does_not_matter() -> None:
     ],
     ids=lambda token: repr(token)[:40],
 )
-def test_what_is_no_token_is_refused_with_a_sentence(token: object) -> None:
+def test_text_that_is_not_a_token_is_refused_with_a_sentence(token: object) -> None:
     with pytest.raises(ConfigurationError, match="pass the token of a Transition") as caught:
         Position.of(token, session_id=SESSION_ID)  # type: ignore[arg-type]  # what users may pass
 

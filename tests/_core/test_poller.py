@@ -35,6 +35,7 @@ from hpp_async import (
     Disabled,
     Errored,
     Expired,
+    ExpiryUnknownError,
     Failed,
     HPPError,
     OutageError,
@@ -62,12 +63,18 @@ def poller(
     schedule: Schedule = EVERY_10_S,
     timeout: float | None = None,
     patience: float = inf,
+    longest_read: float = inf,
     outage_tolerance: float = 600.0,
     since: Session | str | None = None,
     stop_on: frozenset[SessionStatus] = OUTCOME,
 ) -> Poller:
     settings = Settings(
-        schedule=schedule, stop_on=stop_on, timeout=timeout, patience=patience, outage_tolerance=outage_tolerance
+        schedule=schedule,
+        stop_on=stop_on,
+        timeout=timeout,
+        patience=patience,
+        longest_read=longest_read,
+        outage_tolerance=outage_tolerance,
     )
     machine = Poller(SESSION_ID, settings, since=None if since is None else Position.of(since, session_id=SESSION_ID))
     machine.next_action(0.0)
@@ -125,7 +132,7 @@ def test_the_first_sighting_is_handed_over_before_anything_else() -> None:
     assert machine.token == transition.token
 
 
-def test_the_token_follows_what_was_handed_over_not_what_is_known() -> None:
+def test_the_token_names_the_last_transition_that_was_handed_over() -> None:
     machine = poller()
     machine.received(reading("WAITING"), 1.0, 0.5)
     machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
@@ -156,7 +163,7 @@ def test_a_resumed_wait_keeps_its_token_until_something_new_was_handed_over() ->
     assert machine.token == Position.of(since, session_id=SESSION_ID).token
 
 
-def test_reads_are_counted_whether_they_succeed_or_not() -> None:
+def test_failed_reads_are_counted_too() -> None:
     machine = poller()
     Driver(machine).play([Heard(reading()), Missed(broken()), Heard(reading()), Hinted()])
 
@@ -174,7 +181,7 @@ def test_the_outcome_is_known_before_it_is_handed_over() -> None:
     assert machine.outcome == Failed(session=reading("FAILED"), transitions=machine.transitions)
 
 
-def test_an_over_wait_hears_nothing_more() -> None:
+def test_a_wait_that_is_over_ignores_everything() -> None:
     driver = Driver(poller())
     over = driver.play([Heard(reading("COMPLETED"))])
     after = driver.play([Heard(reading("FAILED", updated=9.0)), Missed(unauthorized()), Hinted()])
@@ -197,7 +204,7 @@ def test_the_delay_grows_with_the_age_of_the_status_by_the_providers_clock() -> 
     assert sleeps == pytest.approx([2.0, 3.0, 12.0, 900.0])
 
 
-def test_the_first_delay_of_an_old_session_is_drawn_whole() -> None:
+def test_the_first_delay_of_an_old_session_is_drawn_from_its_whole_length() -> None:
     old = reading("IN_PROGRESS", updated=0.0, read=10_000.0)
     first = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(old, draw=0.25)])
     second = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(old), Heard(old, draw=0.25)])
@@ -206,7 +213,7 @@ def test_the_first_delay_of_an_old_session_is_drawn_whole() -> None:
     assert second == Sleep(102.0)
 
 
-def test_the_first_delay_of_a_young_session_is_not() -> None:
+def test_the_first_delay_of_a_young_session_is_jittered_only() -> None:
     young = reading("IN_PROGRESS", updated=0.0, read=1.0)
 
     assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(young, draw=0.25)]) == Sleep(2.01)
@@ -231,6 +238,23 @@ def test_a_date_in_the_future_is_no_negative_age() -> None:
     assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead)]) == Sleep(2.0)
 
 
+def test_an_age_that_was_negative_does_not_shorten_the_one_that_follows() -> None:
+    ahead, undated = reading("IN_PROGRESS", updated=60.0), reading("IN_PROGRESS", updated=60.0, read=None)
+    action = Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead), Heard(undated, after=50.0)])
+
+    assert action == Sleep(50.0 + 2.5)
+
+
+def test_a_confirmation_read_comes_no_later_than_the_schedule_says() -> None:
+    often = PollSchedule.every(0.5)
+    notified = Driver(poller(schedule=often)).play([Heard(reading()), Hinted(), Heard(reading())])
+    suspected = Driver(poller(schedule=often)).play(
+        [Heard(reading(expires=DAY)), Heard(reading(expires=DAY, read=3 * DAY))]
+    )
+
+    assert (notified, suspected) == (Sleep(0.5), Sleep(0.5))
+
+
 def test_a_notification_makes_a_read_due_that_begins_after_it() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading()), Hinted(after=4.0)])
@@ -247,7 +271,7 @@ def test_a_notification_while_a_read_is_due_already_only_refuses_older_answers()
     assert driver.ask() == Read(15.0, due=10.0)
 
 
-def test_a_notification_after_which_nothing_had_changed_is_settled_by_one_more_look() -> None:
+def test_a_notification_after_which_nothing_had_changed_leads_to_a_confirmation_read() -> None:
     driver = Driver(poller())
     slept = driver.play([Heard(reading()), Hinted(after=4.0), Heard(reading())])
 
@@ -255,7 +279,7 @@ def test_a_notification_after_which_nothing_had_changed_is_settled_by_one_more_l
     assert driver.play([Heard(reading(), after=2.0)]) == Sleep(16.0)
 
 
-def test_a_notification_after_which_something_had_changed_is_settled_by_it() -> None:
+def test_a_notification_after_which_something_had_changed_needs_no_confirmation_read() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading()), Hinted(after=4.0), Missed(broken())])
     driver.now = 20.0
@@ -264,13 +288,51 @@ def test_a_notification_after_which_something_had_changed_is_settled_by_it() -> 
 
 
 @pytest.mark.parametrize("delay", [-1.0, inf, float("nan"), "5", None, True])
-def test_a_schedule_that_returns_nonsense_is_refused_with_its_name(delay: object) -> None:
+def test_a_schedule_that_returns_nonsense_is_refused_once_and_by_name(delay: object) -> None:
     class Nonsense:
         def delay(self, session: Session, *, age: float, draw: float) -> float:
             return delay  # type: ignore[return-value]  # that is the point
 
-    with pytest.raises(ConfigurationError, match=r"Nonsense\.delay\(\) returned"):
-        poller(schedule=Nonsense()).received(reading(), 0.0, 0.5)
+    driver = Driver(poller(schedule=Nonsense()))
+    with pytest.raises(ConfigurationError, match=r"Nonsense\.delay\(\) returned .*: return the seconds") as refused:
+        driver.tell(Heard(reading()))
+    again = failure(driver.play([Hinted(after=60.0)]))
+
+    assert again is refused.value, "no other read is spent on it"
+    assert driver.poller.reads == 1
+    assert [transition.status for transition in driver.emitted] == ["IN_PROGRESS"]
+
+
+def test_a_delay_that_is_refused_after_a_failure_ends_the_wait_too() -> None:
+    class Once:
+        delays = iter([5.0, -1.0])
+
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            return next(self.delays)
+
+    driver = Driver(poller(schedule=Once()))
+    driver.play([Heard(reading())])
+    with pytest.raises(ConfigurationError):
+        driver.tell(Missed(broken(), after=5.0))
+
+    assert isinstance(failure(driver.ask()), ConfigurationError)
+
+
+def test_an_outcome_is_handed_over_whatever_the_schedule_would_say() -> None:
+    class Never:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            raise AssertionError
+
+    assert isinstance(Driver(poller(schedule=Never())).play([Heard(reading("COMPLETED"))]), Finish)
+
+
+@pytest.mark.parametrize("delay", [0, 0.0])
+def test_a_schedule_may_ask_for_the_next_read_at_once(delay: float) -> None:
+    class Hasty:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            return delay
+
+    assert Driver(poller(schedule=Hasty())).play([Heard(reading())]) == Read(0.0, due=0.0)
 
 
 # -- failures -----------------------------------------------------------------------------------------------------
@@ -324,14 +386,14 @@ def test_a_hint_does_not_reach_past_expiry_and_timeout() -> None:
     assert (expiring.ask(), ending.ask()) == (Sleep(30.0 + EXPIRY_GRACE), Sleep(20.0))
 
 
-def test_a_hint_is_kept_after_expiry_too() -> None:
+def test_a_hint_holds_after_the_expiry_too() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=30.0)), Missed(limited(60.0), after=40.0)])
 
     assert driver.ask() == Sleep(100.0)
 
 
-def test_an_outage_across_expiry_is_not_read_into_faster() -> None:
+def test_an_outage_is_not_read_into_more_often_around_the_expiry() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=30.0)), *[Missed(broken(), after=40.0, draw=0.0)] * 4])
 
@@ -393,7 +455,7 @@ def test_a_stale_failed_does_not_end_the_wait() -> None:
     assert isinstance(driver.play([Heard(reading("FAILED", updated=49.0, read=60.0))]), Sleep)
 
 
-def test_an_outcome_that_since_knew_ends_the_wait_without_a_transition() -> None:
+def test_an_outcome_that_since_knows_ends_the_wait_without_a_transition() -> None:
     driver = Driver(poller(since=reading("FAILED")))
     action = driver.play([Heard(reading("FAILED"))])
 
@@ -444,7 +506,7 @@ def test_a_change_in_the_last_look_is_the_last_transition() -> None:
     assert [transition.is_last for transition in driver.emitted] == [False, True]
 
 
-def test_a_session_that_was_never_seen_open_takes_five_looks_to_be_expired() -> None:
+def test_a_session_that_was_never_seen_open_takes_five_looks_to_expire() -> None:
     driver = Driver(poller())
     old = reading("WAITING", expires=-9 * HOUR)
     looks = [driver.play([Heard(old, after=2.0)]) for _ in range(5)]
@@ -453,7 +515,7 @@ def test_a_session_that_was_never_seen_open_takes_five_looks_to_be_expired() -> 
     assert isinstance(looks[4], Finish)
 
 
-def test_a_local_clock_that_is_hours_wrong_decides_nothing() -> None:
+def test_a_local_clock_that_is_days_wrong_changes_nothing() -> None:
     driver = Driver(poller(), now=5 * DAY)
 
     assert isinstance(driver.play([Heard(reading(expires=DAY)), Heard(reading(expires=DAY), after=10.0)]), Sleep)
@@ -468,7 +530,7 @@ def test_one_answer_with_a_wrong_date_does_not_expire_a_session(skew: float) -> 
     assert isinstance(driver.play([Heard(wrong), Heard(right)]), Sleep)
 
 
-def test_readings_without_an_expiry_vote_on_the_last_one_that_was_heard() -> None:
+def test_a_reading_without_an_expiry_counts_for_the_last_one_that_was_believed() -> None:
     silent, wrong = reading(expires=None), reading(expires=DAY, read=3 * DAY)
     driver = Driver(poller())
     doubted = driver.play([Heard(silent), Heard(wrong)])
@@ -478,7 +540,7 @@ def test_readings_without_an_expiry_vote_on_the_last_one_that_was_heard() -> Non
     assert settled == Sleep(12.0)
 
 
-def test_a_wrong_clock_that_put_expiry_too_late_is_outvoted_in_five_looks() -> None:
+def test_a_wrong_clock_that_put_expiry_too_late_is_overruled_after_five_looks() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=100.0, read=-3 * DAY))])
     looks = []
@@ -506,7 +568,7 @@ def test_expiry_that_moves_later_is_followed() -> None:
     assert driver.poller.expires_at == 900.0
 
 
-def test_a_doubt_that_was_settled_is_forgotten() -> None:
+def test_late_looks_from_before_an_expiry_that_moved_do_not_count_after_it() -> None:
     driver = Driver(poller())
     stale = reading("BACK", updated=-50.0, expires=100.0, read=106.0)
     driver.play([Heard(reading(expires=100.0)), *[Heard(stale, after=53.0)] * 5])
@@ -531,7 +593,7 @@ def test_stale_looks_settle_expiry_only_when_nothing_newer_comes() -> None:
 # -- 404 ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_404_on_a_session_that_was_never_seen_is_said_at_once() -> None:
+def test_a_404_on_a_session_that_was_never_seen_ends_the_wait_at_once() -> None:
     error = missing("NOT_FOUND")
 
     assert failure(Driver(poller()).play([Missed(error)])) is error
@@ -565,7 +627,7 @@ def test_a_404_whose_own_date_is_before_expiry_is_no_expiry_whatever_one_reading
     assert isinstance(action, Sleep)
 
 
-def test_a_404_before_expiry_is_looked_at_twice_more() -> None:
+def test_a_404_before_expiry_takes_two_confirmation_reads() -> None:
     driver = Driver(poller())
     looks = [driver.play([Heard(reading(expires=HOUR)), Missed(missing(), after=50.0)])]
     looks += [driver.play([Missed(missing(), after=2.0)]) for _ in range(2)]
@@ -656,7 +718,7 @@ def test_a_last_look_without_an_answer_ends_with_the_patience_for_it() -> None:
     assert isinstance(failure(driver.ask()), WaitTimeoutError)
 
 
-def test_the_patience_for_a_last_look_is_that_of_somebody_who_waits() -> None:
+def test_idle_time_is_not_taken_from_the_patience_for_the_last_look() -> None:
     machine = poller(timeout=25.0, patience=10.0)
     first = machine.next_action(30.0)
     machine.resumed(32.0, 1000.0)
@@ -667,11 +729,45 @@ def test_the_patience_for_a_last_look_is_that_of_somebody_who_waits() -> None:
     assert (first.until, again.until) == (40.0, 1008.0)
 
 
+@pytest.mark.parametrize("step", [Heard(reading()), Missed(broken())], ids=["a reading", "a failure"])
+def test_a_read_that_was_asked_for_before_the_timeout_is_not_the_last_look(step: Heard | Missed) -> None:
+    machine = poller(timeout=25.0)
+    driver = Driver(machine)
+    driver.play([Heard(reading())])
+    if isinstance(step, Heard):
+        machine.received(step.reading, 26.0, 0.5, asked_at=24.0)
+    else:
+        machine.failed(step.error, 26.0, 0.5, asked_at=24.0)
+    driver.now = 26.0
+
+    assert driver.ask() == Read(25.0, due=25.0, is_urgent=True)
+
+
+def test_a_last_look_that_fails_as_the_outage_tolerance_ends_is_a_timeout() -> None:
+    driver = Driver(poller(timeout=25.0, outage_tolerance=0.0))
+
+    assert isinstance(failure(driver.play([Heard(reading()), Missed(broken(), after=25.0)])), WaitTimeoutError)
+
+
+def test_a_poller_that_forgets_keeps_the_transitions_that_were_not_emitted_only() -> None:
+    machine = Poller(SESSION_ID, Settings(schedule=EVERY_10_S, forgets=True))
+    machine.received(reading("WAITING"), 1.0, 0.5)
+    machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
+    kept = [[transition.status for transition in machine.transitions]]
+    while isinstance(machine.next_action(6.0), Emit):
+        machine.emitted()
+        kept.append([transition.status for transition in machine.transitions])
+
+    assert kept == [["WAITING", "IN_PROGRESS"], ["IN_PROGRESS"], []]
+    assert machine.token is not None
+    assert machine.token.endswith(":IN_PROGRESS")
+
+
 def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:
     assert isinstance(Driver(poller(timeout=25.0)).play([Heard(reading("FAILED"), after=25.0)]), Finish)
 
 
-def test_a_timeout_counts_from_the_first_question() -> None:
+def test_a_timeout_counts_from_the_first_time_the_driver_asks() -> None:
     machine = Poller(SESSION_ID, Settings(schedule=EVERY_10_S, timeout=5.0))
     driver = Driver(machine, now=1000.0)
     driver.play([Heard(reading())])
@@ -709,15 +805,16 @@ def test_a_timeout_without_any_reading_says_so() -> None:
 @pytest.mark.parametrize("error", [no_answer(), not_a_reading(), broken(), limited(), refused(409)], ids=repr)
 def test_an_outage_ends_the_wait_after_its_tolerance_and_not_before(error: HPPError) -> None:
     driver = Driver(poller(outage_tolerance=60.0))
-    driver.play([Heard(reading()), Missed(error), Missed(error, after=59.0)])
-    last_sleep = driver.ask()
-    outage = failure(driver.play([Missed(error, after=1.0)]))
+    driver.play([Heard(reading())])
+    while isinstance(action := driver.play([Missed(error)]), Sleep):
+        driver.now = action.until
+    outage = failure(action)
 
-    assert last_sleep == Sleep(60.0)
+    assert driver.now == 60.0
     assert isinstance(outage, OutageError)
     assert outage.last_error is outage.__cause__ is error
     assert "could not be read for 60 s" in str(outage)
-    assert (outage.session_id, outage.reads, outage.latest) == (SESSION_ID, 4, reading())
+    assert (outage.session_id, outage.reads, outage.latest) == (SESSION_ID, driver.poller.reads, reading())
 
 
 def test_any_reading_ends_an_outage() -> None:
@@ -750,12 +847,132 @@ def test_the_end_of_the_tolerance_is_reached_whatever_the_rounding() -> None:
     assert isinstance(driver.ask(), Fail)
 
 
-def test_credentials_that_are_refused_end_the_wait_at_once() -> None:
+def test_credentials_that_are_refused_at_first_contact_end_the_wait_at_once() -> None:
     error = unauthorized()
-    action = Driver(poller()).play([Heard(reading()), Missed(error)])
+    action = Driver(poller()).play([Missed(error)])
 
     assert failure(action) is error
     assert isinstance(error, AuthenticationError)
+
+
+@pytest.mark.parametrize("since", [None, reading()], ids=["read before", "known from since"])
+def test_credentials_that_are_refused_later_take_two_confirmation_reads(since: Session | None) -> None:
+    driver = Driver(poller(since=since))
+    driver.play([Heard(reading())] if since is None else [])
+    errors = [unauthorized(), unauthorized(), unauthorized()]
+    looks = [driver.play([Missed(error, after=2.0)]) for error in errors]
+
+    assert looks[:2] == [Sleep(4.0), Sleep(6.0)]
+    assert failure(looks[2]) is errors[2]
+
+
+def test_a_session_that_another_wait_of_the_client_has_read_is_no_first_contact() -> None:
+    machine = poller()
+    machine.failed(unauthorized(), 0.0, 0.5, was_read=True)
+
+    assert machine.next_action(0.0) == Sleep(2.0)
+
+
+def test_a_blip_of_403_is_forgotten_with_the_next_reading() -> None:
+    driver = Driver(poller())
+    blip = Missed(unauthorized(), after=2.0)
+
+    assert isinstance(driver.play([Heard(reading()), blip, blip, Heard(reading()), blip, blip]), Sleep)
+
+
+def test_refused_credentials_do_not_outlast_the_timeout() -> None:
+    driver = Driver(poller(timeout=25.0))
+    error = failure(driver.play([Heard(reading()), Missed(unauthorized(), after=25.0)]))
+
+    assert isinstance(error, WaitTimeoutError)
+    assert isinstance(error.last_error, AuthenticationError)
+
+
+# -- frozen time --------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_was_frozen_between_two_failures_has_no_outage() -> None:
+    driver = Driver(poller(outage_tolerance=60.0))
+    driver.play([Heard(reading()), Missed(broken())])
+    driver.now = 7_200.0
+    driver.ask()
+    after = driver.play([Missed(broken())])
+
+    assert isinstance(after, Sleep)
+    assert driver.poller.failing_since == pytest.approx(7_200.0 - 1.5)
+
+
+def test_a_process_that_was_frozen_during_a_read_has_no_outage_beyond_the_longest_read() -> None:
+    driver = Driver(poller(outage_tolerance=60.0, longest_read=30.0))
+    driver.play([Heard(reading()), Missed(broken())])
+    driver.poller.failed(no_answer(), 7_200.0, 0.5, asked_at=1.5)
+
+    assert isinstance(driver.poller.next_action(7_200.0), Emit | Sleep)
+    assert driver.poller.failing_since == pytest.approx(7_200.0 - 31.5)
+
+
+def test_an_outage_in_which_the_budget_holds_reads_back_is_as_long_as_it_is() -> None:
+    driver = Driver(poller(outage_tolerance=60.0))
+    driver.play([Heard(reading()), Missed(broken())])
+    driver.poller.failed(broken(), 100.0, 0.5, asked_at=100.0, held=98.5)
+
+    assert isinstance(failure(driver.ask()), OutageError)
+
+
+# -- an expiry that nobody can read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        reading("WAITING"),
+        reading("WAITING", expires=-50 * 365 * DAY),
+        reading("WAITING", expires=100.0, read=None),
+        reading("WAITING", expires=100.0, read=3 * DAY, is_locally_dated=True),
+    ],
+    ids=["none", "broken", "no date", "dated by this machine's calendar"],
+)
+def test_a_session_whose_expiry_nobody_can_read_ends_after_72_hours(unreadable: Session) -> None:
+    driver = Driver(poller(schedule=PollSchedule.every(9 * HOUR)), now=1_000.0)
+    looks = [driver.play([Heard(unreadable)])]
+    while isinstance(action := looks[-1], Sleep):
+        driver.now = action.until
+        looks.append(driver.play([Heard(unreadable)]))
+    error = failure(looks[-1])
+
+    assert driver.now == 1_000.0 + 72 * HOUR
+    assert isinstance(error, ExpiryUnknownError)
+    assert "is still WAITING 72 hours after it was first seen" in str(error)
+    assert error.token is not None
+
+
+def test_the_look_after_72_hours_may_show_the_outcome() -> None:
+    action = Driver(poller()).play([Heard(reading()), Heard(reading("COMPLETED"), after=72 * HOUR)])
+
+    assert isinstance(action, Finish)
+
+
+def test_a_restart_does_not_start_the_72_hours_over() -> None:
+    driver = Driver(poller(since=reading("WAITING", updated=0.0)))
+    before = driver.play([Heard(reading("WAITING", read=71.9 * HOUR))])
+    after = driver.play([Heard(reading("WAITING", read=72.1 * HOUR), after=0.2 * HOUR)])
+
+    assert isinstance(before, Sleep)
+    assert isinstance(failure(after), ExpiryUnknownError)
+
+
+def test_an_expiry_that_is_read_at_last_is_what_counts() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Heard(reading(expires=100 * HOUR, read=71 * HOUR), after=71 * HOUR)])
+
+    assert isinstance(driver.play([Heard(reading(expires=100 * HOUR, read=99 * HOUR), after=28 * HOUR)]), Sleep)
+
+
+def test_this_machines_calendar_alone_never_ends_a_session() -> None:
+    driver = Driver(poller())
+    ahead = Heard(reading("WAITING", expires=100.0, read=3 * DAY, is_locally_dated=True), after=10.0)
+
+    assert isinstance(driver.play([ahead] * 20), Sleep)
 
 
 def test_the_defaults_are_what_the_documents_say() -> None:

@@ -39,17 +39,19 @@ from hpp_async import (
     OUTCOME,
     Completed,
     Expired,
+    ExpiryUnknownError,
     HPPError,
     OutageError,
     Outcome,
     PollSchedule,
+    ReadError,
     Session,
     SessionStatus,
     SessionVanishedError,
     WaitTimeoutError,
 )
-from hpp_async._core.actions import Read, Sleep
-from hpp_async._core.expiry import EXPIRY_GRACE
+from hpp_async._core.actions import Fail, Read, Sleep
+from hpp_async._core.expiry import EXPIRY_GRACE, UNKNOWN_FOR
 from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position, date_of
 from hpp_async._core.session import AnyStatus, status_of
@@ -204,16 +206,18 @@ def test_p7_stale_readings_anywhere_lead_to_the_same_end(
 ) -> None:
     """A history with stale readings strewn in believes, and ends, as the same history without them."""
     plain = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
-    plain.play(history)
     strewn = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     told: list[Step] = []
     for number, step in enumerate(history):
         strewn.play([step])
         told.append(step)
+        if strewn.now >= UNKNOWN_FOR:
+            break  # any look ends the wait now, for no reading names an expiry
         newest = _newest(Start(), told)
         for place, status, older in stale:
             if place == number and newest is not None:
                 strewn.play([Heard(reading(status, updated=newest - older, read=newest))])
+    plain.play(told)
 
     assert belief(strewn.poller) == belief(plain.poller)
 
@@ -375,7 +379,7 @@ def test_p4_one_wrong_clock_in_a_row_never_makes_a_session_expire(
 @pure
 @given(starts, histories())
 def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(start: Start, history: list[Step]) -> None:
-    """No sleep is longer than the schedule's longest delay (or a hint), nor goes past expiry and timeout."""
+    """No sleep is longer than the schedule's longest delay (or a hint), nor does it go past expiry and timeout."""
     driver = Driver(poller := start.poller())
     driver.ask()
     for step in history:
@@ -383,14 +387,11 @@ def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(start: Start, histor
         action = driver.play([step])
         if not isinstance(action, Sleep):
             continue
-        hint = step.error.retry_after if isinstance(step, Missed) and isinstance(step.error, _LIMITED) else None
+        hint = step.error.retry_after if isinstance(step, Missed) and isinstance(step.error, ReadError) else None
         longest = PollSchedule().active.maximum
         assert action.until <= told_at + max(longest, min(hint or 0.0, 300.0)) or isinstance(step, Hinted)
         assert start.settings.timeout is None or action.until <= start.settings.timeout
         assert poller.expires_at is None or not told_at < poller.expires_at + EXPIRY_GRACE < action.until
-
-
-_LIMITED = type(limited())
 
 
 @pure
@@ -589,7 +590,7 @@ def test_p9_an_outage_costs_few_reads(error: HPPError, start: float, seed: int, 
     result = world.run()
 
     gaps = [later - earlier for earlier, later in zip(world.looks, world.looks[1:], strict=False)]
-    floor = 60.0 if isinstance(error, _LIMITED) and error.retry_after == 60.0 else 0.9
+    floor = 60.0 if isinstance(error, ReadError) and error.retry_after == 60.0 else 0.9
     short = [gap for gap in gaps if gap < floor - 1e-6]
     assert isinstance(result, OutageError)
     assert len(short) <= 2, "one look at expiry, one at the end of the tolerance"
@@ -608,6 +609,32 @@ def test_p9_a_missing_session_is_looked_at_three_times(hints: list[float], seed:
 
     assert isinstance(result, SessionVanishedError)
     assert world.reads == 3
+
+
+@settings(pure, max_examples=40)
+@given(
+    st.sampled_from([None, -50 * 365 * DAY]),
+    st.sampled_from(OPEN),
+    st.lists(st.tuples(transient_errors, st.integers(0, 400)), max_size=4),
+    st.integers(0, 99),
+)
+def test_every_wait_ends_even_where_nobody_can_read_the_expiry(
+    expires: float | None, status: str, failures: list[tuple[HPPError, int]], seed: int
+) -> None:
+    """72 hours after the session was first seen, and after no more reads than the schedule allows for until then."""
+    chance, trouble = random.Random(seed), {number: error for error, number in failures}
+    driver = Driver(Poller(SESSION_ID))
+    while not isinstance(action := driver.ask(), Fail):
+        if isinstance(action, Sleep):
+            driver.now = action.until
+            continue
+        error = trouble.get(driver.poller.reads)
+        seen = reading(status, expires=expires, read=driver.now)
+        driver.tell(Heard(seen, draw=chance.random()) if error is None else Missed(error, draw=chance.random()))
+
+    assert isinstance(action.error, ExpiryUnknownError)
+    assert UNKNOWN_FOR <= driver.now <= UNKNOWN_FOR + 300.0
+    assert driver.poller.reads <= 1_000
 
 
 def test_completed_is_found_in_a_thousand_worlds() -> None:

@@ -92,7 +92,7 @@ def test_any_delay_lies_between_its_ends_and_never_shrinks_with_the_age(
     assert initial <= delay.at(younger) <= delay.at(older) <= initial + 500.0
 
 
-def test_a_power_bends_the_growth() -> None:
+def test_a_power_below_one_slows_the_growth() -> None:
     straight, bent = (Delay(initial=1.0, growth=0.5, power=power, maximum=inf) for power in (1.0, 0.5))
 
     assert [straight.at(age) for age in (0.0, 1.0, 100.0)] == [1.0, 1.5, 51.0]
@@ -115,7 +115,7 @@ def test_every_is_the_same_for_all_statuses_ages_and_draws() -> None:
     assert schedule.smallest_delay == 5.0
 
 
-def test_an_answer_younger_than_the_shortest_delay_needs_no_asking_again() -> None:
+def test_the_smallest_delay_is_the_shortest_one_with_its_jitter() -> None:
     assert PollSchedule().smallest_delay == pytest.approx(1.8)
 
 
@@ -135,13 +135,13 @@ def test_a_schedule_is_a_value() -> None:
 
 
 @pytest.mark.parametrize("initial", [0, 0.0, -1.0, 0.09, nan, inf, "2", None, True])
-def test_an_initial_delay_that_is_no_delay_is_refused(initial: object) -> None:
+def test_an_initial_delay_that_is_not_a_number_of_seconds_is_refused(initial: object) -> None:
     with pytest.raises(ConfigurationError, match=r"Delay\.initial="):
         Delay(initial=initial, maximum=inf)  # type: ignore[arg-type]  # what users may pass
 
 
 @pytest.mark.parametrize("growth", [-0.01, nan, "1", None, False])
-def test_a_growth_that_is_none_is_refused(growth: object) -> None:
+def test_a_growth_that_is_not_a_number_or_negative_is_refused(growth: object) -> None:
     with pytest.raises(ConfigurationError, match=r"Delay\.growth="):
         Delay(initial=1.0, growth=growth, maximum=2.0)  # type: ignore[arg-type]  # what users may pass
 
@@ -159,25 +159,30 @@ def test_a_maximum_below_the_initial_delay_is_refused(maximum: object) -> None:
 
 
 @pytest.mark.parametrize("jitter", [1.0, 1, -0.1, nan, "0.1", None, timedelta(seconds=1)])
-def test_a_jitter_that_is_no_share_is_refused(jitter: object) -> None:
+def test_a_jitter_outside_of_its_range_is_refused(jitter: object) -> None:
     with pytest.raises(ConfigurationError, match=r"PollSchedule\.jitter="):
         PollSchedule(jitter=jitter)  # type: ignore[arg-type]  # what users may pass
 
 
-def test_a_jitter_given_as_another_number_is_one_afterwards() -> None:
+def test_a_jitter_of_any_number_type_becomes_a_float() -> None:
     assert PollSchedule(jitter=timedelta(0)).delay(reading(), age=0.0, draw=0.5) == 2.0  # type: ignore[arg-type]  # odd
 
 
 @pytest.mark.parametrize("name", ["waiting", "active"])
-def test_a_part_that_is_no_delay_is_refused(name: str) -> None:
+def test_a_part_that_is_not_a_delay_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"PollSchedule\.{name}=5: give a Delay"):
         PollSchedule(**{name: 5})  # type: ignore[arg-type]  # what users may pass
 
 
 @pytest.mark.parametrize("interval", [0, 0.05, -1, inf, nan, "5", timedelta(0)])
-def test_an_interval_that_is_none_is_refused(interval: object) -> None:
+def test_an_interval_that_is_not_a_number_of_seconds_is_refused(interval: object) -> None:
     with pytest.raises(ConfigurationError):
         PollSchedule.every(interval)  # type: ignore[arg-type]  # what users may pass
+
+
+def test_an_interval_that_is_too_short_is_refused_by_the_name_that_the_user_gave() -> None:
+    with pytest.raises(ConfigurationError, match=r"interval=0\.07: give seconds \(or a timedelta\) of at least 0\.1"):
+        PollSchedule.every(0.07)
 
 
 @pytest.mark.parametrize("value", [0, 1, 2.5, timedelta(seconds=2), inf])
@@ -194,6 +199,6 @@ def test_seconds_refuse_anything_else_by_name(value: object) -> None:
         seconds(value, "timeout")
 
 
-def test_the_client_refuses_a_schedule_that_is_none() -> None:
+def test_the_client_refuses_a_schedule_without_the_method() -> None:
     with pytest.raises(ConfigurationError, match=r"schedule=5 has no delay\("):
         HPPClient(auth=("user", "secret"), endpoint="EU_PLAYGROUND", schedule=5)  # type: ignore[arg-type]  # that is it

@@ -234,7 +234,8 @@ def test_only_the_status_is_needed() -> None:
     session = Session(status=SessionStatus.WAITING)
     others = {field.name for field in attrs.fields(Session)} - {"status", "_raw"}
 
-    assert {getattr(session, name.removeprefix("_")) for name in others} == {None}
+    assert {getattr(session, name.removeprefix("_")) for name in others if name != "is_locally_dated"} == {None}
+    assert not session.is_locally_dated
     assert session.raw == {}
 
 

@@ -39,7 +39,7 @@ def unavailable() -> ServerError:
 
 
 def limited(retry_after: float | None) -> RateLimitedError:
-    return RateLimitedError("429", session_id="session", retry_after=retry_after)
+    return RateLimitedError("429", session_id="session", status_code=429, retry_after=retry_after)
 
 
 def dropped() -> TransportError:

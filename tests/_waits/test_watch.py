@@ -72,8 +72,8 @@ async def test_an_outcome_is_seen_no_later_than_promised(provider: ScriptedProvi
 @pytest.mark.parametrize(
     ("answers", "kind"),
     [
-        ([401], AuthenticationError),
-        ([403], AuthenticationError),
+        ([401, 401, 401], AuthenticationError),
+        ([403, 403, 403], AuthenticationError),
         ([404, 404, 404], SessionVanishedError),
         ([httpx.Response(404, json={"error_code": "SESSION_COMPLETED"})], SessionVanishedError),
         ([503] * 1000, OutageError),

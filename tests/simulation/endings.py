@@ -22,6 +22,7 @@ from simulation.hearing import (
     may_share,
     newest_before,
     readings_in,
+    reads_of,
     time_awake,
     true_statuses,
     ways_to_hear,
@@ -32,6 +33,11 @@ from simulation.world import START
 
 ATTEMPT: Final = 10.0
 """Seconds that an attempt of a read has by default, and so the last look of a timeout."""
+
+LOOKS: Final = 3
+"""Looks that must agree before a 404, a 401 or a 403 on a session that was seen is believed."""
+
+UNKNOWN_FOR: Final = 72 * 3600.0
 
 _NAMES: Final = {
     "COMPLETED": "Completed",
@@ -148,11 +154,19 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             missing = [request.served.kind == "missing" for request in heard if is_an_answer(request)]
             is_told = last is not None and last.error_code == "SESSION_COMPLETED"
             was_final = wait.since is not None and wait.since.status in FINAL
-            if not is_told and not was_final and (len(missing) < 3 or not all(missing[-3:])):
+            if not is_told and not was_final and (len(missing) < LOOKS or not all(missing[-LOOKS:])):
                 yield "three looks did not agree"
         case "AuthenticationError":
             if last is None or last.kind != "unauthorized":
                 yield f"the last answer was {last}"
+            elif seen and _refusals(heard) < LOOKS:
+                yield f"the session was seen, and no {LOOKS} looks agreed"
+        case "ExpiryUnknownError":
+            first = landed_at(readings_in(heard)[0])
+            if end < first + UNKNOWN_FOR - TINY and wait.since is None:
+                yield f"{end - first:.0f} s after it was first seen"
+            if any(request.served.expires_at is not None and request.served.date is not None for request in heard):
+                yield "a reading told when it expires"
         case "WaitTimeoutError":
             assert wait.of.timeout is not None
             deadline = wait.started_at + wait.of.timeout
@@ -181,11 +195,21 @@ def _longest_gap(record: Record, wait: WaitRecord) -> float:
     return max([64.0, *hints]) + record.life.attempts * (ATTEMPT + 5.0)
 
 
+def _refusals(answers: list[Request]) -> int:
+    """Return how many answers since the last reading refuse the credentials."""
+    kinds = [request.served.kind for request in answers]
+    since = len(kinds) - kinds[::-1].index("reading") if "reading" in kinds else 0
+    return kinds[since:].count("unauthorized")
+
+
 def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
     """At once where the table says so; soon after timeout and tolerance, if somebody is at it."""
-    for request in answers_heard(record, wait) if is_alone(record, wait) else ():
+    heard = answers_heard(record, wait) if is_alone(record, wait) else []
+    for number, request in enumerate(heard, 1):
         kind, code, ended_at = request.served.kind, request.served.error_code, landed_at(request)
-        is_at_once = kind == "unauthorized" or (kind == "missing" and code == "SESSION_COMPLETED")
+        was_read = wait.since is not None or any(landed_at(r) < ended_at for r in readings_in(reads_of(record, wait)))
+        is_refused = not was_read or (is_undisturbed(wait) and _refusals(heard[:number]) >= LOOKS)
+        is_at_once = (kind == "unauthorized" and is_refused) or (kind == "missing" and code == "SESSION_COMPLETED")
         if is_at_once and is_at_it(wait, ended_at):
             yield f"{kind} {code or ''} came at {ended_at:.3f}, and it went on until {end_of(record, wait):.3f}"
     if wait.of.timeout is not None:

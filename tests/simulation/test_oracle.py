@@ -15,7 +15,7 @@ from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, Outc
 from hpp_async._core.actions import Action, Fail
 from hpp_async._core.budget import Budget
 from hpp_async._core.expiry import Expiry
-from hpp_async._core.failures import Failures
+from hpp_async._core.failures import Failures, Meaning
 from hpp_async._core.history import History
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
@@ -179,6 +179,17 @@ def asks_on_when_it_is_refused(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def believes_the_first_refusal(patch: pytest.MonkeyPatch) -> Build:
+    note = Failures.note
+
+    def hasty(failures: Failures, *args: Any, **more: Any) -> Meaning:
+        note(failures, *args, **more)
+        return Meaning.BELIEVED
+
+    patch.setattr(Failures, "note", hasty)
+    return HPPClient
+
+
 def hears_everything_twice(patch: pytest.MonkeyPatch) -> Build:
     observe = History.observe
 
@@ -313,6 +324,11 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
         asks_on_when_it_is_refused,
         "it_ends_when_it_must",
         Life(sessions=(PAYS,), troubles=(Trouble(Answered(403), start=10, until=25),)),
+    ),
+    (
+        believes_the_first_refusal,
+        "an_error_has_its_reason",
+        Life(sessions=(PAYS,), troubles=(Trouble(Answered(403), start=10, until=12),)),
     ),
     (hears_everything_twice, "transitions_are_what_was_said", Life(sessions=(PAYS,))),
     (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hpp_async import (
     AuthenticationError,
     HPPError,
+    NotProcessedError,
     Outcome,
     RateLimitedError,
     ResponseError,
@@ -65,8 +66,12 @@ def not_a_reading() -> UnexpectedPayloadError:
     return UnexpectedPayloadError("not a reading", session_id=SESSION_ID)
 
 
-def broken(status_code: int = 503) -> ServerError:
-    return ServerError("broken", session_id=SESSION_ID, status_code=status_code)
+def broken(status_code: int = 503, *, retry_after: float | None = None) -> ServerError:
+    return ServerError("broken", session_id=SESSION_ID, status_code=status_code, retry_after=retry_after)
+
+
+def not_processed(*, retry_after: float | None = None) -> NotProcessedError:
+    return NotProcessedError("not processed", session_id=SESSION_ID, status_code=408, retry_after=retry_after)
 
 
 def refused(status_code: int = 400) -> ResponseError:
@@ -74,7 +79,7 @@ def refused(status_code: int = 400) -> ResponseError:
 
 
 def limited(hint: float | None = None) -> RateLimitedError:
-    return RateLimitedError("limited", session_id=SESSION_ID, retry_after=hint)
+    return RateLimitedError("limited", session_id=SESSION_ID, status_code=429, retry_after=hint)
 
 
 def missing(error_code: str | None = None, *, read: float | None = None) -> SessionNotFoundError:
@@ -87,8 +92,8 @@ def missing(error_code: str | None = None, *, read: float | None = None) -> Sess
     )
 
 
-def unauthorized() -> AuthenticationError:
-    return AuthenticationError("unauthorized", session_id=SESSION_ID, status_code=401)
+def unauthorized(*, retry_after: float | None = None) -> AuthenticationError:
+    return AuthenticationError("unauthorized", session_id=SESSION_ID, status_code=401, retry_after=retry_after)
 
 
 # -- a history ---------------------------------------------------------------------------------------------------------
@@ -180,7 +185,8 @@ pauses = st.one_of(st.just(0.0), st.floats(0.0, 30.0), st.floats(0.0, 2 * DAY))
 transient_errors = st.one_of(
     st.builds(no_answer),
     st.builds(not_a_reading),
-    st.builds(broken),
+    st.builds(broken, retry_after=st.none() | st.floats(0.0, 1e9)),
+    st.builds(not_processed),
     st.builds(limited, st.none() | st.floats(0.0, 1e9)),
 )
 errors = st.one_of(
