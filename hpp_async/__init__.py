@@ -59,7 +59,7 @@ from hpp_async._waits.events import (
     TransitionSeen,
     WaitEnded,
 )
-from hpp_async._waits.wait import Heartbeat, OutcomeWait
+from hpp_async._waits.wait import Heartbeat, OutcomeWait, Updates
 from hpp_async._waits.watch import Watch, WatchEvent
 
 __version__ = VERSION
@@ -117,6 +117,7 @@ __all__ = [
     "TransportError",
     "UnexpectedPayloadError",
     "UnknownStatus",
+    "Updates",
     "WaitEnded",
     "WaitError",
     "WaitTimeoutError",

@@ -4,18 +4,19 @@ import ast
 import asyncio
 import inspect
 import re
+import runpy
 from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
 import respx
 from support.sittings import Sitting
 
-from hpp_async.testing import ScriptedProvider, VirtualClock, mock_provider
+from hpp_async.testing import Answered, ScriptedProvider, VirtualClock, mock_provider
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -37,22 +38,29 @@ BLOCK: Final = re.compile(
 )
 
 
-@contextmanager
-def namespace() -> Generator[dict[str, object]]:
-    """Provide the names that the Python blocks of one story start with, and the world they run in."""
-    provider = ScriptedProvider(VirtualClock(), auth=("PK12345_abc", "secret"))
+PAID: Final = [(0, "COMPLETED", {"order_id": "ord-1"})]
 
-    names: dict[str, object] = {
-        "__name__": "__main__",
-        "session_url": provider.add([(0, "COMPLETED")]),
-    }
-    names |= dict.fromkeys(("book", "save", "ask_a_person", "keep_open", "release"), print)  # what the shop does
+
+@contextmanager
+def world() -> Generator[ScriptedProvider]:
+    """Run the provider that the documents speak of, where one of its sessions is paid."""
+    provider = ScriptedProvider(VirtualClock(), auth=("PK12345_abc", "secret"))
+    provider.add(PAID, session_id="your-session-id")
     with respx.mock(assert_all_called=False) as router, pytest.MonkeyPatch.context() as environment:
         environment.setenv("HPP_USERNAME", "PK12345_abc")
         environment.setenv("HPP_PASSWORD", "secret")
         environment.setenv("HPP_ENDPOINT", "EU_PLAYGROUND")
         mock_provider(router, provider)
         router.route(host="127.0.0.1").pass_through()  # the simulator's
+        yield provider
+
+
+@contextmanager
+def namespace() -> Generator[dict[str, object]]:
+    """Provide the names that the Python blocks of one story start with, and the world they run in."""
+    with world() as provider:
+        names: dict[str, object] = {"__name__": "__main__", "session_url": provider.add(PAID)}
+        names |= dict.fromkeys(("book", "save", "ask_a_person", "release"), print)  # what the shop does
         yield names
 
 
@@ -94,7 +102,10 @@ SITTINGS: Final = [
     block for block in BLOCKS if block.language == "console" or block.kind in ("file", "left running", "more of")
 ]
 PYTHON: Final = [block for block in BLOCKS if block.language == "python" and block not in SITTINGS]
-STORIES: Final = [list(story) for _, story in groupby(PYTHON, key=lambda block: (block.document, block.story))]
+ALONE: Final = [block for block in PYTHON if block.document.name in ("README.md", "tutorial.md")]
+"""Blocks that are whole programs: whoever copies one into a file can run the file."""
+TOLD: Final = [block for block in PYTHON if block not in ALONE]
+STORIES: Final = [list(story) for _, story in groupby(TOLD, key=lambda block: (block.document, block.story))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -104,6 +115,36 @@ def test_every_block_is_run_or_known(document: Path) -> None:
 
     assert len(FENCE.findall(document.read_text("utf-8"))) == 2 * len(blocks), "a fence of a kind that is not read"
     assert [str(block) for block in unknown] == []
+
+
+@pytest.mark.parametrize("block", ALONE, ids=str)
+def test_a_block_runs_when_it_is_copied_into_a_file(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "copied.py"
+    file.write_text(block.text, "utf-8")
+
+    with world():
+        runpy.run_path(str(file), run_name="__main__")
+
+
+ENDINGS: Final = [
+    ([(0, "COMPLETED")], "paid"),
+    ([(0, "COMPLETED", {"authorization_token": None})], "ask a person"),
+    ([(0, "FAILED")], "open"),
+    ([(0, "CANCELLED")], "released"),
+    ([(0, "WAITING"), (60, "COMPLETED")], "ask a person"),  # in the outage
+]
+
+
+@pytest.mark.parametrize(("steps", "said"), ENDINGS, ids=[said for _, said in ENDINGS])
+def test_what_the_readme_settles_is_what_happened(steps: list[Any], said: str) -> None:
+    [block] = [block for block in ALONE if "async def settle" in block.text]
+    names: dict[str, Any] = {}
+    exec(block.text, names)  # it only says what to do with an outcome
+
+    with world() as provider:
+        session = provider.add(steps)
+        provider.trouble(Answered(503), start=30)
+        assert asyncio.run(names["settle"](provider.client(), session)) == said
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: str(story[0]))

@@ -53,6 +53,11 @@ class _Tracker(Tracker):
     def wake(self) -> None:
         self.sleeper.wake()
 
+    def end_step(self) -> None:
+        """Wake the step that sleeps, which ends as it finds another sleeper here: the next step's."""
+        self.sleeper.wake()
+        self.sleeper = Sleeper(self._reads.clock)
+
 
 class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
     """
@@ -146,12 +151,15 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         return self
 
     async def __anext__(self) -> Transition:
-        step = await self._step(_FOREVER)
+        try:
+            step = await self._step(_FOREVER)
+        except _StepClosedError:
+            raise StopAsyncIteration from None
         if isinstance(step, Transition):
             return step
         raise StopAsyncIteration
 
-    def updates(self, heartbeat: float | timedelta = 15.0) -> AsyncIterator[Transition | Heartbeat]:
+    def updates(self, heartbeat: float | timedelta = 15.0) -> Updates:
         """
         Iterate the same wait, with a `Heartbeat` whenever *heartbeat* seconds passed without a transition.
 
@@ -161,13 +169,25 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             ConfigurationError: *heartbeat* is not a positive number of seconds.
         """
         heartbeat = seconds(heartbeat, "heartbeat", at_least=0.01)
-        return _Updates(self, heartbeat=heartbeat, step=self._step, clock=self._reads.clock)
+        return Updates(self, heartbeat=heartbeat, step=self._step, clock=self._reads.clock)
 
     async def _finish(self) -> AnyOutcome:
         while True:
             step = await self._step(_FOREVER)
             if isinstance(step, Outcome):
                 return step
+
+    async def aclose(self) -> None:
+        """
+        End the step that is under way, if any; the wait can be gone on with at once. For `contextlib.aclosing`.
+
+        If another task takes that step, its iteration ends; if it awaits the wait, it gets a `RuntimeError`.
+        """
+        self._is_started = True
+        if self._is_stepping:
+            self._is_stepping = False
+            self._left_at = self._reads.clock.now()
+            self._tracker.end_step()
 
     # -- one step -----------------------------------------------------------------------------------------------
 
@@ -181,10 +201,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         self._is_stepping = self._is_started = True
         is_in_loop = True
         tracker, reads = self._tracker, self._reads
+        sleeper = tracker.sleeper
         try:
             self._start()
             tracker.resume(self._left_at)
-            with reads.turns.claim(tracker.sleeper) as claim:
+            with reads.turns.claim(sleeper) as claim:
                 while True:
                     tracker.catch_up()
                     news = tracker.take_news()
@@ -195,6 +216,8 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                     if reads.clock.now() >= until:
                         return None
                     await claim.sleep(min(look_again_at, until))
+                    if tracker.sleeper is not sleeper:
+                        raise _StepClosedError(f"the wait for session {self.session_id} was closed during this step")
         except ClientClosedError as error:
             self._end(error)
             raise
@@ -202,9 +225,10 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             is_in_loop = False  # closed where it was dropped: there may be no loop to ask for its time
             raise
         finally:
-            self._is_stepping = False
-            if is_in_loop:
-                self._left_at = reads.clock.now()
+            if tracker.sleeper is sleeper:  # else the wait was closed, and may be in its next step
+                self._is_stepping = False
+                if is_in_loop:
+                    self._left_at = reads.clock.now()
 
     def _start(self) -> None:
         if self._is_subscribed is None:
@@ -249,8 +273,12 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         self._unsubscribe()
 
 
-class _Updates(AsyncIterator[Transition | Heartbeat]):
-    """Steps of *wait*, each no longer than *heartbeat* seconds after the one before."""
+class _StepClosedError(RuntimeError):
+    """The step was ended by `OutcomeWait.aclose`."""
+
+
+class Updates(AsyncIterator[Transition | Heartbeat]):
+    """What `OutcomeWait.updates` returns: transitions, and a `Heartbeat` where there was none for a while."""
 
     def __init__(
         self,
@@ -269,8 +297,15 @@ class _Updates(AsyncIterator[Transition | Heartbeat]):
     async def __anext__(self) -> Transition | Heartbeat:
         if self._quiet_since is None:
             self._quiet_since = self._clock.now()
-        step = await self._step(self._quiet_since + self._heartbeat)
+        try:
+            step = await self._step(self._quiet_since + self._heartbeat)
+        except _StepClosedError:
+            raise StopAsyncIteration from None
         if isinstance(step, Outcome):
             raise StopAsyncIteration
         self._quiet_since = self._clock.now()
         return step or Heartbeat(session_id=self._wait.session_id, latest=self._wait.latest)
+
+    async def aclose(self) -> None:
+        """End the step that is under way, if any; see `OutcomeWait.aclose`."""
+        await self._wait.aclose()
