@@ -13,7 +13,7 @@ import pytest
 
 import hpp_async
 import hpp_async.testing
-from hpp_async._provider.faults import FAULTS
+from hpp_async._provider.faults import FAULT_KINDS
 
 PACKAGE: Final = Path(__file__).parents[1] / "hpp_async"
 TESTS: Final = Path(__file__).parent
@@ -170,5 +170,5 @@ def test_simulator_scripted_provider_and_simulation_have_one_vocabulary() -> Non
     trees = [ast.parse(path.read_text("utf-8")) for path in (*MODULES, *TESTS.glob("simulation/*.py"))]
     classes = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
 
-    names = ["Script", "Trouble", *(kind.__name__ for kind in FAULTS.values())]
+    names = ["Script", "Fault", *(kind.__name__ for kind in FAULT_KINDS.values())]
     assert {name: classes[name] for name in names} == dict.fromkeys(names, 1)

@@ -1,4 +1,4 @@
-"""What surrounds every command: its log, its end, and the extras it stands on."""
+"""What surrounds a command: its log, its ending, and the extras that it needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpp_async.cli._words import say
 
 @contextmanager
 def exiting(verbosity: int) -> Generator[None]:
-    """Log as wished, and turn what is raised inside into a sentence and an exit code."""
+    """Log to stderr, and turn an exception of the command into a sentence and an exit code."""
     try:
         with _logging(verbosity):
             yield
@@ -25,25 +25,25 @@ def exiting(verbosity: int) -> Generator[None]:
         say(str(ending) or "interrupted")
         raise typer.Exit(exit_code(ending)) from None
     except BrokenPipeError as ending:
-        # What is still buffered goes nowhere, quietly, when Python flushes it at its end.
+        # Python flushes the buffer at its end: let that go nowhere without an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(exit_code(ending)) from None
 
 
 @contextmanager
 def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Generator[None]:
-    """Say how to go on when *wait* is interrupted or gives up: with *command*, which is asked with the resume token."""
+    """When *wait* is interrupted or gives up, print the *command* that continues it from the given resume token."""
     try:
         yield
     except (KeyboardInterrupt, OutageError, WaitTimeoutError) as ending:
-        what = str(ending) or "interrupted; the session itself goes on"
-        say(f"{what}. To go on:\n  {command(wait.token)}")
+        what = str(ending) or "interrupted; the session goes on"
+        say(f"{what}. To continue the wait:\n  {command(wait.token)}")
         raise typer.Exit(exit_code(ending)) from None
 
 
 @contextmanager
 def needing_simulator() -> Generator[None]:
-    """Turn a missing extra into a sentence."""
+    """Say what to install if the simulator's extra is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -14,9 +14,9 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from chromium import path_of_chromium, running
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
-from hpp_async.testing import Consumer, Provider, Slow, Trouble, becomes
+from hpp_async.testing import Consumer, Fault, Provider, Slow, becomes
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {
@@ -128,8 +128,8 @@ def path_of(provider: Provider, calendar: Calendar, name: str) -> str:
             provider.create(Consumer.CANCEL, lifetime=20)
             calendar.advance(30)
             provider.create(Consumer.PAY)
-            provider.add_trouble(Trouble(Slow(1)))
-            provider.add_trouble(Trouble(Slow(2)))
+            provider.add_fault(Fault(Slow(1)))
+            provider.add_fault(Fault(Slow(2)))
             return "/simulator"
         case "open":
             return page_path(provider.create())
@@ -260,7 +260,7 @@ def test_another_sites_page_can_press_nothing(page: Page, provider: Provider, sh
         f"{url}/simulator",
     )
 
-    expect(page.get_by_text("This was sent by another site's page, and nothing was done.")).to_be_visible()
+    expect(page.get_by_text("This request came from another site's page. Nothing was changed.")).to_be_visible()
     assert (provider.now(), provider.sessions) == (before, [])
 
 
@@ -293,7 +293,7 @@ def test_time_and_faults_are_changed_by_buttons(page: Page, provider: Provider, 
     press(page, "Slow answers: 2 s")
     expect(page.get_by_role("button", pressed=True)).to_have_text(["Time ×60"])
     assert calendar.pace == 60
-    assert not provider.troubles
+    assert not provider.faults
 
 
 def test_the_overview_shows_by_itself_what_happens(page: Page, provider: Provider, calendar: Calendar) -> None:
