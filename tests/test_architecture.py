@@ -31,6 +31,13 @@ FLOORS: Final = [
 ]
 """The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
 
+STANDS_ON: Final = {
+    "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop the tasks that its clock needs
+    "simulator": {"simulator", "testing", "_provider", "__init__"},
+    "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
+}
+"""All that these folders may import: public names and the provider's model."""
+
 CORE: Final = [
     {"exceptions", "hidden", "deadline"},
     {"session"},
@@ -90,6 +97,13 @@ def test_arrows_point_down(path: Path) -> None:
     used = rooms_used(path) - {room(path)}
 
     assert {name for name in used if floor(name) >= floor(room(path))} == set()
+
+
+@pytest.mark.parametrize("name", STANDS_ON)
+def test_what_users_could_write_stands_on_public_names(name: str) -> None:
+    used = {module for path in PACKAGE.glob(f"{name}/*.py") for module in rooms_used(path)}
+
+    assert used <= STANDS_ON[name]
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/*.py")), ids=lambda path: path.stem)

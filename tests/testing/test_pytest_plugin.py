@@ -15,7 +15,7 @@ def ini(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]")
 
 
-# What a user writes, but for the hook: it looks at the client when everything is torn down.
+# What a user writes, but for the hook, which looks at the client when everything is torn down.
 CONFTEST: Final = """
 import pytest
 
