@@ -14,7 +14,7 @@ from hpp_async.testing import Consumer
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in EXITS)
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
-_ACTS: Final = textwrap.indent(textwrap.fill(", ".join([*ACTS, '{ becomes = "STATUS", after = 5 }']), 70), "  ")
+_ACTS: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70) + '\n{ becomes = "STATUS", after = 5 }', "  ")
 _WHOM: Final = ", ".join(field.name for field in attrs.fields(Fault) if field.name != "kind")
 _FAULTS: Final = "\n".join(
     f"  {name:<10} {', '.join(field.name for field in attrs.fields(kind))}".rstrip()
@@ -54,9 +54,10 @@ refused or interrupted.
 The token is for --since and is not a secret. The authorization token is a secret."""
 
 DEMO: Final = f"""\
-Watch a wait for a session of a simulated provider on this machine, which a scripted consumer visits.
+Watch a wait on a simulated provider.
 
-Nothing leaves the machine, and no credentials are needed. Exit codes and JSON are those of wait.
+The provider runs on this machine, and a scripted consumer visits the session. Nothing leaves the machine, and no \
+credentials are needed. Exit codes and JSON are those of wait.
 
 {_CONSUMERS}"""
 
