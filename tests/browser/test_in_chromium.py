@@ -146,7 +146,7 @@ def path_of(provider: Provider, calendar: Calendar, name: str) -> str:
             calendar.advance(60)
             return page_path(session_id)
         case _:
-            provider.create([becomes(HOSTILE, 0)], session_id="hostile" * 5, merchant_urls=ELSEWHERE)
+            provider.create([becomes(HOSTILE, 0)], session_id="hostile", merchant_urls=ELSEWHERE)
             provider.life("hostile").page_title = HOSTILE * 5
             return page_path("hostile")
 
