@@ -49,7 +49,7 @@ EXITS: Final = (
     Exit(11, SessionNotFoundError, "the session is unknown here, or has expired"),
     Exit(12, AuthenticationError, "the credentials were refused"),
     Exit(13, HPPError, "the read failed for another reason"),
-    Exit(130, KeyboardInterrupt, "Ctrl-C"),
+    Exit(130, KeyboardInterrupt, "Ctrl-C or SIGTERM"),
     Exit(141, BrokenPipeError, "the reader of the output has closed it"),
 )
 

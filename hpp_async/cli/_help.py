@@ -36,7 +36,7 @@ WAIT: Final = f"""\
 Wait until a session has an outcome.
 
 On a terminal, a live line shows the state of the wait; otherwise each change of status is printed as a line. Ctrl-C \
-ends the wait, not the session, and prints the command that continues it.
+or SIGTERM ends the wait, not the session, and prints the command that continues it.
 
 Exit codes
 {_EXITS}
@@ -62,7 +62,7 @@ credentials are needed. Exit codes and JSON are those of wait.
 {_CONSUMERS}"""
 
 SIMULATE: Final = f"""\
-Run a simulated provider on this machine, until Ctrl-C.
+Run a simulated provider on this machine, until Ctrl-C or SIGTERM.
 
 The consumer visits every session that is created over HTTP. Status callbacks are posted to \
 merchant_urls.status_update if that is on this machine, and not otherwise. -v logs every request and every callback.
@@ -110,10 +110,10 @@ Consumer:           {story}
 Try it in another terminal:
 
   export HPP_ENDPOINT={url} HPP_USERNAME={username} HPP_PASSWORD={password}
-  session=$(curl -s -u "$HPP_USERNAME:$HPP_PASSWORD" "$HPP_ENDPOINT/hpp/v1/sessions" \\
+  session=$(curl -s --noproxy '*' -u "$HPP_USERNAME:$HPP_PASSWORD" "$HPP_ENDPOINT/hpp/v1/sessions" \\
     -H 'Content-Type: application/json' \\
     -d '{{"payment_session_url": "{url}/payments/v1/sessions/1"}}' |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["session_url"])')
   hpp-async wait "$session"
-  curl -s {url}/simulator/sessions
+  curl -s --noproxy '*' {url}/simulator/sessions
 """

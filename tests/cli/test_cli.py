@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,7 @@ AUTH: Final = ("PK00000_test", "not-a-secret")
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 SIMULATOR: Final = ("PK00000_simulated", "not-a-secret")
 SESSION: Final = "39a1c773"
+SIGNALS: Final = [signal.SIGINT, signal.SIGTERM]
 TRANSITION: Final = [
     "type",
     "session_id",
@@ -139,9 +141,9 @@ def _heeds_ctrl_c() -> Generator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def press_ctrl_c() -> None:
-    """Send the main thread what a terminal sends."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+def interrupt(by: signal.Signals = signal.SIGINT) -> None:
+    """Send the main thread a signal; SIGINT is Ctrl-C."""
+    signal.pthread_kill(threading.main_thread().ident or 0, by)
 
 
 @contextmanager
@@ -399,17 +401,20 @@ def test_verbosity_logs_to_stderr(simulated: Provider, capsys: pytest.CaptureFix
 # -- wait, interrupted ------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_prints_the_resume_command(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("by", SIGNALS)
+def test_an_interrupted_wait_prints_the_resume_command(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], by: signal.Signals
+) -> None:
     session_id = simulated.create()
     lines: list[str] = []
 
     with piped() as output:
 
-        def press_at_the_first_line() -> None:
+        def interrupt_at_the_first_line() -> None:
             lines.append(output.readline())
-            press_ctrl_c()
+            interrupt(by)
 
-        with in_background(press_at_the_first_line):
+        with in_background(interrupt_at_the_first_line):
             assert run("wait", session_id, "--json", "--show-token") == 130
 
     token = json.loads(lines[0])["token"]
@@ -426,26 +431,44 @@ def test_ctrl_c_prints_the_resume_command(simulated: Provider, capsys: pytest.Ca
         ("read", "interrupted\n"),
     ],
 )
-def test_ctrl_c_before_the_first_reading(
+@pytest.mark.parametrize("by", SIGNALS)
+def test_a_command_can_be_interrupted_before_the_first_reading(
     simulated: Provider,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
     said: str,
+    by: signal.Signals,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HPP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
 
-        def press_when_asked() -> None:
+        def interrupt_when_asked() -> None:
             connection, _ = silent.accept()
             with connection:
                 connection.recv(1)
-                press_ctrl_c()
+                interrupt(by)
 
-        with in_background(press_when_asked):
+        with in_background(interrupt_when_asked):
             assert run(command, SESSION) == 130
 
     assert capsys.readouterr().err == f"hpp-async: {said}"
+
+
+def test_a_command_leaves_the_handling_of_signals_as_it_was(simulated: Provider) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert run("read", simulated.create()) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_runs_in_a_thread_which_cannot_handle_signals(simulated: Provider) -> None:
+    session_id, codes = simulated.create(), list[int]()
+
+    with in_background(lambda: codes.append(run("read", session_id))):
+        pass
+
+    assert codes == [0]
 
 
 def test_a_closed_output_is_code_141(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
@@ -458,27 +481,63 @@ def test_a_closed_output_is_code_141(simulated: Provider, capsys: pytest.Capture
     assert capsys.readouterr().err == ""
 
 
-def test_a_process_ends_without_a_traceback_after_head_and_ctrl_c(simulated: Provider) -> None:
-    session_id = simulated.create([(2, "COMPLETED")])
-    waiting = [sys.executable, "-c", "from hpp_async.cli import main; main()", "wait", "--json", "--every", "0.1"]
+# -- wait, in a process of its own ------------------------------------------------------------------------------------
 
-    with subprocess.Popen([*waiting, session_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as left:
-        assert left.stdout is not None
-        left.stdout.readline()
-        left.stdout.close()
-        _, left_with = left.communicate(timeout=60)
-    with subprocess.Popen(
-        [*waiting, simulated.create()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as interrupted:
-        assert interrupted.stdout is not None
-        interrupted.stdout.readline()
-        interrupted.send_signal(signal.SIGINT)
-        _, interrupted_with = interrupted.communicate(timeout=60)
+PYTHON: Final = (sys.executable, "-c", "from hpp_async.cli import main; main()")
+IN_A_CONTAINER: Final = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+IN_THE_BACKGROUND: Final = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
-    assert (left.returncode, left_with) == (141, b"")
-    assert interrupted.returncode == 130
-    assert interrupted_with.startswith(b"hpp-async: interrupted; ")
-    assert b"Traceback" not in interrupted_with
+
+@contextmanager
+def waiting(*before: str, session_id: str) -> Generator[subprocess.Popen[bytes]]:
+    """Run *before* and the wait in a process of its own, up to the first line of the wait."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}  # it writes to stderr
+    words = [*before, *PYTHON, "wait", session_id, "--json", "--every", "0.1"]
+    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def test_a_process_ends_quietly_when_its_output_is_closed(simulated: Provider) -> None:
+    with waiting(session_id=simulated.create([(2, "COMPLETED")])) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("before", "by"),
+    [((), signal.SIGINT), ((), signal.SIGTERM), (IN_THE_BACKGROUND, signal.SIGTERM)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM, in the background"],
+)
+def test_a_process_ends_with_the_resume_command(
+    simulated: Provider, before: tuple[str, ...], by: signal.Signals
+) -> None:
+    with waiting(*before, session_id=simulated.create()) as process:
+        process.send_signal(by)
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert said.startswith(b"hpp-async: interrupted; ")
+    assert b"--since hpp" in said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process 1 of a container is Linux'")
+def test_process_1_of_a_container_ends_with_the_resume_command(simulated: Provider) -> None:
+    if shutil.which("unshare") is None or subprocess.run([*IN_A_CONTAINER, "true"], check=False).returncode:
+        pytest.skip("no process namespaces here")
+
+    with waiting(*IN_A_CONTAINER, session_id=simulated.create()) as outside:
+        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text("ascii").split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        _, said = outside.communicate(timeout=60)
+
+    assert outside.returncode == 130
+    assert b"--since hpp" in said
 
 
 # -- demo and simulate ------------------------------------------------------------------------------------------------
@@ -494,20 +553,32 @@ def test_the_demo_ends_as_its_consumer_does(capsys: pytest.CaptureFixture[str], 
     assert "the simulated provider is at http://127.0.0.1:" in printed.err
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_the_demo_uses_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
+
+    assert run("demo", "--speed", "1000") == 0
+
+
 def test_the_demo_can_be_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     with piped() as output:
 
-        def press_at_the_first_line() -> None:
+        def interrupt_at_the_first_line() -> None:
             output.readline()
-            press_ctrl_c()
+            interrupt()
 
-        with in_background(press_at_the_first_line):
+        with in_background(interrupt_at_the_first_line):
             assert run("demo", "--speed", "0.01") == 130
 
     assert capsys.readouterr().err.endswith("hpp-async: interrupted\n")
 
 
-def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("by", SIGNALS)
+def test_simulate_serves_until_it_is_interrupted(capsys: pytest.CaptureFixture[str], by: signal.Signals) -> None:
     codes: list[int] = []
 
     with piped() as output:
@@ -518,7 +589,7 @@ def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> Non
             request = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
             with httpx.Client(auth=(username, password), trust_env=False) as shop:
                 codes.append(shop.post(f"{url}/hpp/v1/sessions", json=request).status_code)
-            press_ctrl_c()
+            interrupt(by)
 
         with in_background(use_it):
             assert run("simulate", "--port", "0", "-v") == 0
@@ -538,7 +609,7 @@ def test_simulate_plays_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path:
         def use_it() -> None:
             session_url = next(line.split()[1] for line in iter(output.readline, "") if line.startswith("Session: "))
             read.append(httpx.get(session_url, auth=SIMULATOR, trust_env=False).json()["status"])
-            press_ctrl_c()
+            interrupt()
 
         with in_background(use_it):
             options = ["--port", "0", "--consumer", "cancel", "--speed", "2"]
