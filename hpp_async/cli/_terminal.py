@@ -57,7 +57,7 @@ class TerminalView(View):
         """Redraw the live line."""
         if wait.latest is not self._session:
             self._session, self._noted_at = wait.latest, self._now()
-        parts = [*self._standing(), *self._reads(wait), *self._expiry()]
+        parts = [*self._standing(), *self._reads(wait), *self._expiry(), *self._failed()]
         line = Text(" · ", style="dim").join(parts)
         line.no_wrap, line.overflow = True, "ellipsis"
         self._live.update(line, refresh=True)
@@ -82,8 +82,6 @@ class TerminalView(View):
         yield status if age is None else status.append(f" for {duration(age + self._elapsed())}", style="not bold")
 
     def _reads(self, wait: OutcomeWait) -> Iterator[Text]:
-        if self.failure is not None:
-            yield Text(f"read failed ({reason(self.failure)})", style="yellow")
         next_read_in = wait.next_read_in
         yield Text("reading" if next_read_in is None else f"next read in {duration(ceil(next_read_in))}")
 
@@ -92,6 +90,10 @@ class TerminalView(View):
         if expires_in is not None:
             left = expires_in - self._elapsed()
             yield Text(f"expires in {duration(left)}" if left > 0 else "past its expiry")
+
+    def _failed(self) -> Iterator[Text]:
+        if self.failure is not None:  # last, because it is long, and a narrow terminal cuts it off
+            yield Text(f"read failed: {reason(self.failure)}", style="yellow")
 
     def _elapsed(self) -> float:
         return self._now() - self._noted_at

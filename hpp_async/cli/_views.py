@@ -40,7 +40,7 @@ class View(ABC):
     def waiting(self, wait: OutcomeWait) -> None:
         """Show that the wait goes on; called about once a second."""
         if self.failure is not None and not self._is_failure_said:
-            say(f"session {wait.session_id} could not be read ({reason(self.failure)}); the wait goes on")
+            say(f"session {wait.session_id} could not be read: {reason(self.failure)}; the wait goes on")
         elif self.failure is None and self._is_failure_said:
             say(f"session {wait.session_id} can be read again")
         self._is_failure_said = self.failure is not None

@@ -59,10 +59,8 @@ def advice(outcome: Outcome) -> str:
 
 
 def reason(failure: ReadFailed) -> str:
-    """Return why the read failed."""
-    return (
-        failure.error if failure.correlation_id is None else f"{failure.error}, correlation id {failure.correlation_id}"
-    )
+    """Return why the read failed, without the session's id."""
+    return failure.message.removeprefix(f"session {failure.session_id}: ") or failure.error
 
 
 def duration(seconds: float) -> str:

@@ -37,6 +37,7 @@ from hpp_async import (
     OutageError,
     Outcome,
     PollSchedule,
+    ReadFailed,
     Session,
     SessionNotFoundError,
     SessionStatus,
@@ -51,7 +52,7 @@ from hpp_async.cli._exits import EXITS, exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import PlainView
-from hpp_async.cli._words import advice, duration
+from hpp_async.cli._words import advice, duration, reason
 from hpp_async.simulator import serve
 from hpp_async.testing import Provider, Scenario, ScriptedProvider, Step, VirtualClock
 
@@ -702,7 +703,10 @@ async def test_the_live_line_shows_times_and_failures(
 
     assert isinstance(console.file, io.StringIO)
     screen = console.file.getvalue()
-    assert re.search(r"not read yet · read failed \(ServerError, correlation id [\w-]+\) · next read in [12] s", screen)
+    assert re.search(
+        r"not read yet · next read in [12] s · read failed: 503 TEMPORARILY_UNAVAILABLE: the provider could not answer",
+        screen,
+    )
     assert re.search(r"IN_PROGRESS for 1\d s · next read in \d+ s · expires in 1 min \d+ s", screen)
     assert "CANCELLED after" in screen
 
@@ -751,7 +755,9 @@ async def test_plain_lines_say_once_that_reads_fail(
 
     session = f"session {session_url.rpartition('/')[2]}"
     first, second, _ = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(rf"hpp-async: {session} could not be read \(ServerError, .*\); the wait goes on", first)
+    assert re.fullmatch(
+        rf"hpp-async: {session} could not be read: 503 .*: the provider could not answer .*; the wait goes on", first
+    )
     assert second == f"hpp-async: {session} can be read again"
 
 
@@ -821,6 +827,15 @@ def test_every_ending_has_its_code(ending: object, code: int) -> None:
 def test_every_outcome_has_a_next_step(outcome: Outcome, said: str) -> None:
     assert said in advice(outcome)
     assert "a-secret" not in advice(outcome)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [(f"session {SESSION}: no answer from there", "no answer from there"), ("", "HookError")]
+)
+def test_the_reason_of_a_failed_read_is_the_errors_sentence_or_its_name(message: str, said: str) -> None:
+    failure = ReadFailed(session_id=SESSION, error="HookError", message=message, correlation_id=None, seconds=1.0)
+
+    assert reason(failure) == said
 
 
 @pytest.mark.parametrize(
