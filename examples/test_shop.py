@@ -98,7 +98,7 @@ async def test_lost_callbacks_cost_seconds_and_no_order(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
-    hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
+    hpp_provider.add_fault(Dropped(), on=[Operation.CALLBACK])
     path = await order(browser)
 
     stream = (await browser.get(f"{path}/events")).text
@@ -109,7 +109,7 @@ async def test_lost_callbacks_cost_seconds_and_no_order(
 
 async def test_an_outage_is_sat_out(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
-    hpp_provider.trouble(Answered(503), start=20, until=400)
+    hpp_provider.add_fault(Answered(503), start=20, until=400)
     path = await order(browser)
 
     assert await state_of(browser, path) == "paid"
@@ -120,7 +120,7 @@ async def test_an_outage_without_end_is_a_matter_for_people(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
-    hpp_provider.trouble(Refused(), start=20)
+    hpp_provider.add_fault(Refused(), start=20)
     path = await order(browser)
 
     stream = (await browser.get(f"{path}/events")).text

@@ -13,7 +13,7 @@ import pytest
 
 import hpp_async
 import hpp_async.testing
-from hpp_async._provider.faults import FAULTS
+from hpp_async._provider.faults import FAULT_KINDS
 
 PACKAGE: Final = Path(__file__).parents[1] / "hpp_async"
 TESTS: Final = Path(__file__).parent
@@ -30,6 +30,13 @@ FLOORS: Final = [
     {"cli"},
 ]
 """The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
+
+STANDS_ON: Final = {
+    "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop the tasks that its clock needs
+    "simulator": {"simulator", "testing", "_provider", "__init__"},
+    "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
+}
+"""All that these folders may import: public names and the provider's model."""
 
 CORE: Final = [
     {"exceptions", "hidden", "deadline"},
@@ -90,6 +97,13 @@ def test_arrows_point_down(path: Path) -> None:
     used = rooms_used(path) - {room(path)}
 
     assert {name for name in used if floor(name) >= floor(room(path))} == set()
+
+
+@pytest.mark.parametrize("name", STANDS_ON)
+def test_what_users_could_write_stands_on_public_names(name: str) -> None:
+    used = {module for path in PACKAGE.glob(f"{name}/*.py") for module in rooms_used(path)}
+
+    assert used <= STANDS_ON[name]
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/*.py")), ids=lambda path: path.stem)
@@ -170,5 +184,5 @@ def test_simulator_scripted_provider_and_simulation_have_one_vocabulary() -> Non
     trees = [ast.parse(path.read_text("utf-8")) for path in (*MODULES, *TESTS.glob("simulation/*.py"))]
     classes = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
 
-    names = ["Script", "Trouble", *(kind.__name__ for kind in FAULTS.values())]
+    names = ["Script", "Fault", *(kind.__name__ for kind in FAULT_KINDS.values())]
     assert {name: classes[name] for name in names} == dict.fromkeys(names, 1)

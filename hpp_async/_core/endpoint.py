@@ -24,6 +24,19 @@ def is_session_id(text: str) -> bool:
     return _SESSION_ID.fullmatch(text) is not None
 
 
+def check_session_id(text: str) -> None:
+    """
+    Check that *text* can be a session id.
+
+    Raises:
+        ConfigurationError: it has other characters, or too many.
+    """
+    if not is_session_id(text):
+        raise ConfigurationError(
+            f"session {text[:40]!r} is not a session id: ids are up to 128 letters, digits, '-' and '_'"
+        )
+
+
 class Endpoint(StrEnum):
     """
     The provider's hosts (API URLs page, and Kustom's).
@@ -109,12 +122,9 @@ class Target:
         """
         if not isinstance(session, str):
             raise ConfigurationError(f"session is a {type(session).__name__}: give a session id or a session_url")
-        if is_session_id(session):
+        if is_session_id(session) or ("/" not in session and ":" not in session):
+            check_session_id(session)
             return session
-        if "/" not in session and ":" not in session:
-            raise ConfigurationError(
-                f"session {session[:40]!r} is not a session id: ids are up to 128 letters, digits, '-' and '_'"
-            )
         parts = _split(session)
         if parts is None or _origin(parts) != _origin(self._parts) or parts.username is not None:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What goes back over HTTP: headers, bodies, and every form of an error."""
+"""Answers over HTTP: good ones, errors in each of their forms, and what faults make of them."""
 
 from __future__ import annotations
 
@@ -7,56 +7,38 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import attrs
+
+from hpp_async._provider.faults import (
+    Answered,
+    Dateless,
+    Envelope,
+    FaultKind,
+    Foreign,
+    Garbled,
+    Hint,
+    Missing,
+    Scarce,
+    Skewed,
+    Throttled,
+    Undated,
+)
 
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What goes back over HTTP."""
+    """An answer over HTTP."""
 
     status_code: int
     headers: Mapping[str, str]
     body: bytes = b""
 
 
-class Envelope(StrEnum):
-    """The forms in which errors come."""
-
-    LEGACY = "legacy"
-    """``{error_code, error_messages, correlation_id}``"""
-    NETWORK = "network"
-    """The Klarna Network's ``{error_id, error_type, error_code, error_message, doc_url}``"""
-    HTML = "html"
-    """A gateway's page."""
-    TEXT = "text"
-    """A proxy's line."""
-    EMPTY = "empty"
-    """No body."""
-
-
-class Hint(StrEnum):
-    """The forms in which a 429 says how long to stay away."""
-
-    RESET = "reset"
-    """``X-Ratelimit-Reset`` in seconds, with ``-Limit`` and ``-Remaining``: the documented one."""
-    RETRY_AFTER = "retry-after"
-    """``Retry-After`` in seconds."""
-    RETRY_AFTER_DATE = "retry-after-date"
-    """``Retry-After`` as a date."""
-    BOTH = "both"
-    """``X-Ratelimit-Reset``, and a ``Retry-After`` of twice that."""
-    ODD = "odd"
-    """A limit without its window, ``-Remaining: -1``, and a ``Retry-After`` that has passed."""
-    NONE = "none"
-    """Nothing."""
-
-
 def headers_at(moment: datetime) -> dict[str, str]:
-    """Return what every answer of the provider has, with a correlation id of its own."""
+    """Return the headers that every answer of the provider has, with a new correlation id."""
     return {
         "Date": http_date(moment),
         "Klarna-Correlation-Id": str(uuid.uuid4()),
@@ -65,16 +47,29 @@ def headers_at(moment: datetime) -> dict[str, str]:
 
 
 def http_date(moment: datetime) -> str:
-    """Return *moment* as headers have it."""
+    """Return *moment* in the format of HTTP headers."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
 def respond(status_code: int, headers: Mapping[str, str], body: Mapping[str, object] | None = None) -> Answer:
-    """Return an answer with *body* as JSON, or with none."""
+    """Return an answer with *body* as JSON, or without a body."""
     if body is None:
         return Answer(status_code=status_code, headers=headers)
     headers = {**headers, "Content-Type": "application/json;charset=utf-8"}
     return Answer(status_code=status_code, headers=headers, body=json.dumps(body).encode())
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+CODES: Final = {
+    401: "UNAUTHORIZED",
+    403: "INVALID_OPERATION",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    429: "TOO_MANY_REQUESTS",
+    500: "INTERNAL_SERVER_ERROR",
+}
+_TYPES: Final = {401: "ACCESS_ERROR", 403: "ACCESS_ERROR", 404: "RESOURCE_NOT_FOUND", 429: "ACCESS_ERROR"}
 
 
 def error(
@@ -85,7 +80,7 @@ def error(
     message: str | None = None,
     envelope: Envelope = Envelope.LEGACY,
 ) -> Answer:
-    """Return an error in the form of *envelope*; without a *code*, with the one that goes with *status_code*."""
+    """Return an error in *envelope*; the default *code* is the one that goes with *status_code*."""
     if code is None:
         code = CODES.get(status_code, "TEMPORARILY_UNAVAILABLE" if status_code >= 500 else "BAD_VALUE")
     correlation_id = headers["Klarna-Correlation-Id"]
@@ -112,7 +107,7 @@ def error(
 
 
 def _by_gateway(status_code: int, headers: Mapping[str, str], kind: str, body: str) -> Answer:
-    """Return an answer of somebody before the provider, who does not know its correlation ids."""
+    """Return an answer of a gateway before the provider, which does not know the provider's correlation ids."""
     known = {name: value for name, value in headers.items() if name != "Klarna-Correlation-Id"}
     return Answer(status_code=status_code, headers={**known, "Content-Type": kind}, body=body.encode())
 
@@ -124,8 +119,28 @@ def _reason(status_code: int) -> str:
         return "Unknown"
 
 
-def hint_headers(hint: Hint, seconds: float, moment: datetime) -> dict[str, str]:
-    """Return the headers in which a 429 asks to stay away for *seconds*."""
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def error_of(kind: Answered | Throttled | Missing, moment: datetime) -> Answer:
+    """Return the error that a fault of this *kind* answers with instead of the provider."""
+    headers = headers_at(moment)
+    match kind:
+        case Answered(status_code, more, envelope, code):
+            answer = error(status_code, headers, code=code, envelope=envelope)
+            has_body = status_code not in (204, 304)  # by HTTP, these have none
+            return attrs.evolve(answer, headers={**answer.headers, **dict(more)}, body=answer.body if has_body else b"")
+        case Throttled(seconds, hint, envelope):
+            answer = error(429, headers, message="Too many requests", envelope=envelope)
+            return attrs.evolve(answer, headers={**answer.headers, **_hint_headers(hint, seconds, moment)})
+        case Missing(error_code):
+            return error(404, headers, code=error_code, message="Invalid session id")
+        case _:
+            assert_never(kind)
+
+
+def _hint_headers(hint: Hint, seconds: float, moment: datetime) -> dict[str, str]:
+    """Return the headers in which a 429 asks for a pause of *seconds*."""
     reset = {
         "X-Ratelimit-Limit": "50, 50;w=1",
         "X-Ratelimit-Remaining": "0",
@@ -149,12 +164,38 @@ def hint_headers(hint: Hint, seconds: float, moment: datetime) -> dict[str, str]
             assert_never(hint)
 
 
-CODES: Final = {
-    401: "UNAUTHORIZED",
-    403: "INVALID_OPERATION",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    429: "TOO_MANY_REQUESTS",
-    500: "INTERNAL_SERVER_ERROR",
-}
-_TYPES: Final = {401: "ACCESS_ERROR", 403: "ACCESS_ERROR", 404: "RESOURCE_NOT_FOUND", 429: "ACCESS_ERROR"}
+def damaged(answer: Answer, kind: FaultKind, moment: datetime) -> Answer:
+    """Return *answer* as it arrives through a fault of this *kind*; kinds of the connection leave it unchanged."""
+    match kind:
+        case Garbled(body) if answer.status_code == 200:
+            return attrs.evolve(answer, body=body)
+        case Foreign() if answer.status_code == 200:
+            return _with_fields(answer, session_id="another-session")
+        case Undated() if answer.status_code == 200:
+            return _with_fields(answer, updated_at=None, expires_at=None)
+        case Dateless():
+            return attrs.evolve(answer, headers={name: text for name, text in answer.headers.items() if name != "Date"})
+        case Skewed(by):
+            return _with_headers(answer, {"Date": http_date(moment + timedelta(seconds=by))})
+        case Scarce(limit, remaining, reset):
+            return _with_headers(
+                answer,
+                {
+                    "X-Ratelimit-Limit": f"{limit}, {limit};w=1",
+                    "X-Ratelimit-Remaining": str(remaining),
+                    "X-Ratelimit-Reset": f"{reset:g}",
+                },
+            )
+        case _:
+            return answer
+
+
+def _with_headers(answer: Answer, headers: dict[str, str]) -> Answer:
+    return attrs.evolve(answer, headers={**answer.headers, **headers})
+
+
+def _with_fields(answer: Answer, **fields: object) -> Answer:
+    body: dict[str, Any] = json.loads(answer.body)
+    body |= fields
+    known = {name: value for name, value in body.items() if value is not None}
+    return attrs.evolve(answer, body=json.dumps(known).encode())

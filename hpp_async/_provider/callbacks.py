@@ -1,4 +1,4 @@
-"""Which callbacks the provider owes a merchant, and when (status callbacks page)."""
+"""Which status callbacks the provider owes a merchant, and when (status callbacks page)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from urllib.parse import quote
 
 import attrs
 
-from hpp_async._provider.faults import Slow
+from hpp_async._provider.faults import Operation, Slow
+from hpp_async._provider.injection import Faults
 from hpp_async._provider.life import Life
-from hpp_async._provider.resource import Operation
-from hpp_async._provider.troubles import Troubles
 
 PATIENCE: Final = timedelta(seconds=3)
-"""How long the merchant's answer is waited for, and so how far the calls about one change are apart."""
+"""How long the provider waits for the merchant's answer, and so the time between the calls about one change."""
 CALLS: Final = 4
-"""One, and three repeats."""
+"""The first call and three repeats."""
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -32,8 +31,8 @@ class StatusCallback:
     Attributes:
         url: ``merchant_urls.status_update`` with its placeholders filled in.
         body: what is posted, JSON.
-        call: 1 for the first one about a change, up to 4.
-        due_at: when.
+        call: 1 for the first call about a change, up to 4.
+        due_at: when the call is made.
     """
 
     session_id: str
@@ -47,38 +46,38 @@ class StatusCallback:
 @attrs.define
 class Callbacks:
     """
-    The callbacks there are to come: `due` hands out each one once, `failed` brings it back as a repeat.
+    The callbacks to come: `due` hands out each of them once, and `failed` schedules a repeat.
 
     Args:
-        repeats_are_empty: whether repeats come as ``{}``, as real ones have.
+        repeats_are_empty: whether repeats have the body ``{}``, as real ones have had.
     """
 
     repeats_are_empty: bool = False
     _pending: list[StatusCallback] = attrs.field(init=False, factory=list[StatusCallback])
 
-    def due(self, lives: Iterable[Life], moment: datetime, troubles: Troubles) -> list[StatusCallback]:
-        """Return the callbacks whose time has come since the last asking, oldest first; *troubles* lose some."""
+    def due(self, lives: Iterable[Life], moment: datetime, faults: Faults) -> list[StatusCallback]:
+        """Return the callbacks that have become due since the last call, oldest first; *faults* lose or delay some."""
         for life in lives:
             for callback in _changes(life, moment) if _is_owing(life, moment) else ():
-                met = troubles.meet(Operation.CALLBACK, life.session_id, callback.due_at)
-                delay = timedelta(seconds=met.delay)
-                if all(isinstance(fault, Slow) for fault in met.faults):
+                drawn = faults.draw(Operation.CALLBACK, life.session_id, callback.due_at)
+                if all(isinstance(kind, Slow) for kind in drawn.kinds):
+                    delay = timedelta(seconds=drawn.delay)
                     self._pending.append(attrs.evolve(callback, due_at=callback.due_at + delay))
         due = sorted((one for one in self._pending if one.due_at <= moment), key=lambda one: one.due_at)
         self._pending = [one for one in self._pending if one.due_at > moment]
         return due
 
     def next_at(self, lives: Iterable[Life]) -> datetime | None:
-        """Return when the next one is due, as things are: in the past, where nobody has asked since; or ``None``."""
+        """Return when the next callback is due by the present plans; ``None`` if none is planned."""
         moments = [one.due_at for one in self._pending]
         for life in lives:
-            if life.told < len(life.steps) and "status_update" in life.merchant_urls:
-                step = next((step for step in life.steps[life.told :] if step.status is not None), None)
+            if life.called_back < len(life.steps) and "status_update" in life.merchant_urls:
+                step = next((step for step in life.steps[life.called_back :] if step.status is not None), None)
                 moments += [] if step is None else [life.moment(step)]
         return min(moments, default=None)
 
     def failed(self, callback: StatusCallback) -> None:
-        """Take note that *callback* got no 2xx within 3 s: it is repeated, unless it was the fourth call."""
+        """Schedule a repeat of *callback*, which got no 2xx within 3 s, unless it was the fourth call."""
         if callback.call < CALLS:
             self._pending.append(
                 attrs.evolve(
@@ -91,21 +90,20 @@ class Callbacks:
 
 
 def _is_owing(life: Life, moment: datetime) -> bool:
-    """Tell whether *life* has taken a step that its merchant may have to hear of; quick, for there can be thousands."""
+    """Tell whether *life* has passed a step that may need a callback; quick, for there can be thousands of lives."""
     return (
-        life.told < len(life.steps)
+        life.called_back < len(life.steps)
         and "status_update" in life.merchant_urls
-        and life.moment(life.steps[life.told]) <= moment
+        and life.moment(life.steps[life.called_back]) <= moment
     )
 
 
 def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
-    """Return the first calls about what has become of *life*, and take note that they were made."""
+    """Return the first calls about the changes of *life* up to *moment*; the next call goes on from there."""
     passed = life.passed(moment)
-    new = passed[life.told :]
-    told, life.told = life.told, max(life.told, len(passed))
+    start, life.called_back = life.called_back, max(life.called_back, len(passed))
     callbacks: list[StatusCallback] = []
-    for number, step in enumerate(new, start=told):
+    for number, step in enumerate(passed[start:], start):
         if step.status is None:
             continue
         at = life.moment(step)
@@ -125,5 +123,5 @@ def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
 
 
 def filled(url: str, session: Mapping[str, object]) -> str:
-    """Return a merchant's *url* with ``{{session_id}}`` and the like filled in; what *session* has not is left out."""
+    """Return *url* with ``{{session_id}}`` and other placeholders filled in from *session*, or with nothing."""
     return _PLACEHOLDER.sub(lambda found: quote(str(session.get(cast("str", found[1])) or ""), safe=""), url)

@@ -9,30 +9,47 @@ from typing import Final, cast
 
 import attrs
 
-from hpp_async._core.session import SessionStatus
+from hpp_async._core.endpoint import check_session_id
+from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.schedule import seconds
+from hpp_async._core.session import FINAL, SessionStatus
 
 LIFETIME: Final = timedelta(hours=47)  # session lifetime page: 48 hours from the payment session, less one
-FINAL: Final = frozenset({SessionStatus.COMPLETED, SessionStatus.CANCELLED, SessionStatus.DISABLED})
+_LONGEST: Final = 1e9  # seconds, some thirty years: a date can still be moved by them
 
 
 class SessionOverError(ValueError):
-    """Nobody can do anything with the session any more: it is in a final status, or has expired."""
+    """Nothing can happen to the session any more: it is in a final status, or it has expired."""
+
+
+def duration(value: float | timedelta, name: str, *, at_least: float = 0.0) -> float:
+    """
+    Return *value*, seconds or a `timedelta`, as seconds; *name* is what the message calls it.
+
+    Raises:
+        ConfigurationError: not a number of seconds, below *at_least*, or longer than 1e9 seconds.
+    """
+    found = seconds(value, name, at_least=at_least)
+    if not found <= _LONGEST:
+        raise ConfigurationError(f"{name}={found:g}: give at most {_LONGEST:g} seconds")
+    return found
 
 
 def _microseconds(after: float) -> float:
-    """Return *after* as dates have it, who know nothing between two microseconds."""
+    """Return *after* as a date can hold it: rounded to microseconds."""
     return round(after, 6)
 
 
 @attrs.frozen
 class Step:
     """
-    A change of a session's life: ``after`` seconds from its creation it is in ``status``, with ``fields``.
+    A change in a session's life: ``after`` seconds from its creation it enters ``status``, with ``fields``.
 
     Attributes:
-        status: ``None`` leaves it in the status it has, since when it has it.
-        expires_in: seconds from this step until the session expires, from then on; ``None`` leaves its expiry.
-        is_forgotten: from then on the provider answers 404.
+        status: ``None`` leaves the session in its status, and ``updated_at`` as it is.
+        fields: of the provider's answer, besides those that the status brings with it.
+        expires_in: seconds from this step to the session's new expiry; ``None`` leaves the expiry.
+        is_forgotten: the provider answers 404 from this step on.
     """
 
     after: float = attrs.field(converter=_microseconds)
@@ -43,11 +60,11 @@ class Step:
 
 
 AnyStep = Step | tuple[float, str] | tuple[float, str, Mapping[str, object]]
-"""A step, or what one is made of."""
+"""A `Step`, or its first two or three values as a tuple."""
 
 
 def steps_of(steps: Iterable[AnyStep]) -> list[Step]:
-    """Return *steps* in their order, with the creation before them where they do not say how a session begins."""
+    """Return *steps* in the order of their times; the first is the creation as WAITING, unless they say otherwise."""
     # The cast is for pyright, which unpacks the two tuples as one with everything everywhere.
     life = [step if isinstance(step, Step) else Step(*cast("tuple[float, str]", step)) for step in steps]
     life.sort(key=lambda step: step.after)
@@ -56,22 +73,30 @@ def steps_of(steps: Iterable[AnyStep]) -> list[Step]:
     return life
 
 
+def _session_id(_: object, __: object, value: str) -> None:
+    check_session_id(value)
+
+
 @attrs.define(kw_only=True)
 class Life:
     """
-    One session, and everything that has become of it or is going to.
+    One session: what has happened to it, and what is planned.
 
     Attributes:
-        lifetime: from the creation until it expires, unless a step says otherwise.
-        merchant: whose it is; ``None`` is everybody's.
+        session_id: as every client takes it: up to 128 letters, digits, '-' and '_'.
+        lifetime: from the creation to the expiry, unless a step moves the expiry.
+        merchant: the merchant that owns the session; ``None``: every merchant can read it.
         merchant_urls: where the consumer and the callbacks are sent, as the merchant gave them.
-        page_title: what the merchant wants the payment page to be called.
-        distributions: the ways in which its link was sent to the consumer.
-        told: how many of its steps the merchant has been called about, or never will be.
-        on_change: called, with nothing, when something else follows than was going to.
+        page_title: the title that the merchant wants for the payment page.
+        distributions: the methods by which the consumer was sent the link, in order.
+        called_back: the number of steps for which callbacks were made or are not wanted.
+        on_change: called without arguments when the plan changes.
+
+    Raises:
+        ConfigurationError: the session id is not one.
     """
 
-    session_id: str
+    session_id: str = attrs.field(validator=_session_id)
     created_at: datetime
     lifetime: timedelta
     steps: list[Step]
@@ -80,45 +105,45 @@ class Life:
     merchant_urls: Mapping[str, str] = attrs.field(factory=dict[str, str])
     page_title: str | None = None
     distributions: list[str] = attrs.field(factory=list[str])
-    told: int = 1
+    called_back: int = 1
     on_change: Callable[[], None] | None = attrs.field(default=None, eq=False, repr=False)
 
     def age(self, moment: datetime) -> float:
-        """Return the seconds since the creation."""
+        """Return the seconds from the creation to *moment*."""
         return (moment - self.created_at).total_seconds()
 
     def moment(self, step: Step) -> datetime:
-        """Return when it takes *step*."""
+        """Return when *step* happens."""
         return self.created_at + timedelta(seconds=step.after)
 
     def passed(self, moment: datetime) -> list[Step]:
-        """Return the steps it has taken by then: the first one always, a replica that is behind knows it too."""
+        """Return the steps up to *moment*, with the creation in any case: a stale replica knows every session."""
         age = self.age(moment)
         return [step for number, step in enumerate(self.steps) if number == 0 or step.after <= age]
 
     def status(self, moment: datetime) -> str:
-        """Return the status it is in then."""
+        """Return the status at *moment*."""
         return self._latest(moment).status or ""
 
     def expiry(self, moment: datetime) -> datetime:
-        """Return when it expires, by what is true at *moment*."""
+        """Return when the session expires, as known at *moment*."""
         moved = [step for step in self.passed(moment) if step.expires_in is not None]
         if not moved:
             return self.created_at + self.lifetime
         return self.created_at + timedelta(seconds=moved[-1].after + (moved[-1].expires_in or 0.0))
 
     def move_expiry(self, expires_at: datetime, moment: datetime) -> None:
-        """Let it expire at *expires_at*, whatever its steps until *moment* said."""
+        """Let the session expire at *expires_at*, whatever its steps up to *moment* said."""
         passed = self.passed(moment)
         self.steps = [attrs.evolve(step, expires_in=None) if step in passed else step for step in self.steps]
         self.lifetime = expires_at - self.created_at
 
     def is_forgotten(self, moment: datetime) -> bool:
-        """Tell whether the provider knows it no more."""
+        """Tell whether the provider answers 404 for the session at *moment*."""
         return any(step.is_forgotten for step in self.passed(moment))
 
     def change(self, steps: Iterable[Step], moment: datetime) -> None:
-        """Let *steps*, counted from *moment*, be what follows, in place of what was going to."""
+        """Replace the plan from *moment* on by *steps*, whose times are counted from *moment*."""
         age = self.age(moment)
         following = [attrs.evolve(step, after=age + step.after) for step in steps]
         self.steps = self.passed(moment) + sorted(following, key=lambda step: step.after)
@@ -126,15 +151,15 @@ class Life:
             self.on_change()
 
     def is_over(self, moment: datetime) -> bool:
-        """Tell whether nothing can follow: a final status, or the end of its lifetime."""
+        """Tell whether nothing can happen any more: the status is final, or the session has expired."""
         return self.status(moment) in FINAL or moment >= self.expiry(moment)
 
-    def must_go_on(self, moment: datetime) -> None:
+    def check_is_open(self, moment: datetime) -> None:
         """
-        Do nothing.
+        Check that something can still happen to the session.
 
         Raises:
-            SessionOverError: nothing can follow.
+            SessionOverError: the status is final, or the session has expired.
         """
         if self.is_over(moment):
             status = self.status(moment)
@@ -142,7 +167,7 @@ class Life:
             raise SessionOverError(f"session {self.session_id} {end}: nothing can follow")
 
     def reading(self, moment: datetime) -> dict[str, object]:
-        """Return what a read shows then."""
+        """Return the body of a read at *moment*."""
         step = self._latest(moment)
         body: dict[str, object] = {
             "session_id": self.session_id,

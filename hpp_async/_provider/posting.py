@@ -1,4 +1,4 @@
-"""The provider's callbacks over HTTP: each is posted when it is due, and again where it got no 2xx."""
+"""Posting the provider's callbacks over HTTP, each when it is due, and again if it got no 2xx."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import anyio.abc
 import attrs
 import httpx
 
+from hpp_async._core.endpoint import is_loopback
 from hpp_async._provider.callbacks import StatusCallback
 from hpp_async._provider.provider import Provider
 
 
-def _everything(_: StatusCallback) -> bool:
+def _always(_: StatusCallback) -> bool:
     return True
 
 
@@ -24,52 +25,64 @@ class Posting:
 
     Args:
         http: the client that posts them.
-        patience: returns when its event is set, or the time that merchants have for a 2xx has passed.
-        sends: tells whether a callback is sent at all.
-        ended: told what came of each: whether it was a 2xx, and what it was in a word; ``None`` is no answer in time.
+        idle: returns when another callback may be due.
+        patience: returns when its event is set, or when the merchant's time to answer is over.
+        is_allowed: tells whether a callback may be posted.
+        report: called after each call with the callback, whether it got a 2xx, and the status code or the error's name;
+            ``None`` if there was no answer in time.
     """
 
     provider: Provider
     http: httpx.AsyncClient
+    idle: Callable[[], Awaitable[object]]
     patience: Callable[[anyio.Event], Awaitable[None]]
-    sends: Callable[[StatusCallback], bool] = _everything
-    ended: Callable[[StatusCallback, bool, str | None], None]
+    is_allowed: Callable[[StatusCallback], bool] = _always
+    report: Callable[[StatusCallback, bool, str | None], None]
 
-    async def run(self, rest: Callable[[], Awaitable[object]]) -> None:
+    async def run(self) -> None:
         """
-        Post what is due, *rest*, and so on for ever.
+        Post callbacks until cancelled.
 
-        Those under way when this is cancelled count as failed: whoever posts next repeats them.
+        Calls that are under way then count as failed: the next run repeats them.
         """
         async with anyio.create_task_group() as tasks:
             while True:
                 for callback in self.provider.due_callbacks():
-                    if self.sends(callback):
+                    if self.is_allowed(callback):
                         tasks.start_soon(self._post, callback, tasks)
-                await rest()
+                await self.idle()
 
     async def _post(self, callback: StatusCallback, tasks: anyio.abc.TaskGroup) -> None:
-        is_heard, said = False, None
+        is_success, result = False, None
         is_over, scope = anyio.Event(), anyio.CancelScope()
 
-        async def run_out() -> None:
+        async def give_up() -> None:
             await self.patience(is_over)
             scope.cancel()
 
         try:
             with scope:
-                # A task beside it and not a group around it: an error of the merchant's own code comes as it is.
-                tasks.start_soon(run_out)
+                # A task beside the request, not a group around it: an error of the merchant's own code stays bare.
+                tasks.start_soon(give_up)
                 try:
                     answer = await self.http.post(
                         callback.url, content=callback.body, headers={"Content-Type": "application/json"}
                     )
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    said = type(error).__name__
+                    result = type(error).__name__
                 else:
-                    is_heard, said = answer.is_success, str(answer.status_code)
+                    is_success, result = answer.is_success, str(answer.status_code)
         finally:
             is_over.set()
-            if not is_heard:
+            if not is_success:
                 self.provider.callbacks.failed(callback)
-        self.ended(callback, is_heard, said)
+        self.report(callback, is_success, result)
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Tell whether *url* is an http or https URL of a loopback host."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and is_loopback(parsed.host)

@@ -1,8 +1,8 @@
 """
-A provider in memory: sessions with a life, and what the provider would answer about them now.
+The provider in memory: sessions that live by themselves or are moved by hand, and the answers about them.
 
-No I/O and no clock of its own, so the scripted transport, the simulator and the tests can all stand on it. What it
-answers follows the provider's OpenAPI file and the pages named in the library's other modules.
+No I/O and no clock of its own, so the scripted transport, the simulator and the tests can all stand on it. The answers
+follow the provider's OpenAPI file and the pages that the library's other modules name.
 """
 
 from __future__ import annotations
@@ -16,39 +16,49 @@ from typing import cast
 import attrs
 
 from hpp_async._core.schedule import seconds
-from hpp_async._provider.answers import Answer, error, headers_at, respond
-from hpp_async._provider.bending import bent, instead
+from hpp_async._core.session import FINAL, SessionStatus
+from hpp_async._provider.answers import Answer, damaged, error, error_of, headers_at, respond
 from hpp_async._provider.callbacks import Callbacks, StatusCallback
-from hpp_async._provider.consumers import CONSUMERS, Act, Consumer, Script, Visitor, script_of
-from hpp_async._provider.faults import Fault, Garbled, Trouble
-from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, steps_of
-from hpp_async._provider.quota import Quota, merchant_of, quota_headers
-from hpp_async._provider.requests import BadValueError, Creation
-from hpp_async._provider.resource import Operation, created, disabled_by_merchant, distributed, operation_of
-from hpp_async._provider.troubles import UNTROUBLED, Met, Troubles
+from hpp_async._provider.faults import Fault, FaultKind, Garbled, Operation
+from hpp_async._provider.injection import NO_FAULTS, Faults, RequestFaults
+from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, date, steps_of
+from hpp_async._provider.requests import (
+    SESSIONS,
+    BadValueError,
+    Creation,
+    Distribution,
+    RateLimit,
+    merchant_of,
+    operation_of,
+    page_path,
+    quota_headers,
+)
+from hpp_async._provider.scripts import CONSUMERS, Act, Consumer, Script, Visitor, script_of
 
 LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
-"""What becomes of a session: a script, a consumer, acts, or steps."""
+"""What happens to a session: a script, a consumer, acts, or steps."""
 
 
 @attrs.define(kw_only=True)
 class Provider:
     """
-    The sessions there are, and the answers about them.
+    Sessions, and the answers about them.
 
     Args:
         now: returns the date and time, aware.
-        auth: the only credentials it takes; ``None`` takes any, and a session is then its own merchant's only.
-        quota: requests per second of each merchant; above it 429, until the second is over. ``None``: no limit.
+        auth: the only credentials that are accepted; ``None`` accepts any, and then each merchant has its own sessions.
+        quota: requests per second of each merchant; more are answered with 429 until the second is over. ``None``: no
+            limit.
         readable_for: how long after its expiry a session can still be read; then 404.
-        base_url: where it is, for the URLs it hands out.
-        consumer: who comes to the sessions that are created over HTTP, and ``speed`` times as fast as people are.
-        consumers: those who can be asked for by name, over HTTP.
-        troubles: what goes wrong.
-        callbacks: what merchants are told.
+        base_url: where the provider is, for the URLs that it hands out.
+        consumer: who visits the sessions that are created over HTTP, ``speed`` times as fast as people are.
+        consumers: the consumers that can be named over HTTP.
+        faults: what goes wrong.
+        callbacks: the callbacks to merchants.
 
     Attributes:
-        listeners: called, with nothing, when there is a new session or another life for one; in whose thread it is.
+        listeners: called without arguments when there is a new session, or when a session's plan changes; in the thread
+            that made the change.
     """
 
     now: Callable[[], datetime]
@@ -59,11 +69,13 @@ class Provider:
     consumer: Visitor = Consumer.PAY
     speed: float = 1.0
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
-    troubles: Troubles = attrs.field(factory=Troubles)
+    faults: Faults = attrs.field(factory=Faults)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
     listeners: list[Callable[[], None]] = attrs.field(init=False, factory=list[Callable[[], None]])
     _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
-    _counted: Quota = attrs.field(init=False, factory=Quota)
+    _rate_limit: RateLimit = attrs.field(init=False, factory=RateLimit)
+
+    # -- sessions -----------------------------------------------------------------------------------------------------
 
     def create(
         self,
@@ -75,13 +87,16 @@ class Provider:
         merchant_urls: Mapping[str, str] | None = None,
     ) -> str:
         """
-        Create a session that lives through *life* and return its id; it begins as WAITING unless that says otherwise.
+        Create a session to which *life* happens, and return its id; it begins as WAITING unless *life* says otherwise.
 
-        A step that reaches COMPLETED carries what *place_order_mode* makes the provider send. *lifetime* is in seconds
-        (or a `timedelta`); ``None`` takes the script's, or the provider's 47 hours. Scripts pass at the provider's
-        ``speed``; steps and *lifetime* are taken as they are.
+        On COMPLETED the session carries what the provider sends in *place_order_mode*. *lifetime* is in seconds (or a
+        `timedelta`); ``None`` takes the script's, or the provider's 47 hours. Scripts pass at the provider's ``speed``;
+        steps and *lifetime* are taken as they are.
+
+        Raises:
+            ConfigurationError: *session_id* is one that no client would accept, or *lifetime* is no time.
         """
-        steps, lasts = self._told(life)
+        steps, lasts = self._steps(life)
         new = Life(
             session_id=str(uuid.uuid4()) if session_id is None else session_id,
             created_at=self.now(),
@@ -94,29 +109,29 @@ class Provider:
         return new.session_id
 
     def change(self, session_id: str, status: str, **fields: object) -> None:
-        """Put the session into *status* now, whatever its later steps were going to be."""
+        """Put the session into *status* now; what was planned for it no longer happens."""
         self._lives[session_id].change([Step(0.0, status, fields)], self.now())
 
     def act(self, session_id: str, act: Act) -> None:
         """
-        Let *act* happen to the session now, whoever was going to come to it.
+        Let *act* happen to the session now; what was planned for it no longer happens.
 
         Raises:
             KeyError: there is no such session.
-            SessionOverError: nothing can happen to it any more.
+            SessionOverError: nothing can happen to the session any more.
         """
         self.visit(session_id, Script(act(after=0)))
 
     def visit(self, session_id: str, visitor: Visitor) -> None:
         """
-        Let *visitor* come to the session now, in place of whoever was going to.
+        Let *visitor* come to the session now, in place of its consumer.
 
         Raises:
             KeyError: there is no such session.
-            SessionOverError: nothing can happen to it any more.
+            SessionOverError: nothing can happen to the session any more.
         """
         life, moment = self._lives[session_id], self.now()
-        life.must_go_on(moment)
+        life.check_is_open(moment)
         script = script_of(visitor)
         life.change(script.steps(self.speed), moment)
         if script.lasts != LIFETIME:
@@ -124,7 +139,7 @@ class Provider:
 
     @property
     def sessions(self) -> list[str]:
-        """The ids of all sessions there are, oldest first."""
+        """The ids of all sessions, oldest first."""
         return list(self._lives)
 
     def life(self, session_id: str) -> Life:
@@ -137,116 +152,16 @@ class Provider:
         return self._lives[session_id]
 
     def status(self, session_id: str) -> str:
-        """Return the status the session is in now."""
+        """Return the session's present status."""
         return self._lives[session_id].status(self.now())
 
     def move_expiry(self, session_id: str, expires_at: datetime) -> None:
         """Let the session expire at another time; at Kustom an interaction does that."""
         self._lives[session_id].move_expiry(expires_at, self.now())
 
-    @property
-    def next_callback_at(self) -> datetime | None:
-        """When the next callback is due, as things are; ``None`` where none is to come."""
-        return self.callbacks.next_at(list(self._lives.values()))
-
     def forget(self, session_id: str) -> None:
         """Answer 404 for the session from now on."""
         del self._lives[session_id]
-
-    def due_callbacks(self) -> list[StatusCallback]:
-        """
-        Return the callbacks whose time has come since the last asking, as data; nothing is sent.
-
-        What came of one is told to `Callbacks.failed`. Those that meet a trouble on `Operation.CALLBACK` never come:
-        whatever the fault is, but for `Slow`.
-        """
-        at = self.next_callback_at
-        if at is None or at > (moment := self.now()):  # who looks often and is owed nothing asks for no time
-            return []
-        return self.callbacks.due(list(self._lives.values()), moment, self.troubles)
-
-    # -- faults ---------------------------------------------------------------------------------------------------
-
-    def add_trouble(self, trouble: Trouble | Fault) -> str:
-        """Let *trouble* begin now; return its key in `troubles`."""
-        trouble = trouble if isinstance(trouble, Trouble) else Trouble(trouble)
-        return self.troubles.add(trouble, self.now())
-
-    def meet(self, method: str, path: str) -> Met:
-        """Return what this request meets; asking counts, and draws: the driver asks once, before the answer."""
-        operation, session_id, _ = operation_of(method, path)
-        if operation is None or not self.troubles:
-            return UNTROUBLED
-        return self.troubles.meet(operation, session_id, self.now())
-
-    # -- HTTP -----------------------------------------------------------------------------------------------------
-
-    def answer(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, met: Met = UNTROUBLED
-    ) -> Answer:
-        """
-        Return what the provider answers to this request now; *headers* has lower-case names.
-
-        Of what the request *met* everything is in the answer that can be: what befalls time and connection is the
-        driver's to do.
-        """
-        moment = self.now()
-        if met.error is not None:
-            answer = instead(met.error, moment + timedelta(seconds=met.skew))
-        else:
-            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, met.lag)
-        for fault in sorted(met.faults, key=lambda fault: isinstance(fault, Garbled)):  # nothing reads what is garbled
-            answer = bent(answer, fault, moment)
-        return answer
-
-    def error(self, status_code: int) -> Answer:
-        """Return an error of the provider with *status_code*, as its gateway would send it."""
-        return error(status_code, headers_at(self.now()))
-
-    def _answer(self, method: str, path: str, authorization: str, body: bytes, moment: datetime, lag: float) -> Answer:
-        merchant = merchant_of(authorization)
-        count = self._counted.count(merchant, moment)
-        headers = {**headers_at(moment), **quota_headers(self.quota, count, moment)}
-        if self.quota is not None and count > self.quota:
-            return error(429, headers, message="Too many requests")
-        if not self._is_authorized(authorization):
-            return error(401, headers)
-        operation, session_id, methods = operation_of(method, path)
-        if operation is None and methods:
-            return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
-        if operation == Operation.CREATE:
-            return self._created(merchant, body, headers, moment)
-        life = self._lives.get(session_id or "")
-        if life is None or life.merchant not in (None, merchant) or self._is_gone(life, moment):
-            return error(404, headers, message="Invalid session id")
-        if operation != Operation.READ and moment >= life.expiry(moment):
-            return error(404, headers, message="HPP session has expired")
-        match operation:
-            case Operation.DISABLE:
-                return disabled_by_merchant(life, headers, moment)
-            case Operation.DISTRIBUTE:
-                return distributed(life, body, headers, moment)
-            case _:
-                return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
-
-    def _created(self, merchant: str, body: bytes, headers: Mapping[str, str], moment: datetime) -> Answer:
-        try:
-            creation = Creation.parse(body)
-        except BadValueError as refusal:
-            return error(400, headers, message=f"Bad value: {refusal}")
-        script = script_of(self.consumer)
-        life = Life(
-            session_id=str(uuid.uuid4()),
-            created_at=moment,
-            lifetime=script.lifetime(self.speed),
-            steps=steps_of(script.steps(self.speed)),
-            place_order_mode=creation.place_order_mode,
-            merchant=merchant if self.auth is None else None,
-            merchant_urls=creation.merchant_urls,
-            page_title=creation.page_title,
-        )
-        self._add(life)
-        return created(life, self.base_url, headers, moment)
 
     def _add(self, life: Life) -> None:
         life.on_change = self._changed
@@ -257,6 +172,127 @@ class Provider:
         for listener in list(self.listeners):
             listener()
 
+    def _steps(self, story: LifeStory) -> tuple[Iterable[AnyStep], timedelta]:
+        if not isinstance(story, Script | Consumer):
+            parts = list(story)
+            if not parts or not isinstance(parts[0], Act):
+                return cast("list[AnyStep]", parts), LIFETIME
+            story = Script(*cast("list[Act]", parts))
+        return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)
+
+    # -- callbacks ----------------------------------------------------------------------------------------------------
+
+    @property
+    def next_callback_at(self) -> datetime | None:
+        """When the next callback is due by the present plans; ``None`` if none is planned."""
+        return self.callbacks.next_at(list(self._lives.values()))
+
+    def due_callbacks(self) -> list[StatusCallback]:
+        """
+        Return the callbacks that have become due since the last call, as data; nothing is sent.
+
+        Pass those that fail to `Callbacks.failed`. A fault on `Operation.CALLBACK` loses the callback, whatever its
+        kind; only `Slow` delays it.
+        """
+        at = self.next_callback_at
+        if at is None or at > (moment := self.now()):  # the usual case, and a cheap one
+            return []
+        return self.callbacks.due(list(self._lives.values()), moment, self.faults)
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def add_fault(self, fault: Fault | FaultKind) -> str:
+        """Let *fault* begin now; return its key in `faults`."""
+        return self.faults.add(fault if isinstance(fault, Fault) else Fault(fault), self.now())
+
+    def draw_faults(self, method: str, path: str) -> RequestFaults:
+        """Return the faults that affect this request; each call counts as a request, so call it once a request."""
+        operation, session_id, _ = operation_of(method, path)
+        if operation is None or not self.faults:
+            return NO_FAULTS
+        return self.faults.draw(operation, session_id, self.now())
+
+    # -- HTTP -----------------------------------------------------------------------------------------------------
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        faults: RequestFaults = NO_FAULTS,
+    ) -> Answer:
+        """
+        Return the provider's answer to this request now; *headers* has lower-case names.
+
+        The answer shows those *faults* that change answers. Delays and broken connections are up to the caller.
+        """
+        moment = self.now()
+        if faults.error is not None:
+            answer = error_of(faults.error, moment + timedelta(seconds=faults.skew))
+        else:
+            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, faults.lag)
+        for kind in sorted(faults.kinds, key=lambda kind: isinstance(kind, Garbled)):  # a garbled body has no fields
+            answer = damaged(answer, kind, moment)
+        return answer
+
+    def error(self, status_code: int) -> Answer:
+        """Return an error with *status_code* as the provider's gateway would send it."""
+        return error(status_code, headers_at(self.now()))
+
+    def _answer(self, method: str, path: str, authorization: str, body: bytes, moment: datetime, lag: float) -> Answer:
+        merchant = merchant_of(authorization)
+        count = self._rate_limit.count(merchant, moment)
+        headers = {**headers_at(moment), **quota_headers(self.quota, count, moment)}
+        if self.quota is not None and count > self.quota:
+            return error(429, headers, message="Too many requests")
+        if not self._is_authorized(authorization):
+            return error(401, headers)
+        operation, session_id, methods = operation_of(method, path)
+        if operation is None and methods:
+            return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
+        try:
+            if operation == Operation.CREATE:
+                return self._created(Creation.parse(body), merchant, headers, moment)
+            life = self._lives.get(session_id or "")
+            if life is None or life.merchant not in (None, merchant) or self._is_gone(life, moment):
+                return error(404, headers, message="Invalid session id")
+            if operation != Operation.READ and moment >= life.expiry(moment):
+                return error(404, headers, message="HPP session has expired")
+            match operation:
+                case Operation.DISABLE:
+                    return _disabled(life, headers, moment)
+                case Operation.DISTRIBUTE:
+                    return _distributed(life, body, headers, moment)
+                case _:
+                    return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
+        except BadValueError as refusal:
+            return error(400, headers, message=f"Bad value: {refusal}")
+
+    def _created(self, request: Creation, merchant: str, headers: Mapping[str, str], moment: datetime) -> Answer:
+        script = script_of(self.consumer)
+        life = Life(
+            session_id=str(uuid.uuid4()),
+            created_at=moment,
+            lifetime=script.lifetime(self.speed),
+            steps=steps_of(script.steps(self.speed)),
+            place_order_mode=request.mode,
+            merchant=merchant if self.auth is None else None,
+            merchant_urls=request.urls,
+            page_title=request.page_title,
+        )
+        self._add(life)
+        session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
+        urls = {
+            "session_id": life.session_id,
+            "session_url": session_url,
+            "redirect_url": f"{self.base_url}{page_path(life.session_id)}",
+            "distribution_url": f"{session_url}/distribution",
+            "expires_at": date(life.expiry(moment)),
+        }
+        return respond(201, {**headers, "Location": session_url}, urls)
+
     def _is_gone(self, life: Life, moment: datetime) -> bool:
         return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for
 
@@ -265,10 +301,19 @@ class Provider:
             return header.startswith("Basic ")
         return header == "Basic " + b64encode(":".join(self.auth).encode()).decode()
 
-    def _told(self, story: LifeStory) -> tuple[Iterable[AnyStep], timedelta]:
-        if not isinstance(story, Script | Consumer):
-            parts = list(story)
-            if not parts or not isinstance(parts[0], Act):
-                return cast("list[AnyStep]", parts), LIFETIME
-            story = Script(*cast("list[Act]", parts))
-        return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)
+
+def _disabled(life: Life, headers: Mapping[str, str], moment: datetime) -> Answer:
+    status = life.status(moment)
+    if status == SessionStatus.COMPLETED:
+        # Disable page: 400 means that it was completed meanwhile.
+        return error(400, headers, code="BAD_REQUEST", message="HPP session has already been successfully completed.")
+    if status not in FINAL:
+        life.change([Step(0.0, SessionStatus.DISABLED)], moment)
+    return respond(204, headers)
+
+
+def _distributed(life: Life, body: bytes, headers: Mapping[str, str], moment: datetime) -> Answer:
+    if life.status(moment) == SessionStatus.DISABLED:
+        return error(400, headers, code="BAD_REQUEST", message="HPP session is disabled.")
+    life.distributions.append(Distribution.parse(body).method)
+    return respond(204, headers)

@@ -1,199 +1,222 @@
-"""What the provider takes as requests (``SessionCreationRequestV1``, ``DistributionRequestV1`` in its OpenAPI file)."""
+"""What merchants send: who they are, how often they may, what they ask for, and the bodies that go with it."""
 
 from __future__ import annotations
 
 import json
 import re
+import uuid
+from base64 import b64decode
 from collections.abc import Mapping
-from typing import Final, cast
+from datetime import datetime
+from math import ceil
+from typing import Final, Literal, TypeVar
 
 import attrs
 
-# -- what may stand in one: text, one of some words, a whole number, a list, an object ---------------------------------
+from hpp_async._provider.faults import Operation
+from hpp_async._provider.plain import URL, PlainDataError, Whole, read
+
+_Body = TypeVar("_Body")
+
+# -- who asks, and how often -------------------------------------------------------------------------------------------
+
+
+def merchant_of(authorization: str) -> str:
+    """
+    Return the merchant whose credentials are in an ``Authorization`` header.
+
+    All usernames of a merchant begin with its number, as ``PK12345_abc`` does. Other credentials are a merchant each.
+    """
+    try:
+        username = b64decode(authorization.removeprefix("Basic "), validate=True).decode().partition(":")[0]
+    except ValueError:
+        return authorization
+    return username.partition("_")[0]
+
+
+@attrs.define
+class RateLimit:
+    """The number of requests that each merchant has made in the current second."""
+
+    _counts: dict[str, tuple[int, int]] = attrs.field(init=False, factory=dict[str, tuple[int, int]])
+
+    def count(self, merchant: str, moment: datetime) -> int:
+        """Count a request of *merchant*; return the number of its requests in this second, this one included."""
+        second = int(moment.timestamp())
+        of, count = self._counts.get(merchant, (second, 0))
+        self._counts[merchant] = (second, count + 1 if of == second else 1)
+        return self._counts[merchant][1]
+
+
+def quota_headers(quota: int | None, count: int, moment: datetime) -> Mapping[str, str]:
+    """Return the headers (rate limit page) after *count* requests in this second; none where there is no *quota*."""
+    if quota is None:
+        return {}
+    return {
+        "X-Ratelimit-Limit": f"{quota}, {quota};w=1",
+        "X-Ratelimit-Remaining": str(max(0, quota - count)),
+        "X-Ratelimit-Reset": str(ceil(1 - moment.microsecond / 1_000_000)),
+    }
+
+
+# -- what is asked for -------------------------------------------------------------------------------------------------
+
+SESSIONS: Final = "/hpp/v1/sessions"
+PAGES: Final = "/hpp/payments"
+_OPERATIONS: Final = (
+    (re.compile(SESSIONS), {"POST": Operation.CREATE}),
+    (re.compile(rf"{SESSIONS}/([^/]+)"), {"GET": Operation.READ, "DELETE": Operation.DISABLE}),
+    (re.compile(rf"{SESSIONS}/([^/]+)/distribution"), {"POST": Operation.DISTRIBUTE}),
+)
+
+
+def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, tuple[str, ...]]:
+    """Return what is asked for, the session's id, and the methods that *path* has: none if there is no such path."""
+    for pattern, operations in _OPERATIONS:
+        found = pattern.fullmatch(path)
+        if found is not None:
+            session_id = found[1] if pattern.groups else None
+            return operations.get(method), session_id, tuple(operations)
+    return None, None, ()
+
+
+def page_path(session_id: str) -> str:
+    """Return the path of the session's payment page, where the session has another id."""
+    return f"{PAGES}/{uuid.uuid5(uuid.NAMESPACE_URL, session_id).hex[:7]}"
+
+
+# -- bodies (``SessionCreationRequestV1`` and ``DistributionRequestV1`` in the provider's OpenAPI file) ----------------
+
+Category = Literal["DIRECT_DEBIT", "DIRECT_BANK_TRANSFER", "PAY_NOW", "PAY_LATER", "PAY_OVER_TIME", "KLARNA"]
+PlaceOrderMode = Literal["PLACE_ORDER", "CAPTURE_ORDER", "NONE"]
+PurchaseType = Literal["BUY", "RENT", "BOOK", "SUBSCRIBE", "DOWNLOAD", "ORDER", "CONTINUE"]
+AccessId = Literal["klarna:09f4a78d-d096-47d4-a0f6-abcf680c70fe", "467521087419", "278352"]
 
 
 class BadValueError(ValueError):
-    """The request breaks a constraint; the argument is the field's path."""
+    """The request breaks a constraint; the argument is the path of the first field that does."""
 
 
-@attrs.frozen
-class Text:
-    """Text, in which *pattern* is found."""
+@attrs.frozen(kw_only=True)
+class BackgroundImage:
+    """A picture behind the payment page."""
 
-    pattern: str = ""
-
-    def check(self, value: object, path: str) -> None:
-        """Raise `BadValueError` with *path* where *value* is something else."""
-        if not isinstance(value, str) or re.search(self.pattern, value) is None:
-            raise BadValueError(path)
+    url: str | None = None
+    width: Whole | None = None
 
 
-@attrs.frozen
-class Choice:
-    """One of some words."""
+@attrs.frozen(kw_only=True)
+class Options:
+    """How the payment page looks, and what happens when the session is completed."""
 
-    words: tuple[str, ...]
-
-    def check(self, value: object, path: str) -> None:
-        """Raise `BadValueError` with *path* where *value* is something else."""
-        if value not in self.words:
-            raise BadValueError(path)
-
-
-@attrs.frozen
-class Whole:
-    """A whole number of 64 bits."""
-
-    def check(self, value: object, path: str) -> None:
-        """Raise `BadValueError` with *path* where *value* is something else."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadValueError(path)
-        if value != value // 1 or not -(2**63) <= value < 2**63:
-            raise BadValueError(path)
+    payment_method_category: Category | None = None
+    place_order_mode: PlaceOrderMode | None = None
+    purchase_type: PurchaseType | None = None
+    show_subtotal_detail: Literal["HIDE"] | None = None
+    payment_method_categories: list[Category] | None = None
+    background_images: list[BackgroundImage] | None = None
+    logo_url: str | None = None
+    page_title: str | None = None
 
 
-@attrs.frozen
-class Many:
-    """A list of things of one kind; its path is that of the list."""
+@attrs.frozen(kw_only=True)
+class MerchantURLs:
+    """Where the consumer and the callbacks are sent."""
 
-    of: Shape
-
-    def check(self, value: object, path: str) -> None:
-        """Raise `BadValueError` with *path* where *value* is something else."""
-        if not isinstance(value, list):
-            raise BadValueError(path)
-        for item in cast("list[object]", value):
-            self.of.check(item, path)
-
-
-@attrs.frozen
-class Fields:
-    """An object; what is not required may be null, and keys that nobody knows are ignored."""
-
-    of: Mapping[str, Shape]
-    required: tuple[str, ...] = ()
-
-    def check(self, value: object, path: str) -> None:
-        """Raise `BadValueError` with the path of the first field that breaks a constraint."""
-        if not isinstance(value, dict):
-            raise BadValueError(path or "body")
-        fields = cast("dict[str, object]", value)
-        for name, shape in self.of.items():
-            field = fields.get(name)
-            if field is not None or name in self.required:
-                shape.check(field, f"{path}.{name}" if path else name)
-
-
-Shape = Text | Choice | Whole | Many | Fields
-
-# -- the requests ------------------------------------------------------------------------------------------------------
-
-CATEGORIES: Final = (
-    "DIRECT_DEBIT",
-    "DIRECT_BANK_TRANSFER",
-    "PAY_NOW",
-    "PAY_LATER",
-    "PAY_OVER_TIME",
-    "KLARNA",
-)
-CHOICES: Final = {
-    "payment_method_category": CATEGORIES,
-    "place_order_mode": ("PLACE_ORDER", "CAPTURE_ORDER", "NONE"),
-    "purchase_type": ("BUY", "RENT", "BOOK", "SUBSCRIBE", "DOWNLOAD", "ORDER", "CONTINUE"),
-    "show_subtotal_detail": ("HIDE",),
-}
-"""The options that are one of a few words."""
-
-MERCHANT_URLS: Final = ("back", "cancel", "error", "failure", "status_update", "success")
-ACCESS_IDS: Final = ("klarna:09f4a78d-d096-47d4-a0f6-abcf680c70fe", "467521087419", "278352")
-NEEDED: Final = {"sms": ("phone", "phone_country"), "email": ("email",), "token": ("access_id",)}
-"""What each method of distribution needs to know of the consumer."""
-
-_TEXT: Final = Text()
-_OPTIONS: Final[dict[str, Shape]] = {
-    **{name: Choice(words) for name, words in CHOICES.items()},
-    "payment_method_categories": Many(Choice(CATEGORIES)),
-    "background_images": Many(Fields({"url": _TEXT, "width": Whole()})),
-    "logo_url": _TEXT,
-    "page_title": _TEXT,
-}
-CREATION: Final = Fields(
-    {
-        "payment_session_url": Text("://"),
-        "profile_id": _TEXT,
-        "merchant_urls": Fields(dict.fromkeys(MERCHANT_URLS, _TEXT)),
-        "options": Fields(_OPTIONS),
-    },
-    required=("payment_session_url",),
-)
-_CONTACT: Final[dict[str, Shape]] = {
-    "access_id": Choice(ACCESS_IDS),
-    "email": _TEXT,
-    "phone": _TEXT,
-    "phone_country": _TEXT,
-}
-DISTRIBUTION: Final = Fields(
-    {
-        "contact_information": Fields(_CONTACT),
-        "method": Choice(tuple(NEEDED)),
-        "template": Choice(("INSTORE_PURCHASE",)),
-    },
-    required=("contact_information", "method"),
-)
+    back: str | None = None
+    cancel: str | None = None
+    error: str | None = None
+    failure: str | None = None
+    status_update: str | None = None
+    success: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Creation:
-    """What of a request shapes the life of the session."""
+    """A request to create a session."""
 
-    place_order_mode: str
-    merchant_urls: Mapping[str, str]
-    page_title: str | None
+    payment_session_url: URL
+    profile_id: str | None = None
+    merchant_urls: MerchantURLs | None = None
+    options: Options | None = None
 
     @classmethod
     def parse(cls, body: bytes) -> Creation:
         """
-        Read the request in *body*; keys that the OpenAPI file does not have are ignored.
+        Read the request in *body*.
 
         Raises:
             BadValueError: naming the first field that breaks a constraint.
         """
-        request = _parsed(body, CREATION)
-        urls = cast("dict[str, str | None]", request.get("merchant_urls") or {})
-        options = cast("dict[str, object]", request.get("options") or {})
-        mode = str(options.get("place_order_mode") or "NONE")
-        if "/checkout/" in str(request["payment_session_url"]):
-            mode = "PLACE_ORDER"  # read page: a session for a Klarna Checkout order ends with an order
-        return cls(
-            place_order_mode=mode,
-            merchant_urls={name: url for name in MERCHANT_URLS if (url := urls.get(name)) is not None},
-            page_title=cast("str | None", options.get("page_title")),
-        )
+        return _parsed(body, cls)
+
+    @property
+    def mode(self) -> str:
+        """The order mode that applies."""
+        if "/checkout/" in self.payment_session_url:
+            return "PLACE_ORDER"  # read page: a session for a Klarna Checkout order ends with an order
+        mode = None if self.options is None else self.options.place_order_mode
+        return mode or "NONE"
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """The merchant's URLs by their names, those that there are."""
+        urls = attrs.asdict(self.merchant_urls or MerchantURLs())
+        return {name: url for name, url in urls.items() if url is not None}
+
+    @property
+    def page_title(self) -> str | None:
+        """The title that the merchant wants for the payment page."""
+        return None if self.options is None else self.options.page_title
 
 
-def parse_distribution(body: bytes) -> str:
-    """
-    Read the request in *body*; return the method by which the consumer gets the link.
+@attrs.frozen(kw_only=True)
+class ContactInformation:
+    """How the consumer can be reached."""
 
-    Raises:
-        BadValueError: naming the first field that breaks a constraint, or that the method needs.
-    """
-    request = _parsed(body, DISTRIBUTION)
-    method = str(request["method"])
-    contact = cast("dict[str, object]", request["contact_information"])
-    for name in NEEDED[method]:
-        if not contact.get(name):
-            raise BadValueError(f"contact_information.{name}")
-    return method
+    access_id: AccessId | None = None
+    email: str | None = None
+    phone: str | None = None
+    phone_country: str | None = None
 
 
-def _parsed(body: bytes, shape: Fields) -> dict[str, object]:
+@attrs.frozen(kw_only=True)
+class Distribution:
+    """A request to send the consumer the link to the payment page."""
+
+    contact_information: ContactInformation
+    method: Literal["sms", "email", "token"]
+    template: Literal["INSTORE_PURCHASE"] | None = None
+
+    @classmethod
+    def parse(cls, body: bytes) -> Distribution:
+        """
+        Read the request in *body*.
+
+        Raises:
+            BadValueError: naming the first field that breaks a constraint, or that the method needs.
+        """
+        request = _parsed(body, cls)
+        for name in NEEDED[request.method]:
+            if not getattr(request.contact_information, name):
+                raise BadValueError(f"contact_information.{name}")
+        return request
+
+
+NEEDED: Final = {"sms": ("phone", "phone_country"), "email": ("email",), "token": ("access_id",)}
+"""The contact information that each method of distribution needs."""
+
+
+def _parsed(body: bytes, kind: type[_Body]) -> _Body:
+    """Return *body*, JSON, as a *kind*; optional fields may be null, and unknown ones are ignored."""
     try:
         request: object = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise BadValueError("body") from None
-    shape.check(request, "")
-    return cast("dict[str, object]", request)
+    try:
+        return read(request, kind, ignores_unknown_keys=True)
+    except PlainDataError as refusal:
+        raise BadValueError(re.sub(r"\[\d+\]", "", refusal.key) or "body") from None
 
 
 def _refuse(constant: str) -> object:

@@ -1,10 +1,10 @@
-"""Consumers, sessions and faults in one file: what a provider is to go through."""
+"""A provider with its consumers, sessions and faults, described in one TOML file."""
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
@@ -12,27 +12,23 @@ from typing import Final
 
 import attrs
 
+from hpp_async._core.endpoint import is_session_id
 from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._provider.callbacks import Callbacks
-from hpp_async._provider.checks import duration
-from hpp_async._provider.consumers import CONSUMERS, Consumer, Script, Visitor
-from hpp_async._provider.faults import Trouble
-from hpp_async._provider.notation import Table, at, read_trouble, read_visitor
+from hpp_async._provider.faults import Fault
+from hpp_async._provider.injection import Faults
+from hpp_async._provider.life import duration
+from hpp_async._provider.plain import Visit, read
 from hpp_async._provider.provider import Provider
-from hpp_async._provider.requests import CHOICES
-from hpp_async._provider.troubles import Troubles
-
-_QUOTA: Final = 50
-_A_DAY: Final = 86_400.0
-_ID: Final = re.compile(r"[A-Za-z0-9._-]+")
-
+from hpp_async._provider.requests import PlaceOrderMode
+from hpp_async._provider.scripts import CONSUMERS, Consumer, Script, Visitor
 
 _NOBODY: Final = Script()
 
 
 @attrs.frozen(kw_only=True)
 class Planned:
-    """A session that is there from the beginning; the attributes are those of `Provider.create`."""
+    """A session that exists from the beginning; the attributes are those of `Provider.create`."""
 
     life: Visitor = _NOBODY
     session_id: str | None = None
@@ -44,16 +40,16 @@ class Planned:
 @attrs.frozen(kw_only=True)
 class Scenario:
     """
-    What a provider is to go through.
+    A provider's consumers, sessions and faults.
 
-    In a file, with everything optional::
+    In a file, where everything is optional::
 
         seed = 7                    # of the faults
-        visitor = "hesitant"        # who comes to sessions that are created over HTTP
+        visitor = "hesitant"        # who visits the sessions that are created over HTTP
         speed = 2.0                 # how many times as fast as people are
         quota = 50                  # requests per second of each merchant; 0 is no limit
-        readable_for = 86400        # seconds after its expiry
-        repeats_are_empty = true    # repeated callbacks come as {}
+        readable_for = 86400        # seconds after the expiry of a session
+        repeats_are_empty = true    # repeated callbacks have the body {}
 
         [[consumer]]
         name = "hesitant"
@@ -76,25 +72,25 @@ class Scenario:
     seed: int = 0
     visitor: Visitor = Consumer.PAY
     speed: float = 1.0
-    quota: int | None = _QUOTA
-    readable_for: timedelta = timedelta(seconds=_A_DAY)
+    quota: int | None = 50
+    readable_for: timedelta = timedelta(days=1)
     repeats_are_empty: bool = False
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
-    troubles: tuple[Trouble, ...] = ()
+    faults: tuple[Fault, ...] = ()
     sessions: tuple[Planned, ...] = ()
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Scenario:
         """
-        Read the file at *path*, TOML.
+        Read the TOML file at *path*.
 
         Raises:
-            ConfigurationError: it cannot be read, or something in it is not known: the message names the key.
+            ConfigurationError: the file cannot be read, or something in it is wrong: the message names the key.
         """
         try:
             return cls.parse(Path(path).read_text("utf-8"))
         except UnicodeDecodeError:
-            raise ConfigurationError(f"{path}: no TOML: it is not in UTF-8") from None
+            raise ConfigurationError(f"{path}: not TOML: the file is not in UTF-8") from None
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}") from error
         except ConfigurationError as refusal:
@@ -106,44 +102,38 @@ class Scenario:
         Read *text*, TOML.
 
         Raises:
-            ConfigurationError: it is no TOML, or something in it is not known: the message names the key.
+            ConfigurationError: it is not TOML, or something in it is wrong: the message names the key.
         """
         try:
-            table = Table(tomllib.loads(text))
+            file = read(tomllib.loads(text), _File)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError(f"no TOML: {error}") from None
+            raise ConfigurationError(f"not TOML: {error}") from None
         consumers = dict(CONSUMERS)
-        for path, item in table.items("consumer"):
-            name, script = _consumer(Table(item, path), consumers)
-            consumers[name] = script
-        troubles = tuple(read_trouble(item, path) for path, item in table.items("fault"))
+        for number, consumer in enumerate(file.consumer):
+            with _at(f"consumer[{number}]"):
+                consumers[consumer.name] = consumer.described(consumers)
         sessions: list[Planned] = []
-        for path, item in table.items("session"):
-            planned = _session(Table(item, path), consumers)
-            if planned.session_id is not None and planned.session_id in [one.session_id for one in sessions]:
-                raise ConfigurationError(f"{path}.id={planned.session_id!r}: there is one already")
-            sessions.append(planned)
-        seed, quota = table.take("seed", int, "a whole number"), table.take("quota", int, "a whole number")
-        are_empty = table.take("repeats_are_empty", bool, "true or false")
-        visitor = read_visitor(table, consumers)
-        speed, readable_for = (table.number(key) for key in ("speed", "readable_for"))
-        table.end()
+        for number, session in enumerate(file.session):
+            with _at(f"session[{number}]"):
+                if session.id is not None and session.id in [one.session_id for one in sessions]:
+                    raise ConfigurationError(f"id={session.id!r}: another session has this id")
+                sessions.append(session.planned(consumers))
         return cls(
-            seed=seed or 0,
-            visitor=Consumer.PAY if visitor is None else visitor,
-            speed=1.0 if speed is None else duration(speed, "speed", at_least=0.01),
-            quota=_QUOTA if quota is None else quota or None,
-            readable_for=timedelta(seconds=_A_DAY if readable_for is None else duration(readable_for, "readable_for")),
-            repeats_are_empty=bool(are_empty),
+            seed=file.seed,
+            visitor=file.read(consumers) or Consumer.PAY,
+            speed=duration(file.speed, "speed", at_least=0.01),
+            quota=file.quota or None,
+            readable_for=timedelta(seconds=duration(file.readable_for, "readable_for")),
+            repeats_are_empty=file.repeats_are_empty,
             consumers=consumers,
-            troubles=troubles,
+            faults=tuple(file.fault),
             sessions=tuple(sessions),
         )
 
     def provider(
         self, *, now: Callable[[], datetime], auth: tuple[str, str] | None = None, speed: float | None = None
     ) -> Provider:
-        """Return a provider that goes through it, from now on; *speed* goes before the scenario's own."""
+        """Return a provider on which the scenario begins now; *speed* replaces the scenario's own."""
         provider = Provider(
             now=now,
             auth=auth,
@@ -152,16 +142,16 @@ class Scenario:
             consumer=self.visitor,
             consumers=self.consumers,
             speed=self.speed if speed is None else speed,
-            troubles=Troubles(self.seed),
+            faults=Faults(self.seed),
             callbacks=Callbacks(self.repeats_are_empty),
         )
         self.play(provider)
         return provider
 
     def play(self, provider: Provider) -> list[str]:
-        """Let its troubles begin and its sessions be created at *provider* now; return the ids of these sessions."""
-        for trouble in self.troubles:
-            provider.add_trouble(trouble)
+        """Add the scenario's faults and sessions to *provider* now; return the ids of these sessions."""
+        for fault in self.faults:
+            provider.add_fault(fault)
         return [
             provider.create(
                 planned.life,
@@ -174,32 +164,54 @@ class Scenario:
         ]
 
 
-def _consumer(table: Table, known: Mapping[str, Visitor]) -> tuple[str, Visitor]:
-    name, visitor = table.text("name"), read_visitor(table, known)
-    table.end()
-    if not name:
-        raise ConfigurationError(f"{table.path('name')} is missing")
-    if visitor is None:
-        raise ConfigurationError(f"{table.path('acts')} is missing")
-    return name, visitor
+# -- the tables of the file --------------------------------------------------------------------------------------------
 
 
-def _session(table: Table, known: Mapping[str, Visitor]) -> Planned:
-    session_id, mode = table.text("id"), table.text("place_order_mode") or "NONE"
-    urls, lifetime = table.texts("merchant_urls"), table.number("lifetime")
-    visitor = read_visitor(table, known)
-    table.end()
-    if session_id is not None and not _ID.fullmatch(session_id):
-        raise ConfigurationError(f"{table.path('id')}={session_id!r}: give letters, digits, '.', '_' and '-'")
-    modes = CHOICES["place_order_mode"]
-    if mode not in modes:
-        raise ConfigurationError(f"{table.path('place_order_mode')}={mode!r}: give one of {', '.join(modes)}")
-    with at(table.where):
-        lasts = None if lifetime is None else duration(lifetime, "lifetime")
-    return Planned(
-        life=_NOBODY if visitor is None else visitor,
-        session_id=session_id,
-        lifetime=lasts,
-        place_order_mode=mode,
-        merchant_urls=urls,
-    )
+@attrs.frozen(kw_only=True)
+class _Consumer(Visit):
+    name: str
+
+    def described(self, known: Mapping[str, Visitor]) -> Visitor:
+        visitor = self.read(known)
+        if visitor is None:
+            raise ConfigurationError("acts is missing")
+        return visitor
+
+
+@attrs.frozen(kw_only=True)
+class _Session(Visit):
+    id: str | None = None
+    place_order_mode: PlaceOrderMode = "NONE"
+    merchant_urls: dict[str, str] = attrs.field(factory=dict[str, str])
+
+    def planned(self, known: Mapping[str, Visitor]) -> Planned:
+        if self.id is not None and not is_session_id(self.id):
+            raise ConfigurationError(f"id={self.id!r}: give up to 128 letters, digits, '-' and '_', as all ids are")
+        return Planned(
+            life=attrs.evolve(self, lifetime=None).read(known) or _NOBODY,
+            session_id=self.id,
+            lifetime=None if self.lifetime is None else duration(self.lifetime, "lifetime"),
+            place_order_mode=self.place_order_mode,
+            merchant_urls=self.merchant_urls,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _File(Visit):
+    seed: int = 0
+    speed: float = 1.0
+    quota: int = 50
+    readable_for: float = 86_400.0
+    repeats_are_empty: bool = False
+    consumer: list[_Consumer] = attrs.field(factory=list[_Consumer])
+    fault: list[Fault] = attrs.field(factory=list[Fault])
+    session: list[_Session] = attrs.field(factory=list[_Session])
+
+
+@contextmanager
+def _at(path: str) -> Generator[None]:
+    """Let a complaint, which begins with the name of a key, begin with the whole path of this key."""
+    try:
+        yield
+    except ConfigurationError as refusal:
+        raise ConfigurationError(f"{path}.{refusal}") from None

@@ -25,13 +25,16 @@ class ReadFinished:
 @attrs.frozen(kw_only=True)
 class ReadFailed:
     """
-    A read failed after its last attempt, ``seconds`` after the first; ``error`` is the name of the error's class.
+    A read failed after its last attempt, ``seconds`` after the first.
+
+    ``error`` is the name of the error's class and ``message`` its sentence, which says why and from which host.
 
     Only reads are reported: why `HPPClient.disable_session` failed is raised to its caller.
     """
 
     session_id: str
     error: str
+    message: str
     correlation_id: str | None
     seconds: float
 

@@ -364,6 +364,8 @@ class Reads:
                 ReadFailed(
                     session_id=flight.session_id,
                     error=type(error).__name__,
+                    # What a lent client's hook raises is not ours, and may hold anything.
+                    message=str(error) if isinstance(error, HPPError) else "",
                     correlation_id=error.correlation_id if isinstance(error, ReadError) else None,
                     seconds=seconds,
                 )

@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run ``hpp-async`` with *args*, or with those of the process, and exit with the code its help speaks of."""
+    """Run ``hpp-async`` with *args*, by default those of the process, and exit with one of the codes in its help."""
     try:
         from hpp_async.cli._app import run  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

@@ -26,7 +26,7 @@ from hpp_async import (
     PollSchedule,
     __version__,
 )
-from hpp_async._provider.consumers import script_of
+from hpp_async._provider.scripts import script_of
 from hpp_async.cli._exits import exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, READ, SIMULATE, WAIT
@@ -44,13 +44,15 @@ app = typer.Typer(
 )
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session id, or a session_url.")]
-EndpointOption = Annotated[str | None, typer.Option(metavar="NAME|URL", help="Instead of HPP_ENDPOINT.")]
+EndpointOption = Annotated[str | None, typer.Option(metavar="NAME|URL", help="Use this endpoint, not HPP_ENDPOINT.")]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ShowTokenOption = Annotated[bool, typer.Option("--show-token", help="Print the authorization token too, a secret.")]
-FinalOption = Annotated[bool, typer.Option("--final", help="Wait on through FAILED and ERROR: they can be retried.")]
+ShowTokenOption = Annotated[
+    bool, typer.Option("--show-token", help="Print the authorization token, too. It is a secret.")
+]
+FinalOption = Annotated[bool, typer.Option("--final", help="Do not stop at FAILED and ERROR: the consumer can retry.")]
 ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
 SpeedOption = Annotated[
-    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as people are.")
+    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as a person.")
 ]
 VerboseOption = Annotated[
     int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs more.")
@@ -61,7 +63,9 @@ def run(args: Sequence[str] | None) -> None:
     """Run the command that *args* name, and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # no word of the provider's may end a wait
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a status that the terminal cannot encode must not end a wait
     typer.main.get_command(app).main(args=args, prog_name="hpp-async")
 
 
@@ -108,10 +112,12 @@ def wait(
     *,
     endpoint: EndpointOption = None,
     final: FinalOption = False,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after so long.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TOKEN", help="Go on where another wait was.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after this time.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.")
+    ] = None,
     every: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Read at this pace, not the usual one.")
+        float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not at the default ones.")
     ] = None,
     as_json: JSONOption = False,
     show_token: ShowTokenOption = False,
@@ -120,7 +126,7 @@ def wait(
     """Wait until a session has an outcome."""
     with exiting(verbose):
         view = _view(as_json=as_json, show_token=show_token)
-        client = _client(endpoint, every, view.told)
+        client = _client(endpoint, every, view.observe)
         stop_on = FINAL if final else OUTCOME
         waiting = client.wait_for_outcome(session, stop_on=stop_on, timeout=timeout, since=since)
         options = {"--endpoint": endpoint, "--final": final, "--timeout": timeout, "--every": every}
@@ -152,14 +158,14 @@ def demo(
 def simulate(
     *,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8888,
+    port: Annotated[int, typer.Option(help="A port, or 0 for any free one.")] = 8888,
     consumer: Annotated[
         Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
     ] = None,
     speed: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as people are.", show_default="1"
+            min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as a person.", show_default="1"
         ),
     ] = None,
     scenario: Annotated[
@@ -183,10 +189,10 @@ def simulate(
             for session_id in provider.sessions:
                 print(f"Session: {url}/hpp/v1/sessions/{session_id}", flush=True)
             anyio.run(anyio.sleep_forever)
-        say("the simulated provider is gone, and its sessions with it")
+        say("the simulated provider has ended, and its sessions are gone")
 
 
-# -- what they share --------------------------------------------------------------------------------------------------
+# -- shared by the commands -------------------------------------------------------------------------------------------
 
 
 def _client(endpoint: str | None, every: float | None = None, *observers: Observer) -> HPPClient:

@@ -20,7 +20,7 @@ AUTH: Final = ("PK00000_simulated", "not-a-secret")
 
 
 def simulated(consumer: Consumer, speed: float) -> Provider:
-    """Return a provider that keeps today's time."""
+    """Return a provider in real time."""
     return Provider(now=lambda: datetime.now(UTC), auth=AUTH, consumer=consumer, speed=speed)
 
 
@@ -32,12 +32,12 @@ def demonstrate(consumer: Consumer, speed: float, *, stop_on: AbstractSet[Sessio
         HPPError: the wait's.
     """
     with serve(simulated(consumer, speed)) as url:
-        say(f"a simulated provider is at {url}/simulator; a scripted consumer {consumer.story}")
+        say(f"the simulated provider is at {url}/simulator; its consumer {consumer.story}")
         return asyncio.run(_wait(url, stop_on=stop_on, every=min(1.5, max(0.1, 1.5 / speed)), view=view))
 
 
 async def _wait(url: str, *, stop_on: AbstractSet[SessionStatus], every: float, view: View) -> Outcome:
-    # Loopback is never behind a proxy, whatever the environment says.
+    # No proxy of the environment is between this process and loopback.
     async with httpx.AsyncClient(trust_env=False) as http:
         body = {"payment_session_url": f"{url}/payments/v1/sessions/demo"}
         created = await http.post(f"{url}/hpp/v1/sessions", json=body, auth=AUTH)
@@ -46,6 +46,6 @@ async def _wait(url: str, *, stop_on: AbstractSet[SessionStatus], every: float, 
             endpoint=url,
             http_client=http,
             schedule=PollSchedule.every(every),
-            observers=(view.told,),
+            observers=(view.observe,),
         )
         return await follow(client, client.wait_for_outcome(created.json()["session_url"], stop_on=stop_on), view)

@@ -1,4 +1,4 @@
-"""Exit codes: one for each way to end."""
+"""The exit codes, one for each ending."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hpp_async import (
 
 @attrs.frozen
 class Exit:
-    """A way to end, the class that stands for it, and what the help says of it."""
+    """An ending: its exit code, its class, and its description in the help."""
 
     code: int
     ending: type[object]
@@ -37,22 +37,22 @@ UNEXPECTED: Final = 1
 
 EXITS: Final = (
     Exit(0, Completed, "COMPLETED: the consumer paid"),
-    Exit(UNEXPECTED, Exception, "an error of this program, or an extra that is not installed"),
-    Exit(2, ConfigurationError, "arguments or environment were refused; nothing was sent"),
-    Exit(3, Failed, "FAILED: declined; the session is still open to another try"),
-    Exit(4, Cancelled, "CANCELLED: the consumer gave up"),
-    Exit(5, Errored, "ERROR: an error while paying; the session is still open to another try"),
-    Exit(6, Disabled, "DISABLED: by the merchant"),
+    Exit(UNEXPECTED, Exception, "an error in this program, or a missing extra"),
+    Exit(2, ConfigurationError, "an argument or environment variable was refused; nothing was sent"),
+    Exit(3, Failed, "FAILED: declined; the session is still open for a retry"),
+    Exit(4, Cancelled, "CANCELLED: the consumer cancelled"),
+    Exit(5, Errored, "ERROR: an error while paying; the session is still open for a retry"),
+    Exit(6, Disabled, "DISABLED: the merchant disabled the session"),
     Exit(7, Expired, "the session expired"),
-    Exit(8, WaitTimeoutError, "--timeout ran out; it may still be paid"),
-    Exit(9, SessionVanishedError, "the session is gone before its expiry; it may have been paid elsewhere"),
-    Exit(10, OutageError, "no readable answer for 10 minutes; it may have been paid meanwhile"),
-    Exit(11, SessionNotFoundError, "the session is not known here, or expired"),
+    Exit(8, WaitTimeoutError, "--timeout has passed; the session may still be paid"),
+    Exit(9, SessionVanishedError, "the session vanished before its expiry; it may have been paid"),
+    Exit(10, OutageError, "no readable answer for 10 minutes; the session may have been paid"),
+    Exit(11, SessionNotFoundError, "the session is unknown here, or has expired"),
     Exit(12, AuthenticationError, "the credentials were refused"),
-    Exit(14, ExpiryUnknownError, "still open after 72 hours, and nothing tells when it expires"),
-    Exit(13, HPPError, "another failure of a read"),
-    Exit(130, KeyboardInterrupt, "Ctrl-C"),
-    Exit(141, BrokenPipeError, "nobody reads the output any more"),
+    Exit(14, ExpiryUnknownError, "still open after 72 hours, and its expiry is unknown"),
+    Exit(13, HPPError, "the read failed for another reason"),
+    Exit(130, KeyboardInterrupt, "Ctrl-C or SIGTERM"),
+    Exit(141, BrokenPipeError, "the reader of the output has closed it"),
 )
 
 

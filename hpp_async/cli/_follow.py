@@ -1,4 +1,4 @@
-"""One wait, shown while it goes on."""
+"""Showing one wait while it goes on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from hpp_async import HPPClient, HPPError, Outcome, OutcomeWait, Transition
 from hpp_async.cli._views import View
 
 _TICK = 1.0
-"""Seconds between two drawings of a live line."""
+"""Seconds between two updates of the live line."""
 
 
 async def follow(client: HPPClient, wait: OutcomeWait, view: View) -> Outcome:
     """
-    Show *wait* in *view* to its end, close *client*, and return the outcome.
+    Show *wait* in *view* until it ends, close *client*, and return the outcome.
 
     Raises:
         HPPError: the wait's.

@@ -1,4 +1,4 @@
-"""What the help says, and the example that `simulate` gives."""
+"""The help texts, and the example that ``simulate`` prints."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from typing import Final
 
 import attrs
 
-from hpp_async._provider.consumers import ACTS
-from hpp_async._provider.faults import FAULTS, Trouble
+from hpp_async._provider.faults import FAULT_KINDS, Fault
+from hpp_async._provider.scripts import ACTS
 from hpp_async.cli._exits import EXITS
 from hpp_async.testing import Consumer
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in EXITS)
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
-_ACTS: Final = textwrap.indent(textwrap.fill(", ".join([*ACTS, '{ becomes = "STATUS", after = 5 }']), 70), "  ")
-_WHEN: Final = ", ".join(field.name for field in attrs.fields(Trouble) if field.name != "fault")
+_ACTS: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70) + '\n{ becomes = "STATUS", after = 5 }', "  ")
+_WHOM: Final = ", ".join(field.name for field in attrs.fields(Fault) if field.name != "kind")
 _FAULTS: Final = "\n".join(
-    f"  {kind:<10} {', '.join(field.name for field in attrs.fields(fault))}".rstrip() for kind, fault in FAULTS.items()
+    f"  {name:<10} {', '.join(field.name for field in attrs.fields(kind))}".rstrip()
+    for name, kind in FAULT_KINDS.items()
 )
 
 ABOUT: Final = """\
 Read Klarna Hosted Payment Page sessions, and wait for their outcome.
 
-Credentials come from the environment: HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY. So does the endpoint: \
-HPP_ENDPOINT is EU_PLAYGROUND, EU_LIVE, NA_LIVE …, or a base URL."""
+The credentials are in the environment: HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY. The endpoint is in \
+HPP_ENDPOINT: EU_PLAYGROUND, EU_LIVE, NA_LIVE …, or a base URL."""
 
 READ: Final = """\
 Read a session once.
 
-The exit code is 0 for any reading, whatever its status; the others are those of wait."""
+The exit code is 0 for every reading, whatever its status. The other exit codes are those of wait."""
 
 WAIT: Final = f"""\
 Wait until a session has an outcome.
 
-On a terminal a line says how things stand; elsewhere there is a line for each change. Ctrl-C ends the wait, not the \
-session, and says how to go on.
+On a terminal, a live line shows the state of the wait; otherwise each change of status is printed as a line. Ctrl-C \
+or SIGTERM ends the wait, not the session, and prints the command that continues it.
 
 Exit codes
 {_EXITS}
 
-With --json every line of output is an object with a type. Unless the wait was refused or interrupted, the last one \
-is an outcome or an error.
+With --json every line of output is an object with a type. The last one is an outcome or an error, unless the wait was \
+refused or interrupted.
   transition  session_id, previous, status, updated_at, expires_at,
               sequence, is_last, token
   outcome     outcome, is_final, needs_attention, confirmed, session_id,
@@ -50,29 +51,31 @@ is an outcome or an error.
               correlation_id, reads, token
   error       error, message, session_id, status, correlation_id, reads,
               token
-The token is for --since, and no secret; the authorization token is one."""
+The token is for --since and is not a secret. The authorization token is a secret."""
 
 DEMO: Final = f"""\
-Watch a wait: a simulated provider on this machine, and a scripted consumer.
+Watch a wait on a simulated provider.
 
-Nothing leaves the machine, and no credentials are needed. Exit codes and JSON are those of wait.
+The provider runs on this machine, and a scripted consumer visits the session. Nothing leaves the machine, and no \
+credentials are needed. Exit codes and JSON are those of wait.
 
 {_CONSUMERS}"""
 
 SIMULATE: Final = f"""\
-Run a simulated provider on this machine, until Ctrl-C.
+Run a simulated provider on this machine, until Ctrl-C or SIGTERM.
 
-Sessions that are created over HTTP are visited by the consumer. -v logs every request, and every status callback: \
-they are posted to merchant_urls.status_update where that is on this machine, and nowhere else.
+The consumer visits every session that is created over HTTP. Status callbacks are posted to \
+merchant_urls.status_update if that is on this machine, and not otherwise. -v logs every request and every callback.
 
-It describes itself at /openapi.json, and is controlled at /simulator: sessions, faults, time. Both there and at a \
-session's redirect_url are pages for people; with --consumer nobody it is you who pays.
+The pages for people are the overview at /simulator and the payment page at a session's redirect_url; with --consumer \
+nobody you pay there yourself. Programs control sessions, faults and time under /simulator. The provider's OpenAPI \
+description is at /openapi.json.
 
 {_CONSUMERS}
 
-With --scenario they come from a file, and so do sessions and faults:
+With --scenario the consumers, sessions and faults come from a file:
 
-  visitor = "hesitant"         # who visits sessions that are created
+  visitor = "hesitant"         # who visits the sessions that are created
   seed = 7                     # of the faults
 
   [\\[consumer]]
@@ -90,25 +93,27 @@ With --scenario they come from a file, and so do sessions and faults:
   acts = ["opens", "vanishes"]
   lifetime = 120
 
-Acts, each with the seconds since the one before
+Acts, each with the seconds since the act before it
 {_ACTS}
 
-Faults, each with keys of its own
+Kinds of faults, each with its keys
 {_FAULTS}
-  and all with {_WHEN}"""
+
+Keys of every fault
+  {_WHOM}"""
 
 EXAMPLE: Final = """\
 Simulated provider: {url} (Ctrl-C ends it)
 Overview page:      {url}/simulator
-Scripted consumer:  {story}
+Consumer:           {story}
 
 Try it in another terminal:
 
   export HPP_ENDPOINT={url} HPP_USERNAME={username} HPP_PASSWORD={password}
-  session=$(curl -s -u "$HPP_USERNAME:$HPP_PASSWORD" "$HPP_ENDPOINT/hpp/v1/sessions" \\
+  session=$(curl -s --noproxy '*' -u "$HPP_USERNAME:$HPP_PASSWORD" "$HPP_ENDPOINT/hpp/v1/sessions" \\
     -H 'Content-Type: application/json' \\
     -d '{{"payment_session_url": "{url}/payments/v1/sessions/1"}}' |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["session_url"])')
   hpp-async wait "$session"
-  curl -s {url}/simulator/sessions
+  curl -s --noproxy '*' {url}/simulator/sessions
 """

@@ -1,12 +1,15 @@
-"""What surrounds every command: its log, its end, and the extras it stands on."""
+"""What surrounds a command: its log, its ending, and the extras that it needs."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
@@ -17,33 +20,33 @@ from hpp_async.cli._words import say
 
 @contextmanager
 def exiting(verbosity: int) -> Generator[None]:
-    """Log as wished, and turn what is raised inside into a sentence and an exit code."""
+    """Log to stderr, and turn an exception of the command into a sentence and an exit code."""
     try:
-        with _logging(verbosity):
+        with _logging(verbosity), _terminable():
             yield
     except (HPPError, KeyboardInterrupt) as ending:
         say(str(ending) or "interrupted")
         raise typer.Exit(exit_code(ending)) from None
     except BrokenPipeError as ending:
-        # What is still buffered goes nowhere, quietly, when Python flushes it at its end.
+        # Python flushes the buffer at its end: let that go nowhere without an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(exit_code(ending)) from None
 
 
 @contextmanager
 def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Generator[None]:
-    """Say how to go on when *wait* is interrupted or gives up: with *command*, which is asked with the resume token."""
+    """When *wait* is interrupted or gives up, print the *command* that continues it from the given resume token."""
     try:
         yield
     except (KeyboardInterrupt, OutageError, WaitTimeoutError) as ending:
-        what = str(ending) or "interrupted; the session itself goes on"
-        say(f"{what}. To go on:\n  {command(wait.token)}")
+        what = str(ending) or "interrupted; the session goes on"
+        say(f"{what}. To continue the wait:\n  {command(wait.token)}")
         raise typer.Exit(exit_code(ending)) from None
 
 
 @contextmanager
 def needing_simulator() -> Generator[None]:
-    """Turn a missing extra into a sentence."""
+    """Say what to install if the simulator's extra is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -51,6 +54,32 @@ def needing_simulator() -> Generator[None]:
             raise
         say('the simulated provider needs more packages: pip install "hpp-async[cli,simulator]"')
         raise typer.Exit(UNEXPECTED) from None
+
+
+@contextmanager
+def _terminable() -> Generator[None]:
+    """
+    Let SIGTERM do what Ctrl-C does.
+
+    Its default action would end the process without the resume command. As process 1 of a container, a process without
+    a handler does not even get the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can have handlers
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    interrupt = signal.getsignal(signal.SIGINT)  # while a loop runs, asyncio's own: it cancels the main task
+    if callable(interrupt):
+        interrupt(signal.SIGINT, frame)
+    else:  # a shell lets the processes that it runs in the background ignore Ctrl-C
+        raise KeyboardInterrupt
 
 
 class _Remarks(logging.Handler):

@@ -1,4 +1,4 @@
-"""JSON lines: stable keys; tokens only where they are asked for, and no personal data."""
+"""Lines of JSON with stable keys; the authorization token only on request, and no personal data."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def of_transition(transition: Transition, wait: OutcomeWait) -> Record:
 
 
 def of_outcome(outcome: Outcome, wait: OutcomeWait, *, show_token: bool) -> Record:
-    """Return the last line of a wait that found out."""
+    """Return the last line of a wait that has an outcome."""
     data = outcome.to_dict(show_secrets=show_token) | {"session_id": wait.session_id}
     return _some(data, "type", *_OUTCOME, "session_id", *_READING) | {"reads": wait.reads, "token": wait.token}
 
 
 def of_error(error: HPPError, wait: OutcomeWait) -> Record:
-    """Return the last line of a wait that could not find out."""
+    """Return the last line of a wait that ended with an error."""
     return {
         "type": "error",
         "error": type(error).__name__,

@@ -1,4 +1,4 @@
-"""How a wait is shown on a terminal: its history, and a line that lives."""
+"""A wait on a terminal: its history, and below it a live line."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _STYLES: Final[dict[AnyStatus, str]] = {
 
 class TerminalView(View):
     """
-    A line per transition, and below them one that says how things stand.
+    A line for each transition, and below them a live line with the state of the wait.
 
-    *now* is any steady clock in seconds.
+    *now* returns seconds by a steady clock.
     """
 
     def __init__(self, console: Console, *, show_token: bool, now: Callable[[], float] = time.monotonic) -> None:
@@ -40,30 +40,30 @@ class TerminalView(View):
         self._now = now
         self._session: Session | None = None
         self._noted_at = 0.0
-        # Drawn when there is something to draw, not by a thread: so a drawing shows one moment.
+        # Drawn by the wait's own updates, not by a thread, so that every part of the line is of the same moment.
         self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty())
 
     def live(self, wait: OutcomeWait) -> AbstractContextManager[object]:
-        """Print which session it is; return what keeps the line on the screen."""
+        """Print the session's id; return the context in which the live line is on the screen."""
         self._console.print(Text("session ", style="dim").append(wait.session_id, style="not dim"))
         return self._live
 
     def changed(self, transition: Transition, wait: OutcomeWait) -> None:
-        """Print when, and what."""
+        """Print the time and the new status."""
         line = Text(f"{local_time(transition.session.updated_at)}  ", style="dim")
         self._console.print(line.append(_status(transition.status)))
 
     def waiting(self, wait: OutcomeWait) -> None:
-        """Draw the line anew."""
+        """Redraw the live line."""
         if wait.latest is not self._session:
             self._session, self._noted_at = wait.latest, self._now()
-        parts = [*self._standing(), *self._looks(wait), *self._expiry()]
+        parts = [*self._standing(), *self._reads(wait), *self._expiry(), *self._failed()]
         line = Text(" · ", style="dim").join(parts)
         line.no_wrap, line.overflow = True, "ellipsis"
         self._live.update(line, refresh=True)
 
     def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
-        """Print the outcome, what its reading says, and what comes next."""
+        """Print the outcome, its reading, and what to do next."""
         name = Text("EXPIRED", style="bold red") if isinstance(outcome, Expired) else _status(outcome.status)
         reads = "1 read" if wait.reads == 1 else f"{wait.reads} reads"
         self._console.print(Text("\n").append(name).append(f" after {reads}", style="dim"))
@@ -81,17 +81,19 @@ class TerminalView(View):
         age = self._session.age
         yield status if age is None else status.append(f" for {duration(age + self._elapsed())}", style="not bold")
 
-    def _looks(self, wait: OutcomeWait) -> Iterator[Text]:
-        if self.failure is not None:
-            yield Text(f"no reading ({reason(self.failure)})", style="yellow")
+    def _reads(self, wait: OutcomeWait) -> Iterator[Text]:
         next_read_in = wait.next_read_in
-        yield Text("looking" if next_read_in is None else f"next look in {duration(ceil(next_read_in))}")
+        yield Text("reading" if next_read_in is None else f"next read in {duration(ceil(next_read_in))}")
 
     def _expiry(self) -> Iterator[Text]:
         expires_in = None if self._session is None else self._session.expires_in
         if expires_in is not None:
             left = expires_in - self._elapsed()
             yield Text(f"expires in {duration(left)}" if left > 0 else "past its expiry")
+
+    def _failed(self) -> Iterator[Text]:
+        if self.failure is not None:  # last, because it is long, and a narrow terminal cuts it off
+            yield Text(f"read failed: {reason(self.failure)}", style="yellow")
 
     def _elapsed(self) -> float:
         return self._now() - self._noted_at

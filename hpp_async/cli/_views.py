@@ -1,4 +1,4 @@
-"""How a wait is shown as lines, plain ones or JSON: data on stdout, remarks on stderr."""
+"""A wait as lines of text or JSON: data on stdout, remarks on stderr."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hpp_async.cli._words import advice, facts, reason, say
 
 class View(ABC):
     """
-    Shows one wait, as `follow` tells it what happens.
+    Shows one wait; `follow` calls it at every change.
 
     Attributes:
-        show_token: whether an authorization token may be seen.
-        failure: the last read, if it failed.
+        show_token: whether the authorization token is printed.
+        failure: the failure of the last read; ``None`` if it succeeded.
     """
 
     def __init__(self, *, show_token: bool) -> None:
@@ -24,13 +24,13 @@ class View(ABC):
         self.failure: ReadFailed | None = None
         self._is_failure_said = False
 
-    def told(self, event: Event) -> None:
-        """Take note of what the client observed."""
+    def observe(self, event: Event) -> None:
+        """Keep the last read's failure; this is the client's observer."""
         if isinstance(event, ReadFailed | ReadFinished):
             self.failure = event if isinstance(event, ReadFailed) else None
 
     def live(self, wait: OutcomeWait) -> AbstractContextManager[object]:
-        """Return what surrounds the wait itself."""
+        """Return the context in which the wait is shown."""
         return nullcontext()
 
     @abstractmethod
@@ -38,9 +38,9 @@ class View(ABC):
         """Show a transition."""
 
     def waiting(self, wait: OutcomeWait) -> None:
-        """Show that the wait goes on; comes about once a second."""
+        """Show that the wait goes on; called about once a second."""
         if self.failure is not None and not self._is_failure_said:
-            say(f"session {wait.session_id} could not be read ({reason(self.failure)}); the wait goes on")
+            say(f"session {wait.session_id} could not be read: {reason(self.failure)}; the wait goes on")
         elif self.failure is None and self._is_failure_said:
             say(f"session {wait.session_id} can be read again")
         self._is_failure_said = self.failure is not None
@@ -49,25 +49,25 @@ class View(ABC):
     def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
         """Show the outcome."""
 
-    def failed(self, error: HPPError, wait: OutcomeWait) -> None:  # noqa: B027 - for most the sentence is enough
-        """Show that there is none, where the sentence that is said of every error is not enough."""
+    def failed(self, error: HPPError, wait: OutcomeWait) -> None:  # noqa: B027 - most views need no more than the sentence
+        """Show the error, besides the sentence that is printed for every error."""
 
 
 class PlainView(View):
-    """A line per transition, and what there is to know of the outcome."""
+    """A line of text for each transition, and the outcome's reading."""
 
     def changed(self, transition: Transition, wait: OutcomeWait) -> None:
-        """Print when, and what."""
+        """Print the time and the new status."""
         print(records.iso(transition.session.updated_at) or "-", transition.status, flush=True)
 
     def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
-        """Print the outcome's name, and what its reading says."""
+        """Print the outcome's name and its reading."""
         print_lines({"outcome": type(outcome).__name__, **facts(outcome.session, show_token=self.show_token)})
         say(advice(outcome))
 
 
 class JSONView(View):
-    """One JSON object per line."""
+    """A JSON object for each transition, outcome or error."""
 
     def changed(self, transition: Transition, wait: OutcomeWait) -> None:
         """Print the transition."""
@@ -93,5 +93,5 @@ def print_reading(session: Session, *, show_token: bool, as_json: bool) -> None:
 
 
 def print_lines(lines: dict[str, str]) -> None:
-    """Print names and values, a line each."""
+    """Print each name with its value on a line."""
     print("\n".join(f"{name}: {text}" for name, text in lines.items()), flush=True)

@@ -1,4 +1,4 @@
-"""What people are told, in words."""
+"""The sentences and phrases that are printed for people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hpp_async.cli._records import iso
 
 
 def say(remark: object) -> None:
-    """Say something that is not data, on stderr."""
+    """Print *remark*, which is not data, on stderr."""
     print(f"hpp-async: {remark}", file=sys.stderr, flush=True)
 
 
 def facts(session: Session, *, show_token: bool) -> Mapping[str, str]:
-    """Return what *session* says besides its status, by the provider's names; the token itself only if *show_token*."""
+    """Return the fields of *session* but its status, by the provider's names; the token itself only if *show_token*."""
     token = session.authorization_token
     if token is not None and not show_token:
         token = "received (--show-token shows it)"
@@ -33,40 +33,38 @@ def facts(session: Session, *, show_token: bool) -> Mapping[str, str]:
 
 
 def _printable(text: str) -> str:
-    # What comes from outside must not move the cursor, or worse.
+    # Control characters from outside could move the cursor, or do worse.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def advice(outcome: Outcome) -> str:
-    """Return what a merchant does next."""
+    """Return what the merchant should do next."""
     match outcome:
         case Completed(payment=PlacedOrder()):
-            return "Next: the order is placed, fulfil it."
+            return "Next: fulfil the order, which is placed."
         case Completed(payment=Authorization()):
-            return "Next: place the order with the authorization token, which lives for 60 minutes."
+            return "Next: place the order with the authorization token, which is valid for 60 minutes."
         case Completed():
-            return "It is paid, but came with neither a token nor an order to book it with: ask the provider."
+            return "The session is completed, but has neither a token nor an order: ask the provider before you ship."
         case Cancelled() | Disabled():
-            return "Nothing can follow: another purchase takes another session."
+            return "This is final: another purchase needs another session."
         case Expired() if outcome.needs_attention:
-            return "It expired, but its last reading speaks of more than an open session: ask the provider."
+            return "The session expired, but its last reading was not that of an open session: ask the provider."
         case Expired(confirmed=True):
-            return "It can no longer be paid: another purchase takes another session."
+            return "The session can no longer be paid: another purchase needs another session."
         case Expired():
-            return "It was gone after its expiry, so nobody saw how it ended: look for its order before you sell again."
+            return "The session vanished after its expiry, its end unseen: look for an order before you sell again."
         case _:
-            return "The session is still open and may yet be paid: wait on with --final, or disable it."
+            return "The session is still open and may yet be paid: wait with --final, or disable the session."
 
 
 def reason(failure: ReadFailed) -> str:
-    """Return why a read failed."""
-    return (
-        failure.error if failure.correlation_id is None else f"{failure.error}, correlation id {failure.correlation_id}"
-    )
+    """Return why the read failed, without the session's id."""
+    return failure.message.removeprefix(f"session {failure.session_id}: ") or failure.error
 
 
 def duration(seconds: float) -> str:
-    """Return *seconds* in its two largest units."""
+    """Return *seconds* in their two largest units."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     if hours:
@@ -75,5 +73,5 @@ def duration(seconds: float) -> str:
 
 
 def local_time(moment: datetime | None) -> str:
-    """Return *moment* on this machine's calendar."""
+    """Return *moment* in this machine's time zone."""
     return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,5 +1,5 @@
 """
-A provider on loopback, for trying things out over real HTTP (extra ``simulator``).
+A simulated provider on this machine, over real HTTP (extra ``simulator``).
 
 ::
 
@@ -7,25 +7,25 @@ A provider on loopback, for trying things out over real HTTP (extra ``simulator`
     with serve(provider) as url:
         client = HPPClient(auth=provider.auth, endpoint=url)
 
-The provider, `hpp_async.testing.Provider`, has the sessions, their consumers and the faults; sessions created over HTTP
-are visited by its consumer. There are pages for people: the payment page at each session's ``redirect_url``, and the
-overview at ``/simulator``. It describes itself at ``/openapi.json``, and is controlled under ``/simulator``:
+The provider, `hpp_async.testing.Provider`, holds the sessions, their consumers and the faults. Its consumer visits the
+sessions that are created over HTTP. There are pages for people: the payment page at each session's ``redirect_url``,
+and the overview at ``/simulator``. ``/openapi.json`` describes the provider. Under ``/simulator`` is the control API:
 
 ==================================  ==================================================================================
 ``GET  sessions``                   all sessions with their timelines; ``sessions/{id}`` one of them
-``POST sessions/{id}/acts``         ``{"act": "pays"}`` now, or ``{"acts": [{"opens": 5}, "pays"]}``, or
-                                    ``{"visitor": "decline-and-retry"}``, from now on
-``GET  faults``                     the faults with their keys, and how many requests they met
-``POST faults``                     one more: ``{"kind": "throttled", "seconds": 5, "share": 0.2, "until": 60}``
-``DELETE faults``, ``faults/{key}`` all or one are over
-``GET  time``                       what time it is, and how fast it passes
+``POST sessions/{id}/acts``         ``{"act": "pays"}`` happens now; ``{"acts": [{"opens": 5}, "pays"]}`` or
+                                    ``{"visitor": "decline-and-retry"}`` begin now
+``GET  faults``                     the faults with their keys, and the number of requests that each has affected
+``POST faults``                     add a fault: ``{"kind": "throttled", "seconds": 5, "share": 0.2, "until": 60}``
+``DELETE faults``, ``faults/{key}`` end all faults, or one
+``GET  time``                       the time, and the pace at which it passes
 ``POST time``                       ``{"pace": 60}``, ``{"advance": 3600}``, ``{"jump_to": "2026-01-15T12:00:00Z"}``,
                                     ``{"jump_to_expiry_of": "…"}``
 ==================================  ==================================================================================
 
-What is refused comes as ``{"error": …}`` with 400, 404 or, for a session that is over, 409. 403 is for what another web
-site's page sends, and for requests to a host that is neither loopback nor what `serve` was told. Faults pass in real
-time, whatever the pace.
+A refusal is ``{"error": …}`` with 400, 404 or, for a session to which nothing can happen any more, 409. 403 refuses
+requests from another web site's page, and requests whose ``Host`` is neither loopback nor the host that `serve` was
+given. The delays of faults pass in real time, whatever the pace.
 """
 
 from hpp_async.simulator._app import application, openapi

@@ -1,4 +1,4 @@
-"""The simulated provider's date and time, which may pass faster than ours, and jump."""
+"""The simulated provider's date and time, which can run faster than real time, and jump ahead."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._core.schedule import seconds
-from hpp_async._provider.checks import duration
+from hpp_async import ConfigurationError
+from hpp_async._provider.life import duration
 
 
 class Calendar:
     """
-    Today's date and time, until it is told to go faster, or ahead; never backwards.
+    The real date and time, until it is told to run faster or to jump ahead; it never goes back.
 
-    ``Provider(now=Calendar())`` is a provider whose time can be moved: in Python, and over HTTP.
+    ``Provider(now=Calendar())`` is a provider whose time can be moved, in Python and over HTTP.
 
     Args:
         start: the date and time at the beginning, aware; now, by default.
-        clock: returns seconds, from any beginning.
+        clock: returns seconds since any moment.
     """
 
     def __init__(self, start: datetime | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,31 +33,31 @@ class Calendar:
 
     @property
     def pace(self) -> float:
-        """The seconds that pass in one of ours."""
+        """How many seconds pass in one real second."""
         return self._since[2]
 
     @pace.setter
     def pace(self, pace: float) -> None:
-        pace = seconds(pace, "pace")
+        pace = duration(pace, "pace")
         if pace > 86_400:
             raise ConfigurationError(f"pace={pace:g}: give at most 86400, a day in a second")
         self._since = (self(), self._clock(), pace)
 
     def advance(self, by: float | timedelta) -> None:
         """
-        Let *by*, seconds or a `timedelta`, have passed.
+        Jump ahead *by* seconds, or by a `timedelta`.
 
         Raises:
-            ConfigurationError: no time, or a negative one.
+            ConfigurationError: *by* is not a time, or is negative.
         """
         self.jump(self() + timedelta(seconds=duration(by, "advance")))
 
     def jump(self, to: datetime) -> None:
         """
-        Let it be *to*, aware; a time that has passed leaves things as they are.
+        Jump ahead *to* an aware date and time; one in the past changes nothing.
 
         Raises:
-            ConfigurationError: no aware date.
+            ConfigurationError: *to* is not an aware date and time.
         """
         if not isinstance(to, datetime) or to.tzinfo is None:
             raise ConfigurationError(f"jump_to={to!r}: give a date and time with its zone")

@@ -1,4 +1,4 @@
-"""Connections that can be broken on purpose, which ASGI has no word for."""
+"""Connections of the server that can be broken on purpose, for which ASGI has no message."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _Ends = tuple[tuple[str, int], tuple[str, int]]
 _OPEN: Final[dict[_Ends, Connection]] = {}
-"""The open connections by their two ends, which an ASGI scope knows too."""
-# No lingering: what is unsent is thrown away, and the other side gets a reset.
+"""The open connections by their two addresses, which are in an ASGI scope, too."""
+# No lingering: unsent data is discarded, and the other side gets a reset.
 _AT_ONCE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Connection(H11Protocol):
-    """uvicorn's, but that it can be found by the scopes of its requests, and does not hold up the server's end."""
+    """A connection of uvicorn's that can be found by a request's scope, and that does not delay the server's end."""
 
     is_held = False
-    """Whether a fault keeps its request from being answered."""
+    """Whether a fault keeps its request without an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Take note of it."""
+        """Register the connection."""
         super().connection_made(transport)
         self._ends = _ends(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
         _OPEN[self._ends] = self
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Unregister the connection."""
         _OPEN.pop(self._ends, None)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """End it as soon as its answer is out: now, where none is going to come."""
+        """Close the connection after its answer, or at once if no answer will come."""
         super().shutdown()
         if self.is_held:
             self.transport.abort()
 
 
 def _ends(client: object, server: object) -> _Ends:
-    # IPv6 addresses have more parts than a scope has of them.
+    # An IPv6 address has four parts; a scope has the first two of them.
     return cast("tuple[str, int]", client)[:2], cast("tuple[str, int]", server)[:2]
 
 
@@ -53,7 +53,7 @@ def _connection(scope: Scope) -> Connection | None:
 
 
 def hold(scope: Scope, *, is_held: bool = True) -> None:
-    """Let the connection of the request in *scope* be one that nothing is waited for on, or no more."""
+    """Say whether the connection of the request in *scope* will stay without an answer."""
     connection = _connection(scope)
     if connection is not None:
         connection.is_held = is_held
@@ -61,10 +61,10 @@ def hold(scope: Scope, *, is_held: bool = True) -> None:
 
 def close(scope: Scope, *, is_reset: bool) -> None:
     """
-    Close the connection of the request in *scope*, with a TCP reset or in an orderly way.
+    Close the connection of the request in *scope*, in an orderly way or with a TCP reset.
 
     Raises:
-        ConnectionResetError: it is not one of this simulator's own server; whatever serves it sees to the rest.
+        ConnectionResetError: the connection belongs to another server than `serve`'s; that server has to close it.
     """
     connection = _connection(scope)
     if connection is None:

@@ -1,4 +1,4 @@
-"""The simulator's own API under ``/simulator``: see sessions, act on them, set faults, move time."""
+"""The control API under ``/simulator``: sessions and acts, faults, time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+import attrs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._provider.notation import Table, read_act, read_trouble, read_visitor
+from hpp_async import ConfigurationError
+from hpp_async._provider.faults import Fault
+from hpp_async._provider.plain import Visit, read
+from hpp_async._provider.scripts import Act
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.simulator._refusals import RefusedError, refuse_other_names, refuse_other_sites
@@ -20,8 +23,21 @@ from hpp_async.testing import Provider, SessionOverError
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+@attrs.frozen(kw_only=True)
+class _Acts(Visit):
+    act: Act | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Time:
+    pace: float | None = None
+    advance: float | None = None
+    jump_to: str | None = None
+    jump_to_expiry_of: str | None = None
+
+
 def control_routes(provider: Provider) -> list[Route]:
-    """Return the routes of *provider*'s control API; it needs no credentials, and is on loopback only."""
+    """Return the routes of *provider*'s control API, which needs no credentials."""
 
     async def sessions(_: Request) -> Response:
         moment = provider.now()
@@ -34,17 +50,14 @@ def control_routes(provider: Provider) -> list[Route]:
 
     async def act(request: Request) -> Response:
         session_id = request.path_params["session_id"]
-        table = Table(await _json(request))
+        asked = read(await _json(request), _Acts)
         life = provider.life(session_id)
-        if "act" in table:
-            chosen = read_act(table.any("act"), "act")
-            table.end()
-            provider.act(session_id, chosen)
-        else:
-            visitor = read_visitor(table, provider.consumers)
-            table.end()
-            if visitor is None:
-                raise ConfigurationError("act is missing: give act, acts or visitor")
+        visitor = asked.read(provider.consumers)
+        if (asked.act is None) == (visitor is None):
+            raise ConfigurationError("act: give one of act, acts and visitor")
+        if asked.act is not None:
+            provider.act(session_id, asked.act)
+        elif visitor is not None:
             provider.visit(session_id, visitor)
         return JSONResponse(session_record(provider, life, provider.now()))
 
@@ -52,22 +65,22 @@ def control_routes(provider: Provider) -> list[Route]:
         return JSONResponse(fault_records(provider))
 
     async def add_fault(request: Request) -> Response:
-        key = provider.add_trouble(read_trouble(await _json(request), ""))
+        key = provider.add_fault(read(await _json(request), Fault))
         return JSONResponse(next(found for found in fault_records(provider) if found["key"] == key), 201)
 
     async def remove_fault(request: Request) -> Response:
-        provider.troubles.remove(request.path_params["key"])
+        provider.faults.remove(request.path_params["key"])
         return Response(status_code=204)
 
     async def clear_faults(_: Request) -> Response:
-        provider.troubles.clear()
+        provider.faults.clear()
         return Response(status_code=204)
 
     async def time(_: Request) -> Response:
         return JSONResponse(time_record(provider))
 
     async def move_time(request: Request) -> Response:
-        _move(provider, Table(await _json(request)))
+        _move(provider, read(await _json(request), _Time))
         return JSONResponse(time_record(provider))
 
     return [
@@ -94,28 +107,24 @@ def _guarded(handler: Handler) -> Handler:
         except ConfigurationError as refusal:
             return JSONResponse({"error": str(refusal)}, 400)
         except KeyError as missing:
-            return JSONResponse({"error": f"{missing.args[0]!r} is not known here"}, 404)
+            return JSONResponse({"error": f"there is no {missing.args[0]!r}"}, 404)
         except SessionOverError as refusal:
             return JSONResponse({"error": str(refusal)}, 409)
 
     return answer
 
 
-def _move(provider: Provider, table: Table) -> None:
+def _move(provider: Provider, asked: _Time) -> None:
     calendar = provider.now
     if not isinstance(calendar, Calendar):
         raise ConfigurationError("this provider's time cannot be moved: give it now=Calendar()")
-    pace, advance = table.number("pace"), table.number("advance")
-    to, expiring = table.text("jump_to"), table.text("jump_to_expiry_of")
-    table.end()
-    moment = calendar() if to is None else _moment(to)
-    life = None if expiring is None else provider.life(expiring)
-    if pace is not None:
-        calendar.pace = pace
-    if advance is not None:
-        calendar.advance(advance)
-    if to is not None:
-        calendar.jump(moment)
+    moment = calendar() if asked.jump_to is None else _moment(asked.jump_to)
+    life = None if asked.jump_to_expiry_of is None else provider.life(asked.jump_to_expiry_of)
+    if asked.pace is not None:
+        calendar.pace = asked.pace
+    if asked.advance is not None:
+        calendar.advance(asked.advance)
+    calendar.jump(moment)
     if life is not None:
         calendar.jump(life.expiry(calendar()))
 
@@ -134,4 +143,4 @@ async def _json(request: Request) -> object:
     try:
         return json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise ConfigurationError("the body is no JSON") from None
+        raise ConfigurationError("the body is not JSON") from None

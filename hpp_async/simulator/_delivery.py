@@ -1,4 +1,4 @@
-"""The provider's answers over HTTP, through the faults that they meet."""
+"""The provider's answers over HTTP, with the faults that affect them."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send
     method, path = request.method, str(scope["path"])
     with suppress(ClientDisconnect):
         body = await request.body()
-        met = provider.meet(method, path)
-        if met.delay and await _has_left(scope, receive, met.delay):
+        faults = provider.draw_faults(method, path)
+        if faults.delay and await _has_left(scope, receive, faults.delay):
             return
         answer = None
-        if met.is_done:
+        if faults.is_done:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            answer = provider.answer(method, path, headers, body, met=met)
-        match met.breach:
+            answer = provider.answer(method, path, headers, body, faults=faults)
+        match faults.breach:
             case Refused() | Dropped(is_reset=True):
                 close(scope, is_reset=True)
             case Stalled() | Dropped():
                 close(scope, is_reset=False)
             case Cut():
-                assert answer is not None, "half of it is sent"
-                if answer.body:  # of nothing there is no half
+                assert answer is not None, "the first half of the answer is sent"
+                if answer.body:  # an empty body has no half
                     await _send_half(Response(answer.body, answer.status_code, dict(answer.headers)), send)
                 close(scope, is_reset=False)
             case _:
-                assert answer is not None, "where nothing breaks, it is done"
+                assert answer is not None, "a connection that does not break carries an answer"
                 await Response(answer.body, answer.status_code, dict(answer.headers))(scope, receive, send)
                 return
         await _has_left(scope, receive, None)
 
 
 async def _has_left(scope: Scope, receive: Receive, seconds: float | None) -> bool:
-    """Wait until the connection is gone, or *seconds* have passed; tell which."""
+    """Wait until the client has left, or *seconds* have passed; tell whether it has left."""
     hold(scope)
     with anyio.move_on_after(seconds):
-        await receive()  # after the body, the next message is that the client has gone
+        await receive()  # the message after the body says that the client has left
         return True
     hold(scope, is_held=False)
     return False

@@ -1,4 +1,4 @@
-"""How the simulator's pages are made and sent, and what their forms say."""
+"""The simulator's HTML pages and forms, rendered and read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpp_async.simulator._refusals import RefusedError, refuse_other_sites
 
 STYLE: Final = "/simulator/style.css"
 _EVERY: Final = 2
-"""Seconds until a page is asked for again."""
+"""Seconds between two refreshes of a page."""
 _FILES: Final = PackageLoader("hpp_async.simulator")
 _TEMPLATES: Final = Environment(
     loader=_FILES,
@@ -26,7 +26,7 @@ _TEMPLATES: Final = Environment(
 )
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    # Not no-referrer: with that, browsers say of our own forms that they come from nowhere.
+    # Not no-referrer: with that, browsers send "Origin: null" with our own forms, too.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -36,9 +36,9 @@ def page(
     name: str, status_code: int = 200, *, is_refreshed: bool = False, leads_to: Iterable[str] = (), **values: object
 ) -> Response:
     """
-    Return the template *name* with *values*.
+    Render the template *name* with *values*.
 
-    Its forms may lead to this server, and to the origins in *leads_to*.
+    Its forms may lead to this server and to the origins in *leads_to*.
     """
     every = _EVERY if is_refreshed else None
     text = _TEMPLATES.get_template(name).render(style=STYLE, refreshed_every=every, **values)
@@ -48,29 +48,29 @@ def page(
 
 
 def asks_to_refresh(request: Request) -> bool:
-    """Tell whether the page is to be shown anew by itself."""
+    """Tell whether the page should refresh itself."""
     return request.query_params.get("refresh") == "on"
 
 
 async def refused(_: Request, refusal: Exception) -> Response:
-    """Return the page that says why not."""
+    """Return the page that gives the reason."""
     assert isinstance(refusal, RefusedError)
     return page("refused.html", refusal.status_code, reason=refusal.detail)
 
 
 async def form(request: Request) -> dict[str, str]:
     """
-    Return what the form in *request* says.
+    Return the fields of the form in *request*.
 
     Raises:
-        RefusedError: it stands on another site's page.
+        RefusedError: the form is on another site's page.
     """
     refuse_other_sites(request)
     return dict(parse_qsl((await request.body()).decode(errors="replace")))
 
 
 def style_route() -> Route:
-    """Return the route of the one stylesheet."""
+    """Return the route of the stylesheet."""
     style, _, _ = _FILES.get_source(_TEMPLATES, "style.css")
 
     async def stylesheet(_: Request) -> Response:

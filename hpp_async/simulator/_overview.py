@@ -1,4 +1,4 @@
-"""The overview page at ``/simulator``: all sessions with their timelines, and controls for time and faults."""
+"""The overview page at ``/simulator``: sessions with their timelines, and controls for time and faults."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from hpp_async._provider.life import FINAL
-from hpp_async._provider.requests import CHOICES
-from hpp_async._provider.resource import page_path
+from hpp_async import FINAL
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import fault_records, session_record, time_record
@@ -21,31 +20,31 @@ from hpp_async.testing import (
     Answered,
     Consumer,
     Dropped,
+    Fault,
     Operation,
     Provider,
     Slow,
     Stale,
     Throttled,
-    Trouble,
 )
 
 OVERVIEW: Final = "/simulator"
 _MOST: Final = 50
 _PACES: Final = (1, 60)
-_MODES: Final = ("NONE", *(mode for mode in CHOICES["place_order_mode"] if mode != "NONE"))
+_MODES: Final = ("NONE", "PLACE_ORDER", "CAPTURE_ORDER")
 _VISITORS: Final[Mapping[str, str]] = {
-    Consumer.NOBODY: "you, on its payment page",
-    **{visitor: f"somebody who {visitor.story}" for visitor in Consumer if visitor != Consumer.NOBODY},
+    Consumer.NOBODY: "You, on the payment page",
+    **{visitor: f"A script: {visitor.story}" for visitor in Consumer if visitor != Consumer.NOBODY},
 }
 _FAULTS: Final = {
-    "Slow answers: 2 s": Trouble(Slow(2)),
-    "Half of the answers are 503": Trouble(Answered(503), share=0.5),
-    "Throttled: 429 for all": Trouble(Throttled(5)),
-    "A third of the connections dropped": Trouble(Dropped(), share=1 / 3),
-    "Half of the reads 10 s stale": Trouble(Stale(10), share=0.5),
-    "Callbacks lost": Trouble(Dropped(), on=frozenset({Operation.CALLBACK})),
+    "Answers take 2 s longer": Fault(Slow(2)),
+    "Half of the answers are 503": Fault(Answered(503), share=0.5),
+    "All answers are 429": Fault(Throttled(5)),
+    "A third of the connections break": Fault(Dropped(), share=1 / 3),
+    "Half of the reads are 10 s stale": Fault(Stale(10), share=0.5),
+    "All callbacks are lost": Fault(Dropped(), on=frozenset({Operation.CALLBACK})),
 }
-"""The faults that a person can turn on here; there are more over HTTP."""
+"""The faults that have a button; the others can be added over HTTP."""
 
 
 def overview_routes(provider: Provider) -> list[Route]:
@@ -75,13 +74,13 @@ def _path(request: Request) -> str:
 
 @attrs.frozen
 class _Switch:
-    """A fault as a button: what a press *does* to it, and with which *value*."""
+    """A fault's button: the name and the value that it sends, and how many requests the fault has *affected*."""
 
     label: str
-    does: str
+    name: str
     value: str
     is_on: bool = False
-    met: object = 0
+    affected: object = 0
 
 
 def _shown(provider: Provider, request: Request) -> Response:
@@ -111,21 +110,22 @@ def _shown(provider: Provider, request: Request) -> Response:
 
 
 def _switches(provider: Provider) -> list[_Switch]:
-    """Return those that are on, oldest first, then those that can be turned on."""
-    names = {trouble: name for name, trouble in _FAULTS.items()}
-    troubles = provider.troubles.all
+    """Return the faults that are on, oldest first, and then those that can be turned on."""
+    labels = {fault: label for label, fault in _FAULTS.items()}
+    faults = provider.faults.all
     on: list[_Switch] = []
     for record in fault_records(provider):
         key = str(record["key"])
-        on.append(_Switch(names.get(troubles[key]) or _described(record), "end", key, is_on=True, met=record["met"]))
-    off = [_Switch(name, "fault", name) for name, trouble in _FAULTS.items() if trouble not in troubles.values()]
+        label = labels.get(faults[key]) or _described(record)
+        on.append(_Switch(label, "end", key, is_on=True, affected=record["affected"]))
+    off = [_Switch(label, "fault", label) for label, fault in _FAULTS.items() if fault not in faults.values()]
     return on + off
 
 
 def _described(record: Mapping[str, object]) -> str:
-    """Return a fault that has no name here in the words of its record."""
-    said = [f"{name} {_word(value)}" for name, value in sorted(record.items()) if name not in ("key", "kind", "met")]
-    return f"{record['kind']}: {', '.join(said)}" if said else str(record["kind"])
+    """Return the label of a fault that has no button, from its record."""
+    shown = {name: _word(value) for name, value in sorted(record.items()) if name not in ("key", "kind", "affected")}
+    return f"{record['kind']}: {', '.join(f'{name} {word}' for name, word in shown.items())}".removesuffix(": ")
 
 
 def _word(value: object) -> str:
@@ -141,33 +141,33 @@ def _word(value: object) -> str:
 # -- what is done ------------------------------------------------------------------------------------------------------
 
 
-def _change(provider: Provider, said: dict[str, str]) -> None:
+def _change(provider: Provider, fields: dict[str, str]) -> None:
     """
-    Do what the button does that was pressed.
+    Do what the pressed button is for.
 
     Raises:
         RefusedError: there is no such button.
     """
-    match said:
+    match fields:
         case {"create": _}:
-            _create(provider, said)
+            _create(provider, fields)
         case {"pace": pace} if pace in map(str, _PACES) and isinstance(provider.now, Calendar):
             provider.now.pace = float(pace)
         case {"expire": session_id} if session_id in provider.sessions and isinstance(provider.now, Calendar):
             provider.now.jump(provider.life(session_id).expiry(provider.now()))
-        # A second press finds things as the first one left them.
-        case {"fault": name} if name in _FAULTS:
-            if _FAULTS[name] not in provider.troubles.all.values():
-                provider.add_trouble(_FAULTS[name])
+        # A second press of the same button changes nothing.
+        case {"fault": label} if label in _FAULTS:
+            if _FAULTS[label] not in provider.faults.all.values():
+                provider.add_fault(_FAULTS[label])
         case {"end": key}:
-            if key in provider.troubles.all:
-                provider.troubles.remove(key)
+            if key in provider.faults.all:
+                provider.faults.remove(key)
         case _:
             raise RefusedError(400, "There is no such button.")
 
 
-def _create(provider: Provider, said: dict[str, str]) -> None:
-    visitor, mode = said.get("visitor", Consumer.NOBODY), said.get("place_order_mode", "NONE")
+def _create(provider: Provider, fields: dict[str, str]) -> None:
+    visitor, mode = fields.get("visitor", Consumer.NOBODY), fields.get("place_order_mode", "NONE")
     if visitor not in list(Consumer) or mode not in _MODES:
         raise RefusedError(400, "There is no such choice.")
     provider.create(Consumer(visitor), place_order_mode=mode)

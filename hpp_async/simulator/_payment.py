@@ -1,4 +1,4 @@
-"""The payment page: what a consumer sees at ``redirect_url``, and can do there."""
+"""The payment page at ``redirect_url``: what a consumer sees and can do there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from hpp_async._core.session import SessionStatus
+from hpp_async import FINAL, SessionStatus
 from hpp_async._provider.callbacks import filled
-from hpp_async._provider.life import FINAL
-from hpp_async._provider.resource import PAGES, page_path
+from hpp_async._provider.requests import PAGES, page_path
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
 from hpp_async.simulator._refusals import RefusedError
@@ -46,24 +45,24 @@ class _Button:
 
 
 _PAYING: Final = (
-    _Button(pays, "Pay", "The session is completed."),
-    _Button(declines, "Be declined", "The session fails, and stays open for a retry."),
-    _Button(errors, "Meet an error", "The session is in error, and stays open for a retry."),
+    _Button(pays, "Pay", "COMPLETED: the payment is authorized."),
+    _Button(declines, "Be declined", "FAILED: the session stays open for a retry."),
+    _Button(errors, "Have an error", "ERROR: the session stays open for a retry."),
 )
 _LEAVING: Final = (
-    _Button(goes_back, "Go back to the shop", "You may return."),
-    _Button(cancels, "Cancel", "For good."),
-    _Button(vanishes, "Close the tab", "Nothing follows, unless you open the page again."),
+    _Button(goes_back, "Go back to the shop", "BACK: you can return to this page."),
+    _Button(cancels, "Cancel", "CANCELLED: this is final."),
+    _Button(vanishes, "Close the tab", "The status stays as it is until you open this page again."),
 )
-_TAKING_OVER: Final = (_Button(opens, "Take over", "The script ends here, and the page is yours."),)
-_RETRYING: Final = (_Button(retries, "Try again", "The session is in progress again."),)
+_TAKING_OVER: Final = (_Button(opens, "Take over", "The script stops, and you continue in its place."),)
+_RETRYING: Final = (_Button(retries, "Try again", "IN_PROGRESS again."),)
 _ACTS: Final = {button.act.word: button.act for button in (*_PAYING, *_LEAVING, *_TAKING_OVER, *_RETRYING)}
 _ALL: Final = (*_PAYING, *_LEAVING)
 _RETRIED: Final = frozenset({SessionStatus.FAILED, SessionStatus.ERROR})
 _LEFT: Final = frozenset({goes_back.word, vanishes.word})
 
 _OPENING: Final[Mapping[str, Act]] = {SessionStatus.WAITING: opens, SessionStatus.BACK: returns}
-"""What opening the page is, by the session's status; after a decline or an error the page is shown as it was left."""
+"""The act of opening the page in each status; after a decline or an error, opening it changes nothing."""
 
 _URLS: Final[Mapping[str, str]] = {
     SessionStatus.COMPLETED: "success",
@@ -72,16 +71,16 @@ _URLS: Final[Mapping[str, str]] = {
     SessionStatus.BACK: "back",
     SessionStatus.CANCELLED: "cancel",
 }
-"""Which of ``merchant_urls`` the consumer is sent to, by what has become of the session."""
+"""The ``merchant_urls`` to which the consumer is sent, by the session's status."""
 
 _MEANINGS: Final[Mapping[str, str]] = {
     SessionStatus.WAITING: "Nobody has opened the payment page yet.",
-    SessionStatus.IN_PROGRESS: "The payment page has been opened.",
-    SessionStatus.COMPLETED: "It is paid.",
-    SessionStatus.FAILED: "The payment was declined. It can be tried again.",
-    SessionStatus.ERROR: "Something went wrong. It can be tried again.",
-    SessionStatus.BACK: "Gone back to the shop; the page can be opened again.",
-    SessionStatus.CANCELLED: "Cancelled, for good.",
+    SessionStatus.IN_PROGRESS: "The payment page is open.",
+    SessionStatus.COMPLETED: "The payment is authorized.",
+    SessionStatus.FAILED: "The payment was declined. You can try again.",
+    SessionStatus.ERROR: "The payment ended in an error. You can try again.",
+    SessionStatus.BACK: "You went back to the shop. You can return here.",
+    SessionStatus.CANCELLED: "You cancelled the payment.",
     SessionStatus.DISABLED: "The shop has disabled this session.",
 }
 
@@ -106,19 +105,19 @@ def payment_routes(provider: Provider) -> list[Route]:
         return _shown(provider, life, is_refreshed=asks_to_refresh(request))
 
     async def acted(request: Request) -> Response:
-        said = (await form(request)).get("act", "")
+        word = (await form(request)).get("act", "")
         life = life_of(request)
-        if said not in _ACTS:
+        if word not in _ACTS:
             return _shown(provider, life, 400)
         try:
-            provider.act(life.session_id, _ACTS[said])
+            provider.act(life.session_id, _ACTS[word])
         except SessionOverError:
             return _shown(provider, life, 409)
         exit_ = _exit(life, provider.now())
-        if exit_ is not None and exit_.origin is not None and said != vanishes.word:
+        if exit_ is not None and exit_.origin is not None and word != vanishes.word:
             return RedirectResponse(exit_.url, 303)
         here = page_path(life.session_id)
-        return RedirectResponse(f"{here}/left" if said in _LEFT else here, 303)
+        return RedirectResponse(f"{here}/left" if word in _LEFT else here, 303)
 
     async def left(request: Request) -> Response:
         return _shown(provider, life_of(request), has_left=True)
@@ -165,11 +164,11 @@ def _is_scripted(life: Life, moment: datetime) -> bool:
 @attrs.frozen
 class _Exit:
     """
-    A way back to the shop.
+    A link back to the shop.
 
     Attributes:
-        url: as it would be followed; what is no http URL is shown, and no link.
-        origin: of a shop on this machine, to which the browser is sent at once.
+        url: where it leads; shown as plain text if it is not an http URL.
+        origin: the origin of a shop on this machine, to which the browser is redirected at once.
     """
 
     url: str
@@ -178,7 +177,7 @@ class _Exit:
 
 
 def _exit(life: Life, moment: datetime) -> _Exit | None:
-    """Return the way that goes with what has become of the session."""
+    """Return the link that belongs to the session's status."""
     template = life.merchant_urls.get(_URLS.get(life.status(moment), ""))
     return None if template is None else _read(filled(template, life.reading(moment)))
 
@@ -197,9 +196,9 @@ def _read(text: str) -> _Exit:
     if url.scheme not in ("http", "https") or not url.host:
         return _Exit(text)
     try:
-        # Not ::1 too: the policy by which browsers let a form lead there has no word for IPv6 addresses.
+        # Not ::1: a content security policy cannot name an IPv6 address, so no form could lead there.
         is_here = url.host == "localhost" or ipaddress.IPv4Address(url.host).is_loopback
     except ValueError:
         is_here = False
-    # Written anew by httpx, it is read by browsers as it was here.
+    # As httpx writes the URL, a browser reads it in the same way as the code above.
     return _Exit(str(url), True, f"{url.scheme}://{url.netloc.decode()}" if is_here else None)

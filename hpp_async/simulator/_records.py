@@ -1,18 +1,18 @@
-"""Sessions, faults and time as the simulator's own pages and its control API show them."""
+"""Sessions, faults and time as the simulator's pages and its control API show them."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from hpp_async._provider.life import date
-from hpp_async._provider.notation import write_trouble
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.plain import write_fault
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator._calendar import Calendar
 from hpp_async.testing import Life, Provider
 
 
 def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str, object]:
-    """Return all about a session: what a read shows but for secrets, and its timeline, past and planned."""
+    """Return the session without its secrets: what a read shows, and the past and planned timeline."""
     passed = life.passed(moment)
     reading = life.reading(moment)
     return {
@@ -37,14 +37,14 @@ def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str
 
 
 def fault_records(provider: Provider) -> list[dict[str, object]]:
-    """Return the troubles there are, each with its key and how many requests have met it."""
+    """Return the faults, each with its key and the number of requests that it has affected."""
     return [
-        {"key": key, "met": provider.troubles.count(key), **write_trouble(trouble)}
-        for key, trouble in provider.troubles.all.items()
+        {"key": key, "affected": provider.faults.affected(key), **write_fault(fault)}
+        for key, fault in provider.faults.all.items()
     ]
 
 
 def time_record(provider: Provider) -> dict[str, object]:
-    """Return what time it is, and how fast it passes."""
+    """Return the time, and the pace at which it passes; ``None`` if it cannot be moved."""
     pace = provider.now.pace if isinstance(provider.now, Calendar) else None
     return {"now": date(provider.now()), "pace": pace}

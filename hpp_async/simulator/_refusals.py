@@ -1,4 +1,4 @@
-"""What is refused, and why: above all what another web site makes a browser here ask for."""
+"""Requests that are refused, above all those that another web site makes a browser on this machine send."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import httpx
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from hpp_async._core.endpoint import is_loopback
+from hpp_async._provider.posting import is_on_this_machine
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
 class RefusedError(HTTPException):
-    """Nothing was done; whoever asked, a person or a program, is told why."""
+    """The request was refused and changed nothing; the message gives the reason."""
 
 
 def refuse_other_sites(request: Request) -> None:
     """
-    Refuse what would change something, and was sent by a page of another site.
+    Refuse a request that would change something and comes from another site's page.
 
-    Every browser says where such a request comes from; curl and the like say nothing, and pass.
+    Every browser names the origin of such a request. Programs such as curl name none, and are not refused.
 
     Raises:
-        RefusedError: the request is from another site.
+        RefusedError: the request comes from another site.
     """
     if request.method in _READING:
         return
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     is_foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
-        raise RefusedError(403, "This was sent by another site's page, and nothing was done.")
+        raise RefusedError(403, "This request came from another site's page. Nothing was changed.")
 
 
 def refuse_other_names(request: Request) -> None:
     """
-    Refuse to be known by a name that this is not served by: a site may let its own name lead to this machine.
+    Refuse a request to a host name other than the one that is served: a web site can let its own name lead here.
 
-    Loopback names and addresses are always right; an application of somebody's own server takes any.
+    Loopback names and addresses are always accepted. An application in a server of your own accepts every name.
 
     Raises:
         RefusedError: the request is for another host.
@@ -50,7 +50,7 @@ def refuse_other_names(request: Request) -> None:
         name = httpx.URL(f"http://{host}").host
     except httpx.InvalidURL:
         name = ""
-    # What ends in .localhost is this machine by RFC 6761, and browsers ask nobody about it.
-    is_here = is_loopback(name) or name.endswith(".localhost")
+    # A name that ends in .localhost is this machine (RFC 6761), and browsers do not look it up.
+    is_here = is_on_this_machine(f"http://{host}") or name.endswith(".localhost")
     if name != served_as.lower() and not is_here:
-        raise RefusedError(403, "The simulator is not served by this name: use its address, or localhost.")
+        raise RefusedError(403, "The simulator does not have this name. Use its address, or localhost.")

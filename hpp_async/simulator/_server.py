@@ -1,4 +1,4 @@
-"""A server on loopback, in a thread of its own."""
+"""An HTTP server on loopback, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import anyio
 import uvicorn
 
-from hpp_async._core.exceptions import ConfigurationError
+from hpp_async import ConfigurationError
 from hpp_async.simulator._app import application
 from hpp_async.simulator._calls import call
 from hpp_async.simulator._connections import Connection
@@ -22,19 +22,19 @@ from hpp_async.testing import Provider
 @contextmanager
 def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
     """
-    Serve *provider* at *host*, a loopback address; yield the base URL, which the provider is told too.
+    Serve *provider* at *host*, a loopback address; yield the base URL, which is also set as the provider's.
 
-    *port* 0 takes any free one. Connections are accepted from the first moment. Answers are made in a thread of their
-    own, so this can be used around code on any event loop, or on none; on leaving, that thread has ended. Status
-    callbacks are posted to ``merchant_urls.status_update`` where that is on a loopback host, and not otherwise.
+    *port* 0 takes any free port. Connections are accepted as soon as the URL is yielded. The server has a thread of its
+    own, which ends with the context: it can surround code on any event loop, or on none. Status callbacks are posted to
+    ``merchant_urls.status_update`` only if that is on a loopback host.
 
     Raises:
-        ConfigurationError: *host* is not of this machine alone, or *port* cannot be had.
+        ConfigurationError: other machines could reach *host*, or *port* is not free.
     """
     with _listener(host, port) as listener:
         address, port = listener.getsockname()[:2]
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-        # The answers have the provider's own Date, and nothing else of ours.
+        # The provider's answers have a Date of their own, and no header of uvicorn's.
         config = uvicorn.Config(
             application(provider, served_as=host),
             http=Connection,
@@ -46,7 +46,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
-        # Not asyncio's signal handling, which uvicorn would take over in the main thread.
+        # In a thread: in the main thread uvicorn would take over the handling of signals.
         thread = threading.Thread(
             target=lambda: asyncio.run(_serve(server, listener, provider)), name="hpp_async simulator", daemon=True
         )
@@ -67,16 +67,14 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, provider: Prov
 
 def _listener(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise ConfigurationError(f"port={port!r}: give one from 0 to 65535; 0 takes any free one")
+        raise ConfigurationError(f"port={port!r}: give a port from 1 to 65535, or 0 for any free port")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if not ipaddress.ip_address(address[0]).is_loopback:
-            raise ConfigurationError(
-                f"host={host!r} can be reached from other machines: give 127.0.0.1, ::1 or localhost"
-            )
+            raise ConfigurationError(f"host={host!r}: other machines could reach it; give 127.0.0.1, ::1 or localhost")
         return socket.create_server(address[:2], family=family)
     except OSError as error:
         reason, _, _ = str(error.strerror).partition(" (")
         raise ConfigurationError(
-            f"cannot listen on host={host!r}, port={port} ({reason}): give another port, or 0 for any free one"
+            f"cannot listen on host={host!r}, port={port} ({reason}): give another port, or 0 for any free port"
         ) from error

@@ -1,16 +1,42 @@
 """
-What users need to test code that waits for sessions, and what this library's own suite uses.
+A test kit for code that waits for sessions; this library's own tests use it, too.
 
 A virtual clock and a provider in memory: 48 hours pass in about a second, on asyncio and trio, without patching. What
 consumers do and what goes wrong is data, in one vocabulary for tests, scenario files and the simulator:
 
-- `Script` and its acts: ``Script(opens(after=5), declines(after=20), retries, pays(after=30))``;
-- `Trouble` and its faults: ``Trouble(Throttled(5), share=0.2, until=60)``.
+- a `Script` and its acts: ``Script(opens(after=5), declines(after=20), retries, pays(after=30))``;
+- a `Fault` and its kind: ``Fault(Throttled(5), share=0.2, until=60)``.
 """
 
-from hpp_async._provider.answers import Answer, Envelope, Hint
+from hpp_async._provider.answers import Answer
 from hpp_async._provider.callbacks import Callbacks, StatusCallback
-from hpp_async._provider.consumers import (
+from hpp_async._provider.faults import (
+    Answered,
+    Cut,
+    Dateless,
+    Dropped,
+    Envelope,
+    Fault,
+    FaultKind,
+    Foreign,
+    Garbled,
+    Hint,
+    Missing,
+    Operation,
+    Refused,
+    Scarce,
+    Skewed,
+    Slow,
+    Stale,
+    Stalled,
+    Throttled,
+    Undated,
+)
+from hpp_async._provider.injection import Faults, RequestFaults
+from hpp_async._provider.life import Life, SessionOverError, Step
+from hpp_async._provider.provider import Provider
+from hpp_async._provider.scenario import Planned, Scenario
+from hpp_async._provider.scripts import (
     Act,
     Consumer,
     Script,
@@ -30,30 +56,6 @@ from hpp_async._provider.consumers import (
     vanishes,
     waits,
 )
-from hpp_async._provider.faults import (
-    Answered,
-    Cut,
-    Dateless,
-    Dropped,
-    Fault,
-    Foreign,
-    Garbled,
-    Missing,
-    Refused,
-    Scarce,
-    Skewed,
-    Slow,
-    Stale,
-    Stalled,
-    Throttled,
-    Trouble,
-    Undated,
-)
-from hpp_async._provider.life import Life, SessionOverError, Step
-from hpp_async._provider.provider import Provider
-from hpp_async._provider.resource import Operation
-from hpp_async._provider.scenario import Planned, Scenario
-from hpp_async._provider.troubles import Met, Troubles
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._transport import ScriptedProvider, mock_provider
 
@@ -68,16 +70,18 @@ __all__ = [
     "Dropped",
     "Envelope",
     "Fault",
+    "FaultKind",
+    "Faults",
     "Foreign",
     "Garbled",
     "Hint",
     "Life",
-    "Met",
     "Missing",
     "Operation",
     "Planned",
     "Provider",
     "Refused",
+    "RequestFaults",
     "Scarce",
     "Scenario",
     "Script",
@@ -90,8 +94,6 @@ __all__ = [
     "StatusCallback",
     "Step",
     "Throttled",
-    "Trouble",
-    "Troubles",
     "Undated",
     "VirtualClock",
     "becomes",

@@ -1,4 +1,4 @@
-"""A clock that jumps to the next thing anybody waits for."""
+"""A clock for tests that jumps to the next wake-up as soon as every task waits."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hpp_async._loop import spawn
 _START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 _SETTLED: Final = 25
 """
-Turns of the event loop in which nobody looked at the clock, after which everybody is taken to be waiting.
+Turns of the event loop without a look at the clock, after which every task is taken to be waiting.
 
-Longer than any chain of awaits between two looks at the clock in this library and its scripted transport.
+More than any chain of awaits between two looks at the clock in this library and its scripted transport.
 """
 
 _HELD: Final = 500
-"""The same for a request to an application: a middleware of Starlette's own takes about six turns there and back."""
+"""The same during a request to an application: one of Starlette's middlewares takes about six turns."""
 
 
 class VirtualClock:
     """
-    Time for tests: it stands still while anything runs, and jumps to the next wake-up once all are waiting.
+    Time for tests: it stands still while a task runs, and jumps to the next wake-up when every task waits.
 
-    Hand it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of those who wait through it, so nothing
-    in such a test may wait for a real socket or thread. One clock belongs to one event loop.
+    Pass it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of the tasks that wait through it, so
+    nothing in such a test may wait for a real socket or thread. One clock belongs to one event loop.
 
     Args:
         start: the provider's time at the beginning, aware.
-        skew: how far this machine's own calendar is ahead of the provider's.
+        skew: how far this machine's calendar is ahead of the provider's.
     """
 
     def __init__(self, start: datetime = _START, *, skew: timedelta = timedelta(0)) -> None:
@@ -52,7 +52,7 @@ class VirtualClock:
         return self._now
 
     def today(self) -> datetime:
-        """Return this machine's idea of the date and time: the provider's, and the skew."""
+        """Return this machine's date and time: the provider's plus the skew."""
         return self.provider_time() + self._skew
 
     def provider_time(self) -> datetime:
@@ -81,7 +81,7 @@ class VirtualClock:
         await self.wait(anyio.Event(), self.now() + seconds)
 
     async def hold(self, event: anyio.Event) -> None:
-        """Stand still until *event* is set, or until whoever is to set it must be waiting too, after many turns."""
+        """Stand still until *event* is set, but only for so many turns as a request to an application may take."""
         for _ in range(_HELD):
             if event.is_set():
                 break
@@ -101,7 +101,7 @@ class VirtualClock:
             self._is_ticking = False
 
     def _next(self) -> float | None:
-        """Return when the next sleeper wants to be woken; who has left is forgotten on the way."""
+        """Return when the next sleeper is to be woken; the wake-ups of sleepers that have left are dropped."""
         while self._wake_ups and self._wake_ups[0][1] not in self._sleepers:
             heapq.heappop(self._wake_ups)
         return self._wake_ups[0][0] if self._wake_ups else None

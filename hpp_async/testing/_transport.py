@@ -11,11 +11,10 @@ import anyio
 import anyio.lowlevel
 import httpx
 
-from hpp_async._client import HPPClient, Options
-from hpp_async._core.endpoint import Endpoint
+from hpp_async import Endpoint, HPPClient
 from hpp_async._provider.answers import Answer
 from hpp_async._provider.callbacks import PATIENCE, StatusCallback
-from hpp_async._provider.faults import Cut, Dropped, Fault, Refused, Stalled, Trouble
+from hpp_async._provider.faults import Cut, Dropped, Fault, FaultKind, Refused, Stalled
 from hpp_async._provider.posting import Posting
 from hpp_async._provider.provider import LifeStory, Provider
 from hpp_async.testing._clock import VirtualClock
@@ -23,34 +22,36 @@ from hpp_async.testing._clock import VirtualClock
 if TYPE_CHECKING:
     import respx
 
+    from hpp_async._client import Options
+
 AUTH: Final = ("PK00000_test", "not-a-secret")
 
 
 class ScriptedProvider(httpx.AsyncBaseTransport):
     """
-    A provider for tests, in memory and in virtual time: `add` sessions with a timeline, and read them with a client.
+    A provider for tests, in memory and in virtual time: `add` sessions with a script, and read them with a client.
 
     ::
 
         clock = VirtualClock()
         provider = ScriptedProvider(clock)
         session = provider.add(Script(opens(after=30), declines, retries, pays(after=65)))
-        provider.trouble(Answered(503), share=0.2)
+        provider.add_fault(Answered(503), share=0.2)
         async with provider.client() as client:
             outcome = await client.wait_for_outcome(session)
 
-    A client that your own code makes wants its ``auth``, ``endpoint``, ``http_client`` and ``clock``; with respx see
-    `mock_provider`.
+    If your own code makes the client, give the client the provider's ``auth``, ``endpoint``, ``http_client`` and
+    ``clock``. With respx, see `mock_provider`.
 
     Args:
-        clock: by which its sessions live.
-        endpoint: where it is.
-        auth: the only credentials that it takes.
+        clock: the time by which the sessions live.
+        endpoint: where the provider is.
+        auth: the only credentials that the provider accepts.
 
     Attributes:
-        model: the provider's sessions; `Provider.change` moves one by hand.
+        model: the provider's sessions; `Provider.change` changes one by hand.
         requests: every request that arrived, in order.
-        latency: virtual seconds each answer takes.
+        latency: the virtual seconds that each answer takes.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         place_order_mode: str = "NONE",
         merchant_urls: Mapping[str, str] | None = None,
     ) -> str:
-        """Add a session that lives through *life*; return its ``session_url``. Arguments as for `Provider.create`."""
+        """Add a session to which *life* happens; return its ``session_url``. Arguments as for `Provider.create`."""
         session_id = self.model.create(
             life,
             session_id=session_id,
@@ -84,42 +85,44 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         )
         return f"{self.endpoint}/hpp/v1/sessions/{session_id}"
 
-    def trouble(self, fault: Fault, **when: Any) -> str:
+    def add_fault(self, kind: FaultKind, **when: Any) -> str:
         """
-        Let requests meet *fault* from now on: all of them, or as *when* says with the attributes of `Trouble`.
+        Let a fault of this *kind* affect requests from now on: all of them, or as *when* says (attributes of `Fault`).
 
-        Time passes on the virtual clock; a broken connection is the error that httpx raises for it.
+        Return the fault's key in ``model.faults``. Delays pass on the virtual clock; a broken connection is the error
+        that httpx raises for it.
         """
-        return self.model.add_trouble(Trouble(fault, **when))
+        return self.model.add_fault(Fault(kind, **when))
 
     def answer_next(self, *answers: int | Exception | httpx.Response) -> None:
-        """Answer the next requests with these instead: an error status, an error to raise, or a whole response."""
+        """Answer the next requests with *answers*: an error's status code, an exception to raise, or a response."""
         self._next.extend(answers)
 
     def client(self, **options: Unpack[Options]) -> HPPClient:
-        """Return a client of this provider, in its virtual time; *options* are those of `HPPClient`."""
+        """Return a client of this provider, in its virtual time; *options* are the options of `HPPClient`."""
         options.setdefault("http_client", self.http_client)
         options.setdefault("clock", self.clock)
         return HPPClient(auth=self.auth, endpoint=self.endpoint, **options)
 
     async def post_callbacks(self, client: httpx.AsyncClient) -> None:
         """
-        Post the callbacks that merchants are owed through *client*, each when it is due, until cancelled.
+        Post the provider's callbacks through *client*, each when it is due, until cancelled.
 
-        Run it in a task group. *client* leads to the shop: over `httpx.ASGITransport`, for one. A callback that gets no
-        2xx within 3 virtual seconds, or an error of httpx, is repeated as the provider does it: four calls, 3 s apart.
-        Any other error is the shop's own, and is raised. One that is under way when this is cancelled counts as failed.
+        Run it in a task group. *client* leads to the shop, for example over `httpx.ASGITransport`. A callback that gets
+        no 2xx within 3 virtual seconds, or an error of httpx, is repeated as the provider does it: four calls, 3 s
+        apart. Any other exception comes from the shop's own code, and is raised. A callback that is under way when this
+        is cancelled counts as failed.
         """
         news = anyio.Event()
 
         def wake() -> None:
             news.set()
 
-        def ended(_: StatusCallback, is_heard: bool, __: str | None) -> None:
-            if not is_heard:
-                wake()  # there is a repeat to come
+        def report(_: StatusCallback, is_success: bool, __: str | None) -> None:
+            if not is_success:
+                wake()  # a repeat is planned now
 
-        async def rest() -> None:
+        async def idle() -> None:
             nonlocal news
             at, now = self.model.next_callback_at, self.clock.now()
             left = float("inf") if at is None else (at - self.clock.provider_time()).total_seconds()
@@ -133,12 +136,12 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
         self.model.listeners.append(wake)
         try:
-            await Posting(provider=self.model, http=client, patience=patience, ended=ended).run(rest)
+            await Posting(provider=self.model, http=client, idle=idle, patience=patience, report=report).run()
         finally:
             self.model.listeners.remove(wake)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer *request*, as httpx asks a transport to."""
+        """Answer *request*: what makes this an httpx transport."""
         self.requests.append(request)
         await anyio.lowlevel.checkpoint()
         if self.latency:
@@ -153,15 +156,15 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         return await self._answer(request)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
-        met = self.model.meet(request.method, request.url.path)
-        if met.delay:
-            await self.clock.sleep(met.delay)
+        faults = self.model.draw_faults(request.method, request.url.path)
+        if faults.delay:
+            await self.clock.sleep(faults.delay)
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = await request.aread()
         answer = None
-        if met.is_done:
-            answer = self.model.answer(request.method, request.url.path, headers, body, met=met)
-        match met.breach:
+        if faults.is_done:
+            answer = self.model.answer(request.method, request.url.path, headers, body, faults=faults)
+        match faults.breach:
             case Stalled(seconds):
                 raise httpx.ReadTimeout(f"no answer within {seconds:g} s", request=request)
             case Refused():
@@ -173,7 +176,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             case Cut():
                 raise httpx.RemoteProtocolError("peer closed connection half way through the body", request=request)
             case _:
-                assert answer is not None, "where nothing breaks, it is done"
+                assert answer is not None, "a connection that does not break carries an answer"
                 return _response(answer)
 
 
@@ -183,10 +186,10 @@ def _response(answer: Answer) -> httpx.Response:
 
 def mock_provider(router: respx.Router, provider: ScriptedProvider) -> respx.Route:
     """
-    Let *provider* answer what is sent to its endpoint through respx's *router*, and return the route.
+    Let *provider* answer the requests to its endpoint that respx's *router* sees, and return the route.
 
-    *router* is the fixture ``respx_mock``, ``respx.mock``, or one of your own, with a ``base_url`` or without. Clients
-    need the provider's ``auth``, and its ``clock`` where time is to pass without waiting for it. Asynchronous httpx
-    clients only.
+    *router* is the fixture ``respx_mock``, ``respx.mock``, or a router of your own, with or without a ``base_url``. The
+    client needs the provider's ``auth``, and its ``clock`` if waits should take no real time. Only asynchronous httpx
+    clients are supported.
     """
     return router.route(url__startswith=f"{provider.endpoint}/hpp/").mock(side_effect=provider.handle_async_request)

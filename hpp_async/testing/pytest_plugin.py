@@ -9,7 +9,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from hpp_async._client import HPPClient
+from hpp_async import HPPClient
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._transport import ScriptedProvider
 
@@ -19,7 +19,7 @@ def hpp_provider() -> ScriptedProvider:
     """
     Give a provider of Hosted Payment Page sessions, in memory and in virtual time: see `hpp_async.testing`.
 
-    ``hpp_provider.add(…)`` returns the ``session_url`` of a session with a script.
+    ``hpp_provider.add(…)`` adds a session with a script and returns its ``session_url``.
     """
     return ScriptedProvider(VirtualClock())
 
@@ -27,14 +27,14 @@ def hpp_provider() -> ScriptedProvider:
 @pytest.fixture
 def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -> Generator[HPPClient]:
     """
-    Give an `hpp_async.HPPClient` of `hpp_provider`, in its virtual time, and close it in the loop that it was used in.
+    Give an `hpp_async.HPPClient` of `hpp_provider`, in virtual time, and close it in the loop in which it was used.
 
-    For tests on asyncio and on trio, whichever plugin runs them, and for those that start an event loop themselves.
+    It works in tests on asyncio and on trio, with every plugin, and in tests that start an event loop themselves.
     """
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def note_loop(_: httpx.Request) -> None:
-        with suppress(RuntimeError):  # trio's is none of asyncio's
+        with suppress(RuntimeError):  # on trio there is no asyncio loop
             loops[:] = [asyncio.get_running_loop()]
 
     http_client = httpx.AsyncClient(transport=hpp_provider, event_hooks={"request": [note_loop]})
@@ -43,7 +43,7 @@ def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -
     closing: list[HPPClient] = request.getfixturevalue("_hpp_closing") if is_with_anyio else []
     yield client
     if loops and not loops[0].is_closed():
-        # It stands still: whoever runs it is between a test and the end of a fixture.
+        # The loop is not running: its owner is between a test and the end of a fixture.
         loops[0].run_until_complete(client.aclose())
     elif is_with_anyio:
         closing.append(client)
@@ -55,8 +55,8 @@ def _close_at_once(client: HPPClient) -> None:
     """
     Close *client* outside of a loop.
 
-    A loop that has ended has cancelled what was under way (asyncio.run, pytest-asyncio, trio), so there is nothing to
-    wait for. One that was dropped as it stood has not; what had begun in it can only be left alone.
+    A loop that has ended (asyncio.run, pytest-asyncio, trio) has cancelled every read, so there is nothing to wait for.
+    A loop that was closed without that has not, and its reads can only be abandoned.
     """
     closing = client.aclose()
     with suppress(StopIteration, RuntimeError):
@@ -66,7 +66,7 @@ def _close_at_once(client: HPPClient) -> None:
 
 @pytest.fixture
 async def _hpp_closing() -> AsyncGenerator[list[HPPClient]]:
-    """Run by anyio's plugin: clients to close in its loop, which on trio cannot be reached from anywhere else."""
+    """Give a list of clients that anyio's plugin closes in its loop; on trio no other code can reach that loop."""
     clients: list[HPPClient] = []
     yield clients
     for client in clients:

@@ -37,7 +37,7 @@ def provider(seconds: list[float]) -> Provider:
     return Provider(now=lambda: START + timedelta(seconds=seconds[0]), consumer=Script())
 
 
-def test_credentials_of_one_merchant_share_a_quota_and_others_have_their_own(provider: Provider) -> None:
+def test_each_merchant_has_a_quota_for_all_its_credentials(provider: Provider) -> None:
     provider.quota = 2
     credentials = [basic("PK1_a"), basic("PK1_b"), basic("PK1_c"), basic("PK2_a"), "Basic klarna_test_api_x"]
 
@@ -47,7 +47,7 @@ def test_credentials_of_one_merchant_share_a_quota_and_others_have_their_own(pro
     assert [answer.headers["X-Ratelimit-Remaining"] for answer in answers] == ["1", "0", "0", "1", "1"]
 
 
-def test_a_session_is_its_merchants_own(provider: Provider) -> None:
+def test_only_its_own_merchant_can_read_a_session(provider: Provider) -> None:
     session_id = json.loads(ask(provider, "POST", "", PAYMENT_SESSION).body)["session_id"]
     credentials = [basic("PK1_b"), basic("PK2_a")]
 
@@ -86,7 +86,7 @@ def test_a_link_is_distributed(provider: Provider, request_body: dict[str, objec
         ({**EMAIL, "template": "X"}, "template"),
     ],
 )
-def test_a_distribution_that_cannot_be_is_refused_by_field(
+def test_a_refusal_of_a_distribution_names_the_field(
     provider: Provider, request_body: dict[str, object], field: str
 ) -> None:
     answer = ask(provider, "POST", f"/{provider.create()}/distribution", request_body)
@@ -102,14 +102,14 @@ def test_the_link_of_a_disabled_session_is_not_distributed(provider: Provider) -
 
 
 @pytest.mark.parametrize(("before", "code", "after"), [("FAILED", 204, "DISABLED"), ("CANCELLED", 204, "CANCELLED")])
-def test_what_is_final_stays_as_it_is_when_disabled(provider: Provider, before: str, code: int, after: str) -> None:
+def test_disabling_does_not_change_a_final_status(provider: Provider, before: str, code: int, after: str) -> None:
     session_id = provider.create([(0, before)])
 
     assert ask(provider, "DELETE", f"/{session_id}").status_code == code
     assert provider.status(session_id) == after
 
 
-def test_an_expired_session_can_be_read_for_a_while_and_nothing_else(provider: Provider, seconds: list[float]) -> None:
+def test_an_expired_session_can_only_be_read_and_only_for_a_while(provider: Provider, seconds: list[float]) -> None:
     session_id = provider.create(lifetime=60)
     provider.readable_for = timedelta(seconds=30)
     codes: list[list[int]] = []
@@ -126,7 +126,7 @@ def test_an_expired_session_can_be_read_for_a_while_and_nothing_else(provider: P
     ("method", "path", "allowed"),
     [("GET", "", "POST"), ("PUT", "/one", "GET, DELETE"), ("GET", "/one/distribution", "POST")],
 )
-def test_what_may_be_asked_instead_is_said(provider: Provider, method: str, path: str, allowed: str) -> None:
+def test_a_405_names_the_allowed_methods(provider: Provider, method: str, path: str, allowed: str) -> None:
     answer = ask(provider, method, path)
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
@@ -143,20 +143,20 @@ def test_what_may_be_asked_instead_is_said(provider: Provider, method: str, path
         ({"background_images": [{"width": 2**63}]}, "options.background_images.width"),
     ],
 )
-def test_options_are_checked_to_the_last_field(provider: Provider, options: dict[str, object], field: str) -> None:
+def test_nested_options_are_checked(provider: Provider, options: dict[str, object], field: str) -> None:
     answer = ask(provider, "POST", "", PAYMENT_SESSION | {"options": options})
 
     assert answer.status_code == 400
     assert json.loads(answer.body)["error_messages"] == [f"Bad value: {field}"]
 
 
-def test_what_is_optional_may_be_null(provider: Provider) -> None:
+def test_optional_fields_can_be_null(provider: Provider) -> None:
     options = {"background_images": [{"url": None, "width": 640.0}], "page_title": None}
 
     assert ask(provider, "POST", "", PAYMENT_SESSION | {"options": options, "profile_id": None}).status_code == 201
 
 
-def test_numbers_that_json_has_not_are_refused(provider: Provider) -> None:
+def test_numbers_that_are_not_json_are_refused(provider: Provider) -> None:
     body = b'{"payment_session_url": "https://x/", "something": NaN}'
 
     assert provider.answer("POST", SESSIONS, {"authorization": basic("PK1_a")}, body).status_code == 400

@@ -1,4 +1,4 @@
-"""Scenario files: what they say becomes a provider, and what they say wrongly is refused by its key."""
+"""Scenario files: a provider is made of them, and refusals name the key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from hpp_async import ConfigurationError
 from hpp_async.testing import (
     Consumer,
+    Fault,
     Planned,
     Scenario,
     Script,
     ScriptedProvider,
     Throttled,
-    Trouble,
     VirtualClock,
     becomes,
     declines,
@@ -33,7 +33,7 @@ START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 
 def documented() -> str:
-    """Return the example that the documentation has."""
+    """Return the example in the documentation."""
     text = inspect.getdoc(Scenario) or ""
     return textwrap.dedent(text.partition("::\n")[2])
 
@@ -48,7 +48,7 @@ def test_the_documented_example_is_read() -> None:
         quota=50,
         repeats_are_empty=True,
         consumers={**Scenario().consumers, "hesitant": hesitant},
-        troubles=(Trouble(Throttled(5), share=0.2, until=60),),
+        faults=(Fault(Throttled(5), share=0.2, until=60),),
         sessions=(
             Planned(
                 life=Script(opens(5), vanishes),
@@ -61,11 +61,11 @@ def test_the_documented_example_is_read() -> None:
     )
 
 
-def test_an_empty_file_is_the_provider_as_it_is() -> None:
+def test_an_empty_file_is_the_default_provider() -> None:
     assert Scenario.parse("") == Scenario()
 
 
-def test_a_quota_of_nothing_is_no_limit() -> None:
+def test_a_quota_of_0_is_no_limit() -> None:
     assert Scenario.parse("quota = 0").quota is None
 
 
@@ -80,7 +80,7 @@ def test_every_way_to_write_an_act_is_read() -> None:
     )
 
 
-def test_consumers_are_named_by_the_file_and_by_the_library() -> None:
+def test_a_visitor_is_a_consumer_of_the_file_or_of_the_library() -> None:
     text = """
         visitor = "slow"
         [[consumer]]
@@ -101,7 +101,7 @@ def test_consumers_are_named_by_the_file_and_by_the_library() -> None:
     assert [session.life for session in scenario.sessions] == [slow, Consumer.VANISH, Script()]
 
 
-def test_a_provider_goes_through_it() -> None:
+def test_a_provider_is_made_of_a_scenario() -> None:
     scenario = Scenario.parse(documented())
 
     provider = scenario.provider(now=lambda: START + timedelta(seconds=3), auth=("PK1_a", "b"), speed=4)
@@ -109,13 +109,13 @@ def test_a_provider_goes_through_it() -> None:
     life = provider.life("0b6b8c1e-hesitates")
     assert provider.sessions == ["0b6b8c1e-hesitates"]
     assert provider.consumers["hesitant"] == provider.consumer
-    assert (provider.speed, provider.troubles.seed, provider.callbacks.repeats_are_empty) == (4, 7, True)
-    assert list(provider.troubles.all.values()) == list(scenario.troubles)
+    assert (provider.speed, provider.faults.seed, provider.callbacks.repeats_are_empty) == (4, 7, True)
+    assert list(provider.faults.all.values()) == list(scenario.faults)
     assert (life.steps[1].after, life.lifetime) == (5 / 4, timedelta(seconds=120))
 
 
 @pytest.mark.anyio
-async def test_a_scripted_provider_goes_through_it(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_a_scripted_provider_plays_a_scenario(provider: ScriptedProvider, clock: VirtualClock) -> None:
     [session_id] = Scenario.parse('[[session]]\nacts = ["opens", "pays"]').play(provider.model)
 
     async with provider.client() as client:
@@ -127,8 +127,8 @@ async def test_a_scripted_provider_goes_through_it(provider: ScriptedProvider, c
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("visitor = ", "no TOML: "),
-        ("visitr = 'pay'", "visitr is not known: the keys here are consumer, fault, session, seed, "),
+        ("visitor = ", "not TOML: "),
+        ("visitr = 'pay'", "visitr is not known: the keys here are visitor, acts, lifetime, story, seed, "),
         ("visitor = 'stranger'", "visitor='stranger': give one of pay, decline-and-retry, "),
         ("visitor = 5", "visitor=5: give text"),
         ("seed = 1.5", "seed=1.5: give a whole number"),
@@ -138,45 +138,51 @@ async def test_a_scripted_provider_goes_through_it(provider: ScriptedProvider, c
         ("readable_for = -1", "readable_for=-1"),
         ("repeats_are_empty = 1", "repeats_are_empty=1: give true or false"),
         ("fault = 5", "fault=5: give a list"),
-        ("fault = [5]", "fault[1]=5: give a table"),
-        ("[[fault]]", "fault[1].kind=None: give one of slow, stalled, "),
-        ("[[fault]]\nkind = 'odd'", "fault[1].kind='odd': give one of slow, stalled, "),
-        ("[[fault]]\nkind = 'slow'", "fault[1].seconds is missing"),
-        ("[[fault]]\nkind = 'cut'\n[[fault]]\nkind = 'slow'\nseconds = -1", "fault[2].seconds=-1: give seconds"),
-        ("[[fault]]\nkind = 'cut'\nshare = 2", "fault[1].share=2: give a share from 0 to 1"),
-        ("[[fault]]\nkind = 'cut'\nshar = 1", "fault[1].shar is not known: the keys here are kind, share, "),
-        ("[[consumer]]\nacts = []", "consumer[1].name is missing"),
-        ("[[consumer]]\nname = 'x'", "consumer[1].acts is missing"),
-        ("[[consumer]]\nname = 'x'\nacts = 'pays'", "consumer[1].acts='pays': give a list"),
-        ("[[consumer]]\nname = 'x'\nacts = []\nage = 5", "consumer[1].age is not known"),
-        ("[[session]]\nacts = ['pays', 'opens']", "session[1].acts[1]='opens': nothing can follow 'pays'"),
-        ("[[session]]\nacts = ['pay']", "session[1].acts[1]='pay': give an act, one of opens, waits, "),
-        ("[[session]]\nacts = [5]", "session[1].acts[1]=5: give a table"),
-        ("[[session]]\nacts = [{pay = 1}]", "session[1].acts[1]={'pay': 1}: give an act, one of opens, "),
-        ("[[session]]\nacts = ['becomes']", "session[1].acts[1].becomes is missing: give the status"),
-        ("[[session]]\nacts = [{becomes = 5}]", "session[1].acts[1].becomes=5: give text"),
-        ("[[session]]\nacts = [{pays = 'now'}]", "session[1].acts[1].pays='now': give a number"),
-        ("[[session]]\nacts = [{pays = -1}]", "session[1].acts[1].after=-1"),
-        ("[[session]]\nacts = [{becomes = 'X', after = -1}]", "session[1].acts[1].after=-1"),
-        ("[[session]]\nacts = [{extends = 1, expires_in = -1}]", "session[1].acts[1].expires_in=-1"),
-        ("[[session]]\nacts = [{pays = 1, field = {}}]", "session[1].acts[1].field is not known"),
-        ("[[session]]\nacts = []\nvisitor = 'pay'", "session[1].acts: give either acts or a visitor"),
-        ("[[consumer]]\nname = 'x'\nacts = []\nlifetime = 0", "consumer[1].lifetime=0.0: give seconds"),
-        ("[[session]]\nlifetime = -1", "session[1].lifetime=-1.0: give seconds"),
-        ("[[session]]\nid = 'a/b'", "session[1].id='a/b': give letters"),
-        ("[[session]]\nid = 'a'\n[[session]]\nid = 'a'", "session[2].id='a': there is one already"),
-        ("[[session]]\nplace_order_mode = 'MAYBE'", "session[1].place_order_mode='MAYBE': give one of PLACE_ORDER, "),
-        ("[[session]]\nmerchant_urls = {back = 5}", "session[1].merchant_urls.back=5: give text"),
+        ("fault = [5]", "fault[0]=5: give a table"),
+        ("[[fault]]", "fault[0].kind=None: give one of slow, stalled, "),
+        ("[[fault]]\nkind = 'odd'", "fault[0].kind='odd': give one of slow, stalled, "),
+        ("[[fault]]\nkind = 'slow'", "fault[0].seconds is missing"),
+        ("[[fault]]\nkind = 'cut'\n[[fault]]\nkind = 'slow'\nseconds = -1", "fault[1].seconds=-1: give seconds"),
+        ("[[fault]]\nkind = 'cut'\nshare = 2", "fault[0].share=2: give a share from 0 to 1"),
+        ("[[fault]]\nkind = 'cut'\nshar = 1", "fault[0].shar is not known: the keys here are kind, share, "),
+        ("[[consumer]]\nacts = []", "consumer[0].name is missing"),
+        ("[[consumer]]\nname = 'x'", "consumer[0].acts is missing"),
+        ("[[consumer]]\nname = 'x'\nacts = 'pays'", "consumer[0].acts='pays': give a list"),
+        ("[[consumer]]\nname = 'x'\nacts = []\nage = 5", "consumer[0].age is not known"),
+        ("[[session]]\nacts = ['pays', 'opens']", "session[0].acts[1]='opens': nothing can follow 'pays'"),
+        ("[[session]]\nacts = ['pay']", "session[0].acts[0]='pay': give an act, one of opens, waits, "),
+        ("[[session]]\nacts = [5]", "session[0].acts[0]=5: give an act, one of opens, waits, "),
+        ("[[session]]\nacts = [{pay = 1}]", "session[0].acts[0]={'pay': 1}: give an act, one of opens, "),
+        ("[[session]]\nacts = ['becomes']", "session[0].acts[0].becomes is missing"),
+        (
+            "[[session]]\nacts = [{pays = 1, after = 2}]",
+            "session[0].acts[0].after is not known: write {pays = seconds}",
+        ),
+        ("[[session]]\nid = 'a.b'", "session[0].id='a.b': give up to 128 letters, digits, '-' and '_'"),
+        ("seed = 'x'\nspeed = 'y'", "seed='x': give a whole number; speed='y': give a number"),
+        ("[[session]]\nacts = [{becomes = 5}]", "session[0].acts[0].becomes=5: give text"),
+        ("[[session]]\nacts = [{pays = 'now'}]", "session[0].acts[0].after='now': give a number"),
+        ("[[session]]\nacts = [{pays = -1}]", "session[0].acts[0].after=-1"),
+        ("[[session]]\nacts = [{becomes = 'X', after = -1}]", "session[0].acts[0].after=-1"),
+        ("[[session]]\nacts = [{extends = 1, expires_in = -1}]", "session[0].acts[0].expires_in=-1"),
+        ("[[session]]\nacts = [{pays = 1, field = {}}]", "session[0].acts[0].field is not known"),
+        ("[[session]]\nacts = []\nvisitor = 'pay'", "session[0].acts: give either acts or a visitor"),
+        ("[[consumer]]\nname = 'x'\nacts = []\nlifetime = 0", "consumer[0].lifetime=0.0: give seconds"),
+        ("[[session]]\nlifetime = -1", "session[0].lifetime=-1.0: give seconds"),
+        ("[[session]]\nid = 'a/b'", "session[0].id='a/b': give up to 128 letters, digits, '-' and '_'"),
+        ("[[session]]\nid = 'a'\n[[session]]\nid = 'a'", "session[1].id='a': another session has this id"),
+        ("[[session]]\nplace_order_mode = 'MAYBE'", "session[0].place_order_mode='MAYBE': give one of PLACE_ORDER, "),
+        ("[[session]]\nmerchant_urls = {back = 5}", "session[0].merchant_urls['back']=5: give text"),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_key(text: str, complaint: str) -> None:
+def test_a_refusal_names_the_key(text: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         Scenario.parse(text)
 
     assert str(refusal.value).startswith(complaint)
 
 
-def test_a_file_is_named_by_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("seed = 'x'", "utf-8")
     (tmp_path / "good.toml").write_text(documented(), "utf-8")
 
@@ -187,8 +193,8 @@ def test_a_file_is_named_by_what_is_wrong_with_it(tmp_path: Path) -> None:
         Scenario.load(str(tmp_path / "missing.toml"))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
 
-    with pytest.raises(ConfigurationError, match=r"binary\.toml: no TOML"):
+    with pytest.raises(ConfigurationError, match=r"binary\.toml: not TOML"):
         Scenario.load(tmp_path / "binary.toml")

@@ -1,4 +1,4 @@
-"""Consumers as data: acts, scripts, and what becomes of a session in their hands."""
+"""Consumers as data: acts, scripts, and the lives of sessions that follow from them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_acts_happen_one_after_the_other() -> None:
     )
 
 
-def test_a_script_passes_as_fast_as_asked() -> None:
+def test_a_script_can_pass_faster() -> None:
     script = Script(opens(after=4), extends(after=4, expires_in=60), lifetime=30)
 
     assert script.steps(2.0) == (Step(2, "IN_PROGRESS"), Step(4, None, {}, expires_in=30))
@@ -77,16 +77,16 @@ def test_a_script_tells_its_story() -> None:
 
 
 @pytest.mark.parametrize("last", [vanishes, pays, cancels, disabled])
-def test_nothing_follows_the_end(last: Act) -> None:
+def test_no_act_of_the_consumer_follows_the_last_one(last: Act) -> None:
     with pytest.raises(ConfigurationError, match=f"'opens': nothing can follow '{last.word}'"):
         Script(last, opens)
 
     assert len(Script(last, waits).acts) == 2
 
 
-def test_what_is_no_act_is_refused() -> None:
+def test_impossible_acts_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"acts\[1\]=5: give an act"):
-        Script(opens, 5)  # type: ignore[arg-type]  # that is the point
+        Script(opens, 5)  # type: ignore[arg-type]  # the test is about this
     with pytest.raises(ConfigurationError, match="after=-1"):
         pays(after=-1)
     with pytest.raises(ConfigurationError, match=r"expires_in=1e\+10: give at most 1e\+09 seconds"):
@@ -102,7 +102,7 @@ def test_the_named_consumers_are_scripts() -> None:
 @pytest.mark.parametrize(
     "life", [Script(opens(2), pays(3)), [opens(2), pays(3)], [(2, "IN_PROGRESS"), (5, "COMPLETED")]]
 )
-def test_a_session_lives_through_scripts_acts_and_steps(life: Script) -> None:
+def test_a_life_is_given_by_a_script_acts_or_steps(life: Script) -> None:
     seconds = [0.0]
     provider = provider_at(seconds)
     session_id = provider.create(life)
@@ -114,7 +114,7 @@ def test_a_session_lives_through_scripts_acts_and_steps(life: Script) -> None:
     assert seen == ["WAITING", "IN_PROGRESS", "IN_PROGRESS", "COMPLETED"]
 
 
-def test_scripts_take_the_providers_speed_and_steps_do_not() -> None:
+def test_the_providers_speed_applies_to_scripts_and_not_to_steps() -> None:
     seconds = [0.0]
     provider = provider_at(seconds, speed=10.0)
     sessions = [provider.create(Script(opens(20))), provider.create([(20, "IN_PROGRESS")])]
@@ -149,7 +149,7 @@ def test_a_forgotten_session_is_not_found() -> None:
     assert codes == [200, 404]
 
 
-def test_acting_on_a_session_takes_it_out_of_its_consumers_hands() -> None:
+def test_an_act_by_hand_ends_the_script() -> None:
     seconds = [3.0]
     provider = provider_at(seconds)
     session_id = provider.create(Consumer.PAY)
@@ -160,7 +160,7 @@ def test_acting_on_a_session_takes_it_out_of_its_consumers_hands() -> None:
     assert provider.status(session_id) == "FAILED"
 
 
-def test_a_visitor_comes_now_and_may_leave_little_time() -> None:
+def test_a_visitor_can_come_by_hand_and_change_the_expiry() -> None:
     seconds = [100.0]
     provider = provider_at(seconds, speed=2.0)
     session_id = provider.create()
@@ -175,7 +175,7 @@ def test_a_visitor_comes_now_and_may_leave_little_time() -> None:
 @pytest.mark.parametrize(
     ("script", "end"), [(Script(pays(0)), "is COMPLETED, which is final"), (Script(lifetime=5), "has expired")]
 )
-def test_nobody_acts_on_a_session_that_is_over(script: Script, end: str) -> None:
+def test_no_act_happens_to_a_session_that_is_over(script: Script, end: str) -> None:
     seconds = [0.0]
     provider = provider_at(seconds)
     session_id = provider.create(script)
@@ -185,7 +185,7 @@ def test_nobody_acts_on_a_session_that_is_over(script: Script, end: str) -> None
         provider.act(session_id, opens)
 
 
-def test_a_life_takes_its_steps_in_the_order_of_their_times() -> None:
+def test_the_steps_of_a_life_are_in_the_order_of_their_times() -> None:
     life = Life(session_id="one", created_at=START, lifetime=timedelta(hours=1), steps=[Step(0, "WAITING")])
 
     life.change([Step(20, "BACK"), Step(5, "IN_PROGRESS")], START + timedelta(seconds=10))
@@ -193,6 +193,12 @@ def test_a_life_takes_its_steps_in_the_order_of_their_times() -> None:
     assert [(step.after, step.status) for step in life.steps] == [(0, "WAITING"), (15, "IN_PROGRESS"), (30, "BACK")]
 
 
+@pytest.mark.parametrize("session_id", ["a.b", "a/b", "", "x" * 129])
+def test_a_session_id_that_every_client_would_refuse_is_refused(session_id: str) -> None:
+    with pytest.raises(ConfigurationError, match="is not a session id: ids are up to 128 letters, digits"):
+        provider_at([0.0]).create(session_id=session_id)
+
+
 def test_scripts_are_frozen() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Script(opens).acts = ()  # type: ignore[misc]  # that is the point
+        Script(opens).acts = ()  # type: ignore[misc]  # the test is about this

@@ -31,11 +31,11 @@ from hpp_async import (
 from hpp_async.testing import (
     Answered,
     Fault,
+    FaultKind,
     Missing,
     Refused,
     ScriptedProvider,
     Stalled,
-    Trouble,
     VirtualClock,
 )
 
@@ -51,16 +51,16 @@ Said = list[tuple[object, ...]]
 @attrs.frozen
 class Life:
     changes: Sequence[tuple[int, str]] = ()
-    troubles: Sequence[Trouble] = ()
+    faults: Sequence[Fault] = ()
     lifetime: int = 400
 
 
-def trouble(start: int, length: int, fault: Fault) -> Trouble:
-    return Trouble(fault, start=start + ODD, until=start + length + ODD)
+def fault(start: int, length: int, kind: FaultKind) -> Fault:
+    return Fault(kind, start=start + ODD, until=start + length + ODD)
 
 
-troubles = st.builds(
-    trouble,
+faults = st.builds(
+    fault,
     st.integers(0, 300),
     st.integers(1, 120),
     st.sampled_from([*map(Answered, (503, 503, 400, 401)), Missing(), Refused(), Stalled(0)]),
@@ -68,13 +68,13 @@ troubles = st.builds(
 lives = st.builds(
     Life,
     st.lists(st.tuples(st.integers(1, 350), st.sampled_from(STATUSES)), max_size=5, unique_by=lambda change: change[0]),
-    st.lists(troubles, max_size=2),
+    st.lists(faults, max_size=2),
     st.integers(20, 500),
 )
 
 
-class Troubled(ScriptedProvider):
-    """A provider of sessions that live as they are drawn, trouble included."""
+class Faulty(ScriptedProvider):
+    """A provider of sessions that live as they are drawn, faults included."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         super().__init__(VirtualClock(datetime(2026, 1, 15, 12, 0, 0, 250_000, tzinfo=UTC)))
@@ -82,8 +82,8 @@ class Troubled(ScriptedProvider):
         for name, life in self.lives.items():
             steps = [(after + ODD, status) for after, status in life.changes]
             self.add(steps, session_id=name, lifetime=timedelta(seconds=life.lifetime + ODD))
-            for trouble in life.troubles:
-                self.model.add_trouble(attrs.evolve(trouble, session=name))
+            for one in life.faults:
+                self.model.add_fault(attrs.evolve(one, session=name))
 
     def quick_client(self, events: list[Event]) -> HPPClient:
         """Return a client that leaves nothing to chance, and waits for no budget."""
@@ -116,7 +116,7 @@ def in_words(news: Transition | Outcome | HPPError) -> tuple[object, ...]:
 
 
 async def watched(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[str, Said], list[Event]]:
-    provider, seen = Troubled(lives), list[Event]()
+    provider, seen = Faulty(lives), list[Event]()
     said: dict[str, Said] = {name: [] for name in provider.lives}
     async with provider.quick_client(seen) as client, client.watch(list(said), stop_on=stop_on) as watch:
         async for event in watch:
@@ -126,7 +126,7 @@ async def watched(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[
 
 
 async def waited(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[str, Said], list[Event]]:
-    provider, seen = Troubled(lives), list[Event]()
+    provider, seen = Faulty(lives), list[Event]()
     said: dict[str, Said] = {}
 
     async def follow(name: str) -> None:
@@ -158,7 +158,7 @@ def by_session(events: list[Event]) -> dict[str, list[object]]:
 @settings(max_examples=25)
 @given(st.lists(lives, min_size=1, max_size=8), st.sampled_from([OUTCOME, FINAL]))
 @example([Life(((5, "IN_PROGRESS"), (20, "FAILED"), (30, "COMPLETED")))] * 3, FINAL)
-@example([Life(troubles=[trouble(50, 100, fault)]) for fault in (Answered(503), Missing())], OUTCOME)
+@example([Life(faults=[fault(50, 100, kind)]) for kind in (Answered(503), Missing())], OUTCOME)
 def test_a_watch_says_of_each_session_what_a_wait_on_it_says(
     backend: str, lives: list[Life], stop_on: frozenset[str]
 ) -> None:

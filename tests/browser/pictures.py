@@ -11,7 +11,7 @@ from typing import Any, Final
 from chromium import running
 from PIL import Image
 
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider, Slow
 
@@ -40,7 +40,7 @@ def main() -> None:
     provider.create(Consumer.DECLINE_AND_RETRY, session_id="77b4e1aa-is-at-it")
     mine = provider.create(session_id="0b6b8c1e-waits-for-you", merchant_urls=SHOP, place_order_mode="PLACE_ORDER")
     calendar.advance(6)
-    provider.add_trouble(Slow(2))
+    provider.add_fault(Slow(2))
     paths = {"overview": "/simulator", "payment": page_path(mine)}
 
     folder, names = (Path(sys.argv[1]), tuple(PICTURES)) if sys.argv[1:] else (DOCS, IN_DOCS)

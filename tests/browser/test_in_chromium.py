@@ -14,9 +14,9 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from chromium import path_of_chromium, running
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
-from hpp_async.testing import Consumer, Provider, Slow, Trouble, becomes
+from hpp_async.testing import Consumer, Fault, Provider, Slow, becomes
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {
@@ -123,13 +123,13 @@ def path_of(provider: Provider, calendar: Calendar, name: str) -> str:
         case "nobody's":
             return "/hpp/payments/nobody"
         case "overview":
-            provider.create(Consumer.DECLINE_AND_RETRY, session_id="a" * 200)
+            provider.create(Consumer.DECLINE_AND_RETRY, session_id="a" * 128)
             provider.create([becomes("SOMETHING_" * 9, 0)])
             provider.create(Consumer.CANCEL, lifetime=20)
             calendar.advance(30)
             provider.create(Consumer.PAY)
-            provider.add_trouble(Trouble(Slow(1)))
-            provider.add_trouble(Trouble(Slow(2)))
+            provider.add_fault(Fault(Slow(1)))
+            provider.add_fault(Fault(Slow(2)))
             return "/simulator"
         case "open":
             return page_path(provider.create())
@@ -146,9 +146,9 @@ def path_of(provider: Provider, calendar: Calendar, name: str) -> str:
             calendar.advance(60)
             return page_path(session_id)
         case _:
-            provider.create([becomes(HOSTILE, 0)], session_id=HOSTILE * 5, merchant_urls=ELSEWHERE)
-            provider.life(HOSTILE * 5).page_title = HOSTILE * 5
-            return page_path(HOSTILE * 5)
+            provider.create([becomes(HOSTILE, 0)], session_id="hostile", merchant_urls=ELSEWHERE)
+            provider.life("hostile").page_title = HOSTILE * 5
+            return page_path("hostile")
 
 
 @pytest.mark.parametrize(("environ", "ending"), [({"CI": "true"}, pytest.fail.Exception), ({}, pytest.skip.Exception)])
@@ -179,7 +179,7 @@ def test_with_a_keyboard_alone_somebody_starts_with_nothing_and_pays(page: Page,
     page.goto("/simulator")
     tab_to("Create")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="1 session, the newest first")).to_be_visible()
+    expect(page.get_by_role("heading", name="1 session, newest first")).to_be_visible()
     [session_id] = provider.sessions
     tab_to(f"Payment page of session {session_id}")
     page.keyboard.press("Enter")
@@ -230,7 +230,7 @@ def test_in_another_tab_a_button_finds_that_nothing_can_be_done(context: Browser
     press(second, "Pay")
 
     expect(status(second)).to_have_text("CANCELLED")
-    expect(second.get_by_text("nothing can be done here any more")).to_be_visible()
+    expect(second.get_by_text("you can do nothing more here")).to_be_visible()
 
 
 @pytest.mark.parametrize(("name", "act"), [("success", "Pay"), ("failure", "Be declined"), ("cancel", "Cancel")])
@@ -260,13 +260,13 @@ def test_another_sites_page_can_press_nothing(page: Page, provider: Provider, sh
         f"{url}/simulator",
     )
 
-    expect(page.get_by_text("This was sent by another site's page, and nothing was done.")).to_be_visible()
+    expect(page.get_by_text("This request came from another site's page. Nothing was changed.")).to_be_visible()
     assert (provider.now(), provider.sessions) == (before, [])
 
 
 def test_a_script_is_watched_until_somebody_takes_over(page: Page, provider: Provider, calendar: Calendar) -> None:
     page.goto(page_path(provider.create(Consumer.PAY)))
-    page.get_by_role("link", name="Show by itself what happens").click()
+    page.get_by_role("link", name="Refresh this page automatically").click()
     expect(status(page)).to_have_text("WAITING")
 
     calendar.advance(3)
@@ -285,21 +285,21 @@ def test_time_and_faults_are_changed_by_buttons(page: Page, provider: Provider, 
     provider.create(lifetime=7200)
     page.goto("/simulator")
     press(page, "Time ×60")
-    press(page, "Slow answers: 2 s")
+    press(page, "Answers take 2 s longer")
     page.get_by_role("button", name=re.compile("^Jump to expiry")).click()
 
-    expect(page.get_by_role("button", pressed=True)).to_have_text(["Time ×60", "Slow answers: 2 s"])
+    expect(page.get_by_role("button", pressed=True)).to_have_text(["Time ×60", "Answers take 2 s longer"])
     expect(page.get_by_role("cell", name="WAITING expired")).to_be_visible()
-    press(page, "Slow answers: 2 s")
+    press(page, "Answers take 2 s longer")
     expect(page.get_by_role("button", pressed=True)).to_have_text(["Time ×60"])
     assert calendar.pace == 60
-    assert not provider.troubles
+    assert not provider.faults
 
 
 def test_the_overview_shows_by_itself_what_happens(page: Page, provider: Provider, calendar: Calendar) -> None:
     provider.create(Consumer.PAY)
     page.goto("/simulator")
-    page.get_by_role("link", name="Show by itself what happens").click()
+    page.get_by_role("link", name="Refresh this page automatically").click()
     expect(page.get_by_role("cell", name="WAITING", exact=True)).to_be_visible()
 
     calendar.advance(10)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ from hpp_async import (
     OutageError,
     Outcome,
     PollSchedule,
+    ReadFailed,
     Session,
     SessionNotFoundError,
     SessionStatus,
@@ -50,7 +52,7 @@ from hpp_async.cli._exits import EXITS, exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import PlainView
-from hpp_async.cli._words import advice, duration
+from hpp_async.cli._words import advice, duration, reason
 from hpp_async.simulator import serve
 from hpp_async.testing import Provider, Scenario, ScriptedProvider, Step, VirtualClock
 
@@ -58,6 +60,7 @@ AUTH: Final = ("PK00000_test", "not-a-secret")
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 SIMULATOR: Final = ("PK00000_simulated", "not-a-secret")
 SESSION: Final = "39a1c773"
+SIGNALS: Final = [signal.SIGINT, signal.SIGTERM]
 TRANSITION: Final = [
     "type",
     "session_id",
@@ -99,14 +102,14 @@ def run(*args: str) -> int:
 
 
 def counting() -> Callable[[], datetime]:
-    """Return a calendar on which every look, and so every read, is a second after the one before."""
+    """Return a calendar on which a second passes with every look, and so with every read."""
     seconds = count()
     return lambda: START + timedelta(seconds=next(seconds))
 
 
 @pytest.fixture(scope="module")
 def served() -> Generator[Provider]:
-    """One simulated provider for the module: its time is the number of reads, so it passes as the tests ask."""
+    """One simulated provider for the module; its time is the number of reads, so no test waits for it."""
     provider = Provider(now=counting(), auth=AUTH, quota=None)
     with serve(provider):
         yield provider
@@ -114,7 +117,7 @@ def served() -> Generator[Provider]:
 
 @pytest.fixture
 def simulated(served: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
-    """The simulated provider, named by the environment."""
+    """The simulated provider, to which the environment points."""
     for name, value in (("USERNAME", AUTH[0]), ("PASSWORD", AUTH[1]), ("ENDPOINT", served.base_url)):
         monkeypatch.setenv(f"HPP_{name}", value)
     monkeypatch.delenv("HPP_API_KEY", raising=False)
@@ -133,15 +136,15 @@ def piped() -> Generator[TextIO]:
 
 @pytest.fixture(autouse=True)
 def _heeds_ctrl_c() -> Generator[None]:
-    """A suite that a shell runs in the background ignores it, and so do its children."""
+    """Let Ctrl-C interrupt: a shell lets the processes that it runs in the background ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def press_ctrl_c() -> None:
-    """Do to the main thread what the terminal does."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+def interrupt(by: signal.Signals = signal.SIGINT) -> None:
+    """Send the main thread a signal; SIGINT is Ctrl-C."""
+    signal.pthread_kill(threading.main_thread().ident or 0, by)
 
 
 @contextmanager
@@ -188,7 +191,7 @@ def test_read_prints_json(simulated: Provider, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_the_authorization_token_is_shown_to_those_who_ask(
+def test_the_authorization_token_is_printed_only_on_request(
     simulated: Provider, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
 ) -> None:
     session_id = simulated.create([Step(0, "COMPLETED", {"authorization_token": "a-secret"})])
@@ -248,7 +251,7 @@ def test_refused_credentials_are_code_12(
     ],
     ids=" ".join,
 )
-def test_what_is_refused_is_code_2(simulated: Provider, capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+def test_a_refused_argument_is_code_2(simulated: Provider, capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
     assert run(*args) == 2
 
     printed = capsys.readouterr()
@@ -272,9 +275,9 @@ def test_the_endpoint_can_be_given(
     [
         ("COMPLETED", 0, "place the order"),
         ("FAILED", 3, "still open"),
-        ("CANCELLED", 4, "Nothing can follow"),
+        ("CANCELLED", 4, "This is final"),
         ("ERROR", 5, "still open"),
-        ("DISABLED", 6, "Nothing can follow"),
+        ("DISABLED", 6, "This is final"),
     ],
 )
 def test_wait_exits_by_outcome(
@@ -284,7 +287,7 @@ def test_wait_exits_by_outcome(
     assert next_step in capsys.readouterr().err
 
 
-def test_plain_lines_say_when_and_what(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_have_the_time_and_the_status(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     session_id = simulated.create([(2, "IN_PROGRESS"), (4, "COMPLETED")])
 
     assert run("wait", session_id, "--every", "0.1") == 0
@@ -323,7 +326,7 @@ def test_final_waits_through_a_decline(simulated: Provider, capsys: pytest.Captu
     ]
 
 
-def test_a_timeout_is_code_8_and_says_how_to_go_on(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timeout_is_code_8_and_prints_how_to_go_on(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     session_id = simulated.create()
 
     assert run("wait", session_id, "--timeout", "0", "--json", "--final") == 8
@@ -334,11 +337,12 @@ def test_a_timeout_is_code_8_and_says_how_to_go_on(simulated: Provider, capsys: 
     assert [error["error"], error["status"], error["reads"]] == ["WaitTimeoutError", "WAITING", 1]
     assert error["token"] == transition["token"]
     assert printed.err.endswith(
-        f"To go on:\n  hpp-async wait {session_id} --final --timeout 0.0 --json --since {transition['token']}\n"
+        "To continue the wait:\n"
+        f"  hpp-async wait {session_id} --final --timeout 0.0 --json --since {transition['token']}\n"
     )
 
 
-def test_since_goes_on_where_another_wait_was(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_since_continues_another_wait(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     session_id = simulated.create([(4, "COMPLETED")])
     assert run("wait", session_id, "--timeout", "0", "--json") == 8
     token = json.loads(capsys.readouterr().out.splitlines()[0])["token"]
@@ -350,7 +354,7 @@ def test_since_goes_on_where_another_wait_was(simulated: Provider, capsys: pytes
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_what_needs_attention_is_said(
+def test_an_outcome_that_needs_attention_says_so(
     simulated: Provider, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
 ) -> None:
     session_id = simulated.create([Step(0, "COMPLETED", {"authorization_token": None})])
@@ -359,9 +363,7 @@ def test_what_needs_attention_is_said(
     assert "neither a token nor an order" in capsys.readouterr().err
 
 
-def test_what_comes_from_outside_cannot_move_the_cursor(
-    simulated: Provider, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_texts_of_the_provider_cannot_move_the_cursor(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     session_id = simulated.create([Step(0, "COMPLETED", {"order_id": "\x1b[2J\x07x"})])
 
     assert run("wait", session_id) == run("wait", session_id, "--json") == 0
@@ -371,7 +373,7 @@ def test_what_comes_from_outside_cannot_move_the_cursor(
     assert "\x1b" not in printed
 
 
-def test_words_that_the_output_cannot_encode_do_not_end_the_wait(simulated: Provider) -> None:
+def test_a_status_that_the_output_cannot_encode_does_not_end_the_wait(simulated: Provider) -> None:
     session_id = simulated.create([(0, "MÜDE"), (2, "COMPLETED")])
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
 
@@ -400,24 +402,25 @@ def test_verbosity_logs_to_stderr(simulated: Provider, capsys: pytest.CaptureFix
 # -- wait, interrupted ------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_leaves_a_sentence_with_the_resume_token(
-    simulated: Provider, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("by", SIGNALS)
+def test_an_interrupted_wait_prints_the_resume_command(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], by: signal.Signals
 ) -> None:
     session_id = simulated.create()
     lines: list[str] = []
 
     with piped() as output:
 
-        def press_at_the_first_line() -> None:
+        def interrupt_at_the_first_line() -> None:
             lines.append(output.readline())
-            press_ctrl_c()
+            interrupt(by)
 
-        with in_background(press_at_the_first_line):
+        with in_background(interrupt_at_the_first_line):
             assert run("wait", session_id, "--json", "--show-token") == 130
 
     token = json.loads(lines[0])["token"]
     assert capsys.readouterr().err == (
-        "hpp-async: interrupted; the session itself goes on. To go on:\n"
+        "hpp-async: interrupted; the session goes on. To continue the wait:\n"
         f"  hpp-async wait {session_id} --json --show-token --since {token}\n"
     )
 
@@ -425,33 +428,51 @@ def test_ctrl_c_leaves_a_sentence_with_the_resume_token(
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("wait", f"interrupted; the session itself goes on. To go on:\n  hpp-async wait {SESSION}\n"),
+        ("wait", f"interrupted; the session goes on. To continue the wait:\n  hpp-async wait {SESSION}\n"),
         ("read", "interrupted\n"),
     ],
 )
-def test_ctrl_c_before_the_first_reading(
+@pytest.mark.parametrize("by", SIGNALS)
+def test_a_command_can_be_interrupted_before_the_first_reading(
     simulated: Provider,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
     said: str,
+    by: signal.Signals,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HPP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
 
-        def press_when_asked() -> None:
+        def interrupt_when_asked() -> None:
             connection, _ = silent.accept()
             with connection:
                 connection.recv(1)
-                press_ctrl_c()
+                interrupt(by)
 
-        with in_background(press_when_asked):
+        with in_background(interrupt_when_asked):
             assert run(command, SESSION) == 130
 
     assert capsys.readouterr().err == f"hpp-async: {said}"
 
 
-def test_a_reader_who_leaves_is_code_141(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_leaves_the_handling_of_signals_as_it_was(simulated: Provider) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert run("read", simulated.create()) == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_runs_in_a_thread_which_cannot_handle_signals(simulated: Provider) -> None:
+    session_id, codes = simulated.create(), list[int]()
+
+    with in_background(lambda: codes.append(run("read", session_id))):
+        pass
+
+    assert codes == [0]
+
+
+def test_a_closed_output_is_code_141(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
 
@@ -461,27 +482,63 @@ def test_a_reader_who_leaves_is_code_141(simulated: Provider, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-def test_a_process_of_its_own_survives_head_and_ctrl_c_without_a_traceback(simulated: Provider) -> None:
-    session_id = simulated.create([(2, "COMPLETED")])
-    waiting = [sys.executable, "-c", "from hpp_async.cli import main; main()", "wait", "--json", "--every", "0.1"]
+# -- wait, in a process of its own ------------------------------------------------------------------------------------
 
-    with subprocess.Popen([*waiting, session_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as left:
-        assert left.stdout is not None
-        left.stdout.readline()
-        left.stdout.close()
-        _, left_with = left.communicate(timeout=60)
-    with subprocess.Popen(
-        [*waiting, simulated.create()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as interrupted:
-        assert interrupted.stdout is not None
-        interrupted.stdout.readline()
-        interrupted.send_signal(signal.SIGINT)
-        _, interrupted_with = interrupted.communicate(timeout=60)
+PYTHON: Final = (sys.executable, "-c", "from hpp_async.cli import main; main()")
+IN_A_CONTAINER: Final = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+IN_THE_BACKGROUND: Final = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
-    assert (left.returncode, left_with) == (141, b"")
-    assert interrupted.returncode == 130
-    assert interrupted_with.startswith(b"hpp-async: interrupted; ")
-    assert b"Traceback" not in interrupted_with
+
+@contextmanager
+def waiting(*before: str, session_id: str) -> Generator[subprocess.Popen[bytes]]:
+    """Run *before* and the wait in a process of its own, up to the first line of the wait."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}  # it writes to stderr
+    words = [*before, *PYTHON, "wait", session_id, "--json", "--every", "0.1"]
+    with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def test_a_process_ends_quietly_when_its_output_is_closed(simulated: Provider) -> None:
+    with waiting(session_id=simulated.create([(2, "COMPLETED")])) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("before", "by"),
+    [((), signal.SIGINT), ((), signal.SIGTERM), (IN_THE_BACKGROUND, signal.SIGTERM)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM, in the background"],
+)
+def test_a_process_ends_with_the_resume_command(
+    simulated: Provider, before: tuple[str, ...], by: signal.Signals
+) -> None:
+    with waiting(*before, session_id=simulated.create()) as process:
+        process.send_signal(by)
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert said.startswith(b"hpp-async: interrupted; ")
+    assert b"--since hpp" in said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process 1 of a container is Linux'")
+def test_process_1_of_a_container_ends_with_the_resume_command(simulated: Provider) -> None:
+    if shutil.which("unshare") is None or subprocess.run([*IN_A_CONTAINER, "true"], check=False).returncode:
+        pytest.skip("no process namespaces here")
+
+    with waiting(*IN_A_CONTAINER, session_id=simulated.create()) as outside:
+        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text("ascii").split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        _, said = outside.communicate(timeout=60)
+
+    assert outside.returncode == 130
+    assert b"--since hpp" in said
 
 
 # -- demo and simulate ------------------------------------------------------------------------------------------------
@@ -494,23 +551,35 @@ def test_the_demo_ends_as_its_consumer_does(capsys: pytest.CaptureFixture[str], 
     printed = capsys.readouterr()
     *_, outcome = (json.loads(line) for line in printed.out.splitlines())
     assert list(outcome) == OUTCOME
-    assert "a simulated provider is at http://127.0.0.1:" in printed.err
+    assert "the simulated provider is at http://127.0.0.1:" in printed.err
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_the_demo_uses_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
+
+    assert run("demo", "--speed", "1000") == 0
 
 
 def test_the_demo_can_be_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     with piped() as output:
 
-        def press_at_the_first_line() -> None:
+        def interrupt_at_the_first_line() -> None:
             output.readline()
-            press_ctrl_c()
+            interrupt()
 
-        with in_background(press_at_the_first_line):
+        with in_background(interrupt_at_the_first_line):
             assert run("demo", "--speed", "0.01") == 130
 
     assert capsys.readouterr().err.endswith("hpp-async: interrupted\n")
 
 
-def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("by", SIGNALS)
+def test_simulate_serves_until_it_is_interrupted(capsys: pytest.CaptureFixture[str], by: signal.Signals) -> None:
     codes: list[int] = []
 
     with piped() as output:
@@ -521,7 +590,7 @@ def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> Non
             request = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
             with httpx.Client(auth=(username, password), trust_env=False) as shop:
                 codes.append(shop.post(f"{url}/hpp/v1/sessions", json=request).status_code)
-            press_ctrl_c()
+            interrupt(by)
 
         with in_background(use_it):
             assert run("simulate", "--port", "0", "-v") == 0
@@ -529,10 +598,10 @@ def test_simulate_serves_until_ctrl_c(capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr().err
     assert codes == [201]
     assert '"POST /hpp/v1/sessions HTTP/1.1" 201' in said
-    assert said.endswith("hpp-async: the simulated provider is gone, and its sessions with it\n")
+    assert said.endswith("hpp-async: the simulated provider has ended, and its sessions are gone\n")
 
 
-def test_simulate_goes_through_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_simulate_plays_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[[session]]\nid = "one"\nacts = [{ cancels = 0 }]\n', "utf-8")
     read: list[str] = []
 
@@ -541,7 +610,7 @@ def test_simulate_goes_through_a_scenario(capsys: pytest.CaptureFixture[str], tm
         def use_it() -> None:
             session_url = next(line.split()[1] for line in iter(output.readline, "") if line.startswith("Session: "))
             read.append(httpx.get(session_url, auth=SIMULATOR, trust_env=False).json()["status"])
-            press_ctrl_c()
+            interrupt()
 
         with in_background(use_it):
             options = ["--port", "0", "--consumer", "cancel", "--speed", "2"]
@@ -550,21 +619,21 @@ def test_simulate_goes_through_a_scenario(capsys: pytest.CaptureFixture[str], tm
     assert read == ["CANCELLED"]
 
 
-def test_a_scenario_that_is_wrong_is_refused_by_its_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_refusal_of_a_scenario_names_the_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[[fault]]\nkind = "slow"\n', "utf-8")
 
     assert run("simulate", "--scenario", str(tmp_path / "plan.toml")) == 2
-    assert capsys.readouterr().err.endswith("plan.toml: fault[1].seconds is missing\n")
+    assert capsys.readouterr().err.endswith("plan.toml: fault[0].seconds is missing\n")
 
 
-def test_the_scenario_in_the_help_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scenario_in_the_help_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     run("simulate", "--help")
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    example = lines[lines.index('visitor = "hesitant"         # who visits sessions that are created') :]
+    example = lines[lines.index('visitor = "hesitant"         # who visits the sessions that are created') :]
 
     scenario = Scenario.parse("\n".join(example[: example.index("lifetime = 120") + 1]))
 
-    assert (len(scenario.troubles), len(scenario.sessions)) == (1, 1)
+    assert (len(scenario.faults), len(scenario.sessions)) == (1, 1)
 
 
 # -- on a terminal ----------------------------------------------------------------------------------------------------
@@ -572,7 +641,7 @@ def test_the_scenario_in_the_help_is_one(capsys: pytest.CaptureFixture[str]) -> 
 
 @contextmanager
 def terminal() -> Generator[list[bytes]]:
-    """Let stdout be a terminal; yield what it is sent, whole only afterwards."""
+    """Let stdout be a terminal; yield what is written to it, complete after the context."""
     screen, tty = os.openpty()
     sent: list[bytes] = []
 
@@ -602,7 +671,7 @@ def test_a_terminal_gets_a_live_line(simulated: Provider, monkeypatch: pytest.Mo
 
     screen = text(sent)
     assert f"session {session_id}" in screen
-    assert re.search(r"WAITING for \d s · next look in 1 s · expires in 46 h 59 min", screen)
+    assert re.search(r"WAITING for \d s · next read in 1 s · expires in 46 h 59 min", screen)
     assert re.search(r"COMPLETED after \d reads", screen)
     assert "Next: place the order" in screen
 
@@ -621,21 +690,24 @@ def test_a_dumb_terminal_gets_plain_lines(simulated: Provider, monkeypatch: pyte
 
 
 @pytest.mark.anyio
-async def test_the_live_line_counts_and_admits_failures(
+async def test_the_live_line_shows_times_and_failures(
     provider: ScriptedProvider, clock: VirtualClock, anyio_backend_name: str
 ) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
     view = TerminalView(console, show_token=False, now=clock.now)
     session = provider.add([(3, "IN_PROGRESS"), (60, "CANCELLED")], lifetime=timedelta(minutes=2))
     provider.answer_next(503)
-    client = provider.client(observers=[view.told], attempts=1, schedule=PollSchedule.every(10))
+    client = provider.client(observers=[view.observe], attempts=1, schedule=PollSchedule.every(10))
 
     await follow(client, client.wait_for_outcome(session), view)
 
     assert isinstance(console.file, io.StringIO)
     screen = console.file.getvalue()
-    assert re.search(r"not read yet · no reading \(ServerError, correlation id [\w-]+\) · next look in [12] s", screen)
-    assert re.search(r"IN_PROGRESS for 1\d s · next look in \d+ s · expires in 1 min \d+ s", screen)
+    assert re.search(
+        r"not read yet · next read in [12] s · read failed: 503 TEMPORARILY_UNAVAILABLE: the provider could not answer",
+        screen,
+    )
+    assert re.search(r"IN_PROGRESS for 1\d s · next read in \d+ s · expires in 1 min \d+ s", screen)
     assert "CANCELLED after" in screen
 
 
@@ -645,7 +717,7 @@ async def test_the_live_line_of_a_session_past_its_expiry(
 ) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
     view = TerminalView(console, show_token=False, now=clock.now)
-    client = provider.client(observers=[view.told])
+    client = provider.client(observers=[view.observe])
 
     await follow(client, client.wait_for_outcome(provider.add([], lifetime=timedelta(seconds=30))), view)
 
@@ -661,29 +733,31 @@ async def test_the_live_line_leaves_out_what_the_provider_left_out(
     console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
     view = TerminalView(console, show_token=False, now=clock.now)
     provider.answer_next(httpx.Response(200, json={"status": "WAITING"}))
-    client = provider.client(observers=[view.told])
+    client = provider.client(observers=[view.observe])
 
     await follow(client, client.wait_for_outcome(provider.add([(5, "DISABLED")])), view)
 
     assert isinstance(console.file, io.StringIO)
     assert re.search(r"-  WAITING\n", console.file.getvalue())
-    assert re.search(r"WAITING · next look in 9 s\W", console.file.getvalue())
+    assert re.search(r"WAITING · next read in 9 s\W", console.file.getvalue())
 
 
 @pytest.mark.anyio
-async def test_lines_for_pipes_say_once_that_reads_fail(
+async def test_plain_lines_say_once_that_reads_fail(
     provider: ScriptedProvider, capsys: pytest.CaptureFixture[str], anyio_backend_name: str
 ) -> None:
     view = PlainView(show_token=False)
     session_url = provider.add([(40, "CANCELLED")])
     provider.answer_next(503, httpx.ConnectError("no"), httpx.ConnectError("no"))
-    client = provider.client(observers=[view.told], attempts=1)
+    client = provider.client(observers=[view.observe], attempts=1)
 
     await follow(client, client.wait_for_outcome(session_url), view)
 
     session = f"session {session_url.rpartition('/')[2]}"
     first, second, _ = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(rf"hpp-async: {session} could not be read \(ServerError, .*\); the wait goes on", first)
+    assert re.fullmatch(
+        rf"hpp-async: {session} could not be read: 503 .*: the provider could not answer .*; the wait goes on", first
+    )
     assert second == f"hpp-async: {session} can be read again"
 
 
@@ -741,10 +815,10 @@ def test_every_ending_has_its_code(ending: object, code: int) -> None:
     ("outcome", "said"),
     [
         (outcome_of(Completed, authorization_token="a-secret"), "place the order with the authorization token"),
-        (outcome_of(Completed, order_id="an-order"), "the order is placed"),
+        (outcome_of(Completed, order_id="an-order"), "fulfil the order"),
         (outcome_of(Completed), "ask the provider"),
         (EXPIRED, "can no longer be paid"),
-        (attrs.evolve(EXPIRED, confirmed=False), "look for its order"),
+        (attrs.evolve(EXPIRED, confirmed=False), "look for an order"),
         (attrs.evolve(EXPIRED, session=Session(status="SETTLED")), "ask the provider"),
         (outcome_of(Stopped), "still open"),
     ],
@@ -753,6 +827,15 @@ def test_every_ending_has_its_code(ending: object, code: int) -> None:
 def test_every_outcome_has_a_next_step(outcome: Outcome, said: str) -> None:
     assert said in advice(outcome)
     assert "a-secret" not in advice(outcome)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [(f"session {SESSION}: no answer from there", "no answer from there"), ("", "HookError")]
+)
+def test_the_reason_of_a_failed_read_is_the_errors_sentence_or_its_name(message: str, said: str) -> None:
+    failure = ReadFailed(session_id=SESSION, error="HookError", message=message, correlation_id=None, seconds=1.0)
+
+    assert reason(failure) == said
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hpp_async.testing import (
     Dropped,
     Envelope,
     Fault,
+    FaultKind,
     Foreign,
     Garbled,
     Hint,
@@ -27,7 +28,6 @@ from hpp_async.testing import (
     Stale,
     Stalled,
     Throttled,
-    Trouble,
     Undated,
     becomes,
     cancels,
@@ -88,7 +88,7 @@ def life_of(seed: int) -> Life:
         seed=seed,
         sessions=sessions,
         readable_for=chance.choice((0.0, 3.0, 86_400.0, 86_400.0)),
-        troubles=tuple(_troubles(chance, len(sessions), length)),
+        faults=tuple(_faults(chance, len(sessions), length)),
         callers=callers,
         is_called=chance.random() < 0.4,
         callbacks=callbacks,
@@ -132,7 +132,7 @@ def _script(chance: Random) -> Script:
     return Script(*acts, lifetime=lifetime)
 
 
-def _fault(chance: Random) -> Fault:
+def _kind(chance: Random) -> FaultKind:
     envelope = chance.choice(tuple(Envelope))
     ahead = chance.choice(((), (("Date", "Thu, 15 Jan 2026 14:00:00 GMT"),)))
     odd = (chance.choice(("X-Ratelimit-Reset", "Retry-After")), chance.choice(_HINTS))
@@ -164,19 +164,19 @@ def _fault(chance: Random) -> Fault:
     )
 
 
-def _troubles(chance: Random, sessions: int, length: float) -> Iterator[Trouble]:
+def _faults(chance: Random, sessions: int, length: float) -> Iterator[Fault]:
     for _ in range(chance.choice((0, 1, 1, 2, 3))):
-        yield _trouble(chance, sessions, length)
+        yield _fault(chance, sessions, length)
     if chance.random() < 0.2:  # some replicas are always behind
-        yield Trouble(Stale(chance.uniform(1.0, 60.0)), share=0.3, until=length)
+        yield Fault(Stale(chance.uniform(1.0, 60.0)), share=0.3, until=length)
 
 
-def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
-    fault, whom = _fault(chance), dict[str, Any]()
-    if isinstance(fault, Answered) and fault.status_code in (401, 403) and chance.random() < 0.5:
-        fault = Answered(503)
-    is_missing = isinstance(fault, Missing) or (isinstance(fault, Answered) and fault.status_code == 404)
-    if (is_missing or isinstance(fault, Skewed)) and chance.random() < 0.8:
+def _fault(chance: Random, sessions: int, length: float) -> Fault:
+    kind, whom = _kind(chance), dict[str, Any]()
+    if isinstance(kind, Answered) and kind.status_code in (401, 403) and chance.random() < 0.5:
+        kind = Answered(503)
+    is_missing = isinstance(kind, Missing) or (isinstance(kind, Answered) and kind.status_code == 404)
+    if (is_missing or isinstance(kind, Skewed)) and chance.random() < 0.8:
         whom["in_a_row"] = chance.choice((1, 2))  # lone ones are to be seen through, many in a row are the truth
     match chance.randrange(8):
         case 0:
@@ -192,8 +192,8 @@ def _trouble(chance: Random, sessions: int, length: float) -> Trouble:
     start = chance.choice((0.0, chance.uniform(0.0, length)))
     until = start + chance.choice((5.0, 30.0, 100.0, 100.0, 1000.0))
     # Where all replicas are behind, none is: it takes some.
-    share = chance.choice((0.2, 0.5) if isinstance(fault, Stale) else (0.2, 0.5, 1.0))
-    return Trouble(fault, start=start, until=until, share=share, **whom)
+    share = chance.choice((0.2, 0.5) if isinstance(kind, Stale) else (0.2, 0.5, 1.0))
+    return Fault(kind, start=start, until=until, share=share, **whom)
 
 
 def _caller(chance: Random, sessions: int, length: float) -> Caller:

@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from hpp_async.testing import Act, Script, Trouble
+from hpp_async.testing import Act, Fault, Script
 
 OUTCOME: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "ERROR", "DISABLED"})
 FINAL: Final = frozenset({"COMPLETED", "CANCELLED", "DISABLED"})
@@ -124,7 +124,7 @@ class Life:
 
     Attributes:
         readable_for: seconds after its expiry in which a session can still be read.
-        is_called: whether the provider calls back at each change, as its troubles let it.
+        is_called: whether the provider calls back at each change, as its faults let it.
         callbacks: ``(at, session)`` of callbacks besides, of somebody who knows the URL: nothing need have changed.
         disables: ``(at, session)`` of each call that disables a session.
         looks: ``(at, session)`` of each single read beside the waits.
@@ -136,7 +136,7 @@ class Life:
     seed: int = 0
     sessions: tuple[Script, ...] = (Script(lifetime=600.0),)
     readable_for: float = 86_400.0
-    troubles: tuple[Trouble, ...] = ()
+    faults: tuple[Fault, ...] = ()
     callers: tuple[Caller, ...] = (Caller(),)
     is_called: bool = False
     callbacks: tuple[tuple[float, int], ...] = ()
@@ -166,6 +166,6 @@ class Life:
         last = max(expiry for script in self.sessions for expiry in expiries_of(script))
         last = max(last, *(caller.starts_at for caller in self.callers), *(death.at for death in self.deaths), 0.0)
         away = sum(cancel.away for caller in self.callers for cancel in caller.cancels)
-        trouble = max((trouble.until for trouble in self.troubles), default=0.0)
+        faulty = max((fault.until for fault in self.faults), default=0.0)
         frozen = sum(freeze.seconds for freeze in self.freezes)
-        return max(last, trouble) + away + frozen + 3 * self.outage_tolerance + 4 * 3600.0
+        return max(last, faulty) + away + frozen + 3 * self.outage_tolerance + 4 * 3600.0

@@ -65,7 +65,7 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
 
 def _longest_delay(record: Record, wait: WaitRecord, request: Request) -> float:
     served, told_at = request.served, landed_at(request)
-    ahead = max([0.0, *(trouble.fault.by for trouble in record.life.troubles if isinstance(trouble.fault, Skewed))])
+    ahead = max([0.0, *(fault.kind.by for fault in record.life.faults if isinstance(fault.kind, Skewed))])
     is_open = served.kind == "reading" and served.status != "WAITING"
     # By the status that was said; a stale one is believed to be what was said before.
     is_waiting = not is_open or served.lag > 0.0 or served.updated_at is None
@@ -179,7 +179,7 @@ def _is_since(call: Call, moment: float) -> bool:
 
 def answers_are_shared(record: Record) -> Iterator[str]:
     """An answer younger than the smallest delay is used instead of asking again, unless there is a reason."""
-    is_skewed = any(isinstance(trouble.fault, Skewed) for trouble in record.life.troubles)  # and expiry in doubt
+    is_skewed = any(isinstance(fault.kind, Skewed) for fault in record.life.faults)  # and expiry in doubt
     for session in range(len(record.life.sessions)):
         gets = [request for request in record.requests if (request.session, request.method) == (session, "GET")]
         for before, after in pairwise(gets):

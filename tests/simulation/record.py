@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from hpp_async import HPPError, Outcome, Session
-from hpp_async.testing import Met
+from hpp_async.testing import RequestFaults
 from simulation.life import Caller, Life
 
 Kind = Literal[
@@ -50,7 +50,7 @@ class Request:
     asked_at: float
     ended_at: float | None = None
     served: Served = Served(kind="lost")
-    met: Met = attrs.field(factory=Met)
+    met: RequestFaults = attrs.field(factory=RequestFaults)
 
 
 @attrs.define(kw_only=True)

@@ -185,7 +185,7 @@ class _Run:
         if not self.life.is_called:
             return
         changes = {at for script in self.life.sessions for at, _ in changes_of(script)}
-        slow = {trouble.fault.seconds for trouble in self.life.troubles if isinstance(trouble.fault, Slow)}
+        slow = {fault.kind.seconds for fault in self.life.faults if isinstance(fault.kind, Slow)}
         for at in sorted({at + late + wait for at in changes for late in {0.0, *slow} for wait in _REPEATS}):
             await self._sleep_until(at)
             for callback in self.world.model.due_callbacks():

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from hpp_async._provider.faults import FAULTS
+from hpp_async._provider.faults import FAULT_KINDS
 from simulation.__main__ import LOOPS, replay_command
 from simulation.drawing import life_of
 from simulation.oracle import judge
@@ -26,7 +26,7 @@ INTERESTING: Final = {
     *("Completed", "Failed", "Cancelled", "Errored", "Disabled", "Expired", "Stopped"),
     *("SessionNotFoundError", "SessionVanishedError", "AuthenticationError", "OutageError", "WaitTimeoutError"),
     *("ClientClosedError", "Heartbeat"),
-    *(kind.__name__ for kind in FAULTS.values()),
+    *(kind.__name__ for kind in FAULT_KINDS.values()),
     *("cancelled: native", "cancelled: scope", "cut off"),
     *("dies", "freezes", "closed", "with since", "notify: True", "notify: False", "callback lost"),
     *("look: Session", "disable: NoneType", "disable: Completed"),

@@ -27,6 +27,7 @@ from hpp_async._waits.turns import Claim
 from hpp_async.testing import (
     Answered,
     Dropped,
+    Fault,
     Garbled,
     Hint,
     Missing,
@@ -34,7 +35,6 @@ from hpp_async.testing import (
     Stale,
     Stalled,
     Throttled,
-    Trouble,
     Undated,
     declines,
     errors,
@@ -272,13 +272,13 @@ def reads_on_when_closed(patch: pytest.MonkeyPatch) -> Build:
 
 CROWD: Final = tuple(Caller(session=number, stop_on=FINAL) for number in range(6))
 BUSY: Final = Life(sessions=(PAYS,) * 6, callers=CROWD, reads_per_second=1.0, latency=0.0)
-LIMITED: Final = Trouble(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
+LIMITED: Final = Fault(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
 SLOW: Final = 2
 """A seed by which an answer from before the expiry is long on its way."""
 UNDATED: Final = Life(
     seed=6,
     sessions=(Script(opens(after=4), declines(after=1), lifetime=200),),
-    troubles=(Trouble(Stale(260), until=300, share=0.5), Trouble(Undated(), start=20, until=60, share=0.5)),
+    faults=(Fault(Stale(260), until=300, share=0.5), Fault(Undated(), start=20, until=60, share=0.5)),
     callers=(Caller(stop_on=FINAL),),
     deaths=(Death(at=40, down_for=1),),
 )
@@ -300,7 +300,7 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
         Life(
             sessions=(RETRIES,),
             callers=(FOLLOWS,),
-            troubles=(Trouble(Stale(12), until=200, share=0.5),),
+            faults=(Fault(Stale(12), until=200, share=0.5),),
         ),
     ),
     (hears_no_completed, "no_outcome_is_missed", Life(sessions=(PAYS,))),
@@ -308,12 +308,12 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (
         takes_a_404_for_expiry,
         "expiry_is_true",
-        Life(sessions=(PAYS,), troubles=(Trouble(Missing(), start=10, until=30, in_a_row=1),)),
+        Life(sessions=(PAYS,), faults=(Fault(Missing(), start=10, until=30, in_a_row=1),)),
     ),
     (
         gives_up_on_the_first_failure,
         "an_error_has_its_reason",
-        Life(sessions=(PAYS,), troubles=(Trouble(Dropped(), start=10, until=40),)),
+        Life(sessions=(PAYS,), faults=(Fault(Dropped(), start=10, until=40),)),
     ),
     (
         dates_answers_to_their_arrival,
@@ -323,12 +323,12 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (
         asks_on_when_it_is_refused,
         "it_ends_when_it_must",
-        Life(sessions=(PAYS,), troubles=(Trouble(Answered(403), start=10, until=25),)),
+        Life(sessions=(PAYS,), faults=(Fault(Answered(403), start=10, until=25),)),
     ),
     (
         believes_the_first_refusal,
         "an_error_has_its_reason",
-        Life(sessions=(PAYS,), troubles=(Trouble(Answered(403), start=10, until=12),)),
+        Life(sessions=(PAYS,), faults=(Fault(Answered(403), start=10, until=12),)),
     ),
     (hears_everything_twice, "transitions_are_what_was_said", Life(sessions=(PAYS,))),
     (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),
@@ -342,7 +342,7 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
         Life(sessions=(PAYS,), callers=(Caller(cancels=(Cancel(at=3.0, manner=Manner.SCOPE),)),)),
     ),
     (ignores_the_budget, "the_budget_is_kept", BUSY),
-    (ignores_a_429, "pauses_are_kept", Life(sessions=(PAYS,) * 6, callers=CROWD, troubles=(LIMITED,), attempts=1)),
+    (ignores_a_429, "pauses_are_kept", Life(sessions=(PAYS,) * 6, callers=CROWD, faults=(LIMITED,), attempts=1)),
     (shares_no_flight, "one_flight_per_session", Life(sessions=(PAYS,), callers=(Caller(), Caller()), latency=3.0)),
     (shares_no_answer, "a_young_answer_is_used", Life(sessions=(PAYS,), callers=LATE)),
     (ignores_callbacks, "a_callback_is_followed_by_a_read", Life(sessions=(PAYS,), callbacks=((15.0, 0),))),
@@ -365,27 +365,27 @@ SOUND: Final = {
     "a 429 that asks for no pause slows down all the same": Life(
         sessions=(PAYS,),
         callers=(Caller(interval=1.0),),
-        troubles=(Trouble(Throttled(0), until=30),),
+        faults=(Fault(Throttled(0), until=30),),
         reads_per_second=5.0,
     ),
     "a callback comes between two attempts": Life(
-        sessions=(PAYS,), troubles=(Trouble(Garbled(), until=2),), callbacks=((0.5, 0),)
+        sessions=(PAYS,), faults=(Fault(Garbled(), until=2),), callbacks=((0.5, 0),)
     ),
     "a callback comes during an earlier attempt of a read": Life(
         sessions=(PAYS,),
-        troubles=(Trouble(Stalled(10), first=1),),
+        faults=(Fault(Stalled(10), first=1),),
         callbacks=((1.0, 0),),
         callers=(Caller(interval=7.0),),
     ),
     "a resume token remembers a newer date than its transition's": UNDATED,
     "the answer went with the last who waited": Life(sessions=(Script(pays(after=0)),), callers=(Caller(), QUICK)),
     "a 404 is told to those who asked, and a young reading to whoever comes": Life(
-        sessions=(SHORT,), callers=(Caller(interval=3.0), QUICK), troubles=(Trouble(Missing(), start=2, until=4),)
+        sessions=(SHORT,), callers=(Caller(interval=3.0), QUICK), faults=(Fault(Missing(), start=2, until=4),)
     ),
     "who was away has not heard that the session was extended": Life(
         sessions=(Script(opens(after=1), extends(after=60, expires_in=60), lifetime=100),),
         readable_for=3.0,
-        troubles=(Trouble(Undated(), start=70, until=200),),
+        faults=(Fault(Undated(), start=70, until=200),),
         callers=(Caller(), Caller(cancels=(Cancel(at=10, away=300),))),
     ),
 }

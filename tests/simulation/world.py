@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from hpp_async import Endpoint
-from hpp_async.testing import Met, Provider, ScriptedProvider, Troubles, VirtualClock
+from hpp_async.testing import Faults, Provider, RequestFaults, ScriptedProvider, VirtualClock
 from simulation.life import Life, session_id
 from simulation.record import Kind, Record, Request, Served
 
@@ -40,10 +40,10 @@ def session_url(number: int) -> str:
 
 
 class _Provider(Provider):
-    """One whose requests know what they met."""
+    """A provider that notes for each request which faults affect it."""
 
-    def meet(self, method: str, path: str) -> Met:
-        _arriving.get().met = met = super().meet(method, path)
+    def draw_faults(self, method: str, path: str) -> RequestFaults:
+        _arriving.get().met = met = super().draw_faults(method, path)
         return met
 
 
@@ -91,7 +91,7 @@ class World:
             quota=None,
             base_url=str(ENDPOINT),
             readable_for=timedelta(seconds=life.readable_for),
-            troubles=Troubles(life.seed),
+            faults=Faults(life.seed),
         )
         self._provider = ScriptedProvider(self.clock, endpoint=ENDPOINT, auth=AUTH)
         self._provider.model = self.model
@@ -104,8 +104,8 @@ class World:
                 place_order_mode="NONE" if number % 2 else "CAPTURE_ORDER",
                 merchant_urls={"status_update": CALLBACKS} if life.is_called else None,
             )
-        for trouble in life.troubles:
-            self.model.add_trouble(trouble)
+        for fault in life.faults:
+            self.model.add_fault(fault)
 
     def line(self, process: int) -> httpx.AsyncBaseTransport:
         """Return what one process has between itself and the world."""
@@ -128,7 +128,7 @@ class World:
         finally:
             self.under_way -= 1
             request.ended_at = self.clock.now()
-            faults = [type(fault).__name__ for fault in request.met.faults]
+            faults = [type(kind).__name__ for kind in request.met.kinds]
             self.record.met.update(faults)
             said = request.served
             words = " ".join(word for word in (said.kind, said.status, said.error_code, *faults) if word)

@@ -1,4 +1,4 @@
-"""The simulator's own API: sessions are seen and acted on, faults set, time moved; over real HTTP."""
+"""The control API over real HTTP: sessions, faults and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from hpp_async import ConfigurationError
 from hpp_async.simulator import Calendar, serve
-from hpp_async.testing import Consumer, Provider, Script, Slow, Stale, Trouble, opens, pays
+from hpp_async.testing import Consumer, Fault, Provider, Script, Slow, Stale, opens, pays
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 @pytest.fixture
 def ticks() -> list[float]:
-    """The seconds that the machine's clock shows."""
+    """The seconds on the machine's clock."""
     return [100.0]
 
 
@@ -30,7 +30,7 @@ def provider(ticks: list[float]) -> Provider:
 
 @pytest.fixture
 def control(provider: Provider) -> Generator[httpx.Client]:
-    """Somebody at the simulator's desk: no credentials."""
+    """A client of the control API, without credentials."""
     with serve(provider) as url, httpx.Client(base_url=f"{url}/simulator", trust_env=False) as client:
         yield client
 
@@ -42,7 +42,7 @@ def refused(answer: httpx.Response) -> tuple[int, str]:
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_sessions_are_shown_with_what_was_and_what_comes(
+def test_sessions_are_shown_with_past_and_planned_steps(
     provider: Provider, control: httpx.Client, ticks: list[float]
 ) -> None:
     provider.create(Script(opens(after=5), pays(after=30)), session_id="one", place_order_mode="CAPTURE_ORDER")
@@ -84,7 +84,7 @@ def test_no_record_has_a_secret(provider: Provider, control: httpx.Client) -> No
         ({"visitor": "pay"}, "WAITING"),
     ],
 )
-def test_a_session_is_acted_on(provider: Provider, control: httpx.Client, body: dict[str, Any], status: str) -> None:
+def test_acts_happen_to_a_session(provider: Provider, control: httpx.Client, body: dict[str, Any], status: str) -> None:
     session_id = provider.create(Consumer.CANCEL)
 
     answer = control.post(f"sessions/{session_id}/acts", json=body)
@@ -95,17 +95,18 @@ def test_a_session_is_acted_on(provider: Provider, control: httpx.Client, body: 
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"{", "the body is no JSON"),
-        (b"[" * 100_000, "the body is no JSON"),
-        (b"[]", "body=[]: give a table"),
-        (b"{}", "act is missing: give act, acts or visitor"),
+        (b"{", "the body is not JSON"),
+        (b"[" * 100_000, "the body is not JSON"),
+        (b"[]", "[]: give a table"),
+        (b"{}", "act: give one of act, acts and visitor"),
+        (b'{"act": "pays", "visitor": "pay"}', "act: give one of act, acts and visitor"),
         (b'{"act": "pay"}', "act='pay': give an act, one of opens, waits, "),
-        (b'{"act": "pays", "after": 5}', "after is not known: the keys here are act"),
+        (b'{"act": "pays", "after": 5}', "after is not known: the keys here are visitor, acts, lifetime, story, act"),
         (b'{"visitor": "stranger"}', "visitor='stranger': give one of pay, "),
         (b'{"acts": ["pays"], "speed": 2}', "speed is not known: the keys here are "),
     ],
 )
-def test_what_nobody_does_is_refused_by_its_key(
+def test_a_refusal_of_an_act_names_the_key(
     provider: Provider, control: httpx.Client, body: bytes, complaint: str
 ) -> None:
     code, error = refused(control.post(f"sessions/{provider.create()}/acts", content=body))
@@ -114,7 +115,7 @@ def test_what_nobody_does_is_refused_by_its_key(
     assert error.startswith(complaint)
 
 
-def test_a_session_that_is_over_is_left_alone(provider: Provider, control: httpx.Client) -> None:
+def test_nothing_happens_to_a_session_that_is_over(provider: Provider, control: httpx.Client) -> None:
     provider.create([(0, "CANCELLED")], session_id="one")
 
     refusal = refused(control.post("sessions/one/acts", json={"act": "pays"}))
@@ -122,39 +123,39 @@ def test_a_session_that_is_over_is_left_alone(provider: Provider, control: httpx
     assert refusal == (409, "session one is CANCELLED, which is final: nothing can follow")
 
 
-def test_what_is_not_there_is_not_found(control: httpx.Client) -> None:
+def test_unknown_sessions_are_not_found(control: httpx.Client) -> None:
     answers = [
         control.get("sessions/nobody"),
         control.post("sessions/nobody/acts", json={"act": "pays"}),
         control.post("time", json={"jump_to_expiry_of": "nobody"}),
     ]
 
-    assert [refused(answer) for answer in answers] == [(404, "'nobody' is not known here")] * 3
+    assert [refused(answer) for answer in answers] == [(404, "there is no 'nobody'")] * 3
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 
-def test_faults_are_set_shown_and_cleared(provider: Provider, control: httpx.Client) -> None:
+def test_faults_are_added_shown_and_removed(provider: Provider, control: httpx.Client) -> None:
     stale = {"kind": "stale", "lag": 5.0, "share": 0.5}
     added = [control.post("faults", json=fault) for fault in (stale, {"kind": "dropped", "on": "disable"})]
 
     assert [answer.status_code for answer in added] == [201, 201]
-    assert provider.troubles.all["1"] == Trouble(Stale(5), share=0.5)
+    assert provider.faults.all["1"] == Fault(Stale(5), share=0.5)
     assert control.delete("faults/2").status_code == 204
-    assert control.get("faults").json() == [{"key": "1", "met": 0, **stale}]
+    assert control.get("faults").json() == [{"key": "1", "affected": 0, **stale}]
     assert control.delete("faults").status_code == 204
     assert control.get("faults").json() == []
 
 
-def test_a_fault_that_is_not_known_is_refused(control: httpx.Client) -> None:
+def test_an_impossible_fault_is_refused(control: httpx.Client) -> None:
     assert refused(control.post("faults", json={"kind": "slow"})) == (400, "seconds is missing")
     assert refused(control.post("faults", json={"kind": "slow", "seconds": "x"}))[0] == 400
-    assert refused(control.delete("faults/9")) == (404, "'9' is not known here")
+    assert refused(control.delete("faults/9")) == (404, "there is no '9'")
 
 
-def test_the_desk_itself_meets_no_faults(provider: Provider, control: httpx.Client) -> None:
-    provider.add_trouble(Slow(1e6))
+def test_faults_do_not_affect_the_control_api(provider: Provider, control: httpx.Client) -> None:
+    provider.add_fault(Slow(1e6))
 
     assert control.get("sessions").status_code == 200
 
@@ -162,7 +163,7 @@ def test_the_desk_itself_meets_no_faults(provider: Provider, control: httpx.Clie
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def test_time_passes_faster_when_asked_to(control: httpx.Client, ticks: list[float]) -> None:
+def test_time_can_pass_faster(control: httpx.Client, ticks: list[float]) -> None:
     control.post("time", json={"pace": 60})
     ticks[0] += 2
 
@@ -198,7 +199,7 @@ def test_time_jumps_ahead_and_never_back(
         ({"speed": 2}, "speed is not known: the keys here are pace, advance, jump_to, jump_to_expiry_of"),
     ],
 )
-def test_time_that_cannot_be_is_refused_and_stays(control: httpx.Client, body: dict[str, Any], complaint: str) -> None:
+def test_an_impossible_time_changes_nothing(control: httpx.Client, body: dict[str, Any], complaint: str) -> None:
     before = control.get("time").json()
 
     code, error = refused(control.post("time", json=body))
@@ -208,7 +209,7 @@ def test_time_that_cannot_be_is_refused_and_stays(control: httpx.Client, body: d
     assert control.get("time").json() == before
 
 
-def test_time_that_is_not_the_simulators_cannot_be_moved() -> None:
+def test_only_the_time_of_a_calendar_can_be_moved() -> None:
     provider = Provider(now=lambda: START)
     with serve(provider) as url:
         answer = httpx.post(f"{url}/simulator/time", json={"pace": 60}, trust_env=False)
@@ -226,4 +227,4 @@ def test_a_calendar_begins_today() -> None:
 
 def test_a_calendar_jumps_to_dates_only() -> None:
     with pytest.raises(ConfigurationError, match="jump_to=5"):
-        Calendar().jump(5)  # type: ignore[arg-type]  # that is the point
+        Calendar().jump(5)  # type: ignore[arg-type]  # the test is about this

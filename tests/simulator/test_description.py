@@ -1,4 +1,4 @@
-"""The simulator's OpenAPI description: true to the simulator, and to the provider's own file where that is at hand."""
+"""The simulator's OpenAPI description agrees with the simulator, and with the provider's file where that exists."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
+import attrs
 import httpx
 import pytest
 import yaml
 
-from hpp_async._provider.requests import CREATION, DISTRIBUTION, NEEDED, Choice, Fields, Many, Shape, Text, Whole
-from hpp_async._provider.resource import operation_of
+from hpp_async._provider.plain import URL, Whole
+from hpp_async._provider.requests import NEEDED, ContactInformation, Creation, Distribution, operation_of
 from hpp_async.simulator import openapi, serve
 from hpp_async.testing import Provider, Script
 
@@ -51,38 +52,42 @@ def test_it_is_served_without_credentials() -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_it_has_exactly_the_operations_that_there_are() -> None:
-    described = {(method, path.replace("{session_id}", "one")) for method, path, _ in operations(OURS)}
+def test_it_has_exactly_the_operations_of_the_simulator() -> None:
+    found = {(method, path.replace("{session_id}", "one")) for method, path, _ in operations(OURS)}
 
-    paths = {path for _, path in described}
-    assert described == {(method, path) for path in paths for method in operation_of("", path)[2]}
+    paths = {path for _, path in found}
+    assert found == {(method, path) for path in paths for method in operation_of("", path)[2]}
 
 
-def test_every_operation_says_what_goes_wrong() -> None:
+def test_every_operation_has_its_errors() -> None:
     for _, _, operation in operations(OURS):
         assert {"401", "403", "404", "429", "500", "503"} <= operation["responses"].keys()
 
 
-def said(shape: Shape, *, is_required: bool = True) -> dict[str, Any]:
-    """Return *shape* as OpenAPI has it, but for descriptions and formats."""
-    null = [] if is_required else [None]
-    types = (lambda name: name) if is_required else (lambda name: [name, "null"])
-    match shape:
-        case Text(pattern):
-            return {"type": types("string"), **({"pattern": pattern} if pattern else {})}
-        case Choice(words):
-            return {"enum": [*words, *null]}
-        case Whole():
-            return {"type": types("integer"), "minimum": -(2**63), "maximum": 2**63 - 1}
-        case Many(of):
-            return {"type": types("array"), "items": said(of)}
-        case Fields(of, required):
-            fields = {name: said(field, is_required=name in required) for name, field in of.items()}
-            return {"type": types("object"), **({"required": list(required)} if required else {}), "properties": fields}
+def described(kind: Any, *, is_required: bool = True) -> dict[str, Any]:
+    """Return the OpenAPI schema of *kind*, a type of the requests, without descriptions and formats."""
+    if type(None) in get_args(kind):
+        return described(get_args(kind)[0], is_required=False)
+    null, types = ([], lambda name: name) if is_required else ([None], lambda name: [name, "null"])
+    if kind in (str, URL):
+        return {"type": types("string"), **({} if kind is str else {"pattern": "://"})}
+    if kind is Whole:
+        return {"type": types("integer"), "minimum": -(2**63), "maximum": 2**63 - 1}
+    if get_origin(kind) is Literal:
+        return {"enum": [*get_args(kind), *null]}
+    if get_origin(kind) is list:
+        return {"type": types("array"), "items": described(get_args(kind)[0])}
+    fields = {field.name: described(field.type) for field in attrs.fields(attrs.resolve_types(kind))}
+    required = required_of(kind)
+    return {"type": types("object"), **({"required": required} if required else {}), "properties": fields}
+
+
+def required_of(kind: type[attrs.AttrsInstance]) -> list[str]:
+    return [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
 
 
 def bare(schema: Any) -> Any:
-    """Return *schema* without what is for people."""
+    """Return *schema* without descriptions and formats."""
     if isinstance(schema, dict):
         return {key: bare(value) for key, value in schema.items() if key not in ("description", "format")}
     return [bare(item) for item in schema] if isinstance(schema, list) else schema
@@ -92,13 +97,13 @@ def test_requests_are_described_as_they_are_checked() -> None:
     schemas = OURS["components"]["schemas"]
     methods = [variant["properties"]["method"]["const"] for variant in schemas["DistributionRequest"]["oneOf"]]
 
-    assert bare(schemas["SessionCreationRequest"]) == said(CREATION)
+    assert bare(schemas["SessionCreationRequest"]) == described(Creation)
     assert sorted(methods) == sorted(NEEDED)
     for variant in schemas["DistributionRequest"]["oneOf"]:
         contact = variant["properties"]["contact_information"]
-        assert variant["required"] == list(DISTRIBUTION.required)
+        assert variant["required"] == required_of(Distribution)
         assert tuple(contact["required"]) == NEEDED[variant["properties"]["method"]["const"]]
-        assert contact["properties"].keys() == DISTRIBUTION.of["contact_information"].of.keys()  # type: ignore[union-attr]  # Fields
+        assert contact["properties"].keys() == attrs.fields_dict(ContactInformation).keys()
 
 
 # -- the provider's own file -------------------------------------------------------------------------------------------
@@ -112,7 +117,7 @@ def test_it_has_the_operations_of_the_provider_and_their_names() -> None:
 
 
 @published
-def test_it_has_every_answer_of_the_provider_that_is_ever_given() -> None:
+def test_it_has_every_answer_of_the_provider_that_the_simulator_gives() -> None:
     never = {("POST", "/hpp/v1/sessions/{session_id}/distribution", "201")}  # 204 says the same, and more
     gateways = {"429", "500", "502", "503", "504"}  # which the provider's file leaves out
     ours = {(method, path, code) for method, path, found in operations(OURS) for code in found["responses"]}

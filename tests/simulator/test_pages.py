@@ -11,9 +11,9 @@ from typing import Final
 import httpx
 import pytest
 
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
-from hpp_async.testing import Consumer, Operation, Provider, Slow, Trouble, becomes, forgotten, opens, pays
+from hpp_async.testing import Consumer, Fault, Operation, Provider, Slow, becomes, forgotten, opens, pays
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -74,7 +74,7 @@ def refresh(answer: httpx.Response) -> list[str | None]:
 # -- the payment page --------------------------------------------------------------------------------------------------
 
 
-def test_opening_the_page_enters_the_session(provider: Provider, web: httpx.Client) -> None:
+def test_opening_the_page_puts_the_session_in_progress(provider: Provider, web: httpx.Client) -> None:
     session_id = provider.create()
 
     page = web.get(page_path(session_id))
@@ -86,7 +86,7 @@ def test_opening_the_page_enters_the_session(provider: Provider, web: httpx.Clie
     assert session_id in page.text
 
 
-def test_asking_for_its_head_opens_nothing(provider: Provider, web: httpx.Client) -> None:
+def test_a_head_request_does_not_open_the_page(provider: Provider, web: httpx.Client) -> None:
     session_id = provider.create()
 
     assert web.head(page_path(session_id)).status_code == 200
@@ -104,7 +104,7 @@ def test_asking_for_its_head_opens_nothing(provider: Provider, web: httpx.Client
         ("vanishes", "IN_PROGRESS", "/left"),
     ],
 )
-def test_a_button_does_what_it_says_and_leads_back_to_the_page(
+def test_a_button_does_its_act_and_leads_back_to_the_page(
     provider: Provider, web: httpx.Client, act: str, status: str, leads_to: str
 ) -> None:
     session_id = provider.create()
@@ -121,7 +121,7 @@ def test_a_button_does_what_it_says_and_leads_back_to_the_page(
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ERROR"])
-def test_after_a_decline_or_an_error_it_can_be_tried_again(provider: Provider, web: httpx.Client, status: str) -> None:
+def test_after_a_decline_or_an_error_the_consumer_can_retry(provider: Provider, web: httpx.Client, status: str) -> None:
     session_id = provider.create([(0, status)])
 
     page = web.get(page_path(session_id))
@@ -131,7 +131,7 @@ def test_after_a_decline_or_an_error_it_can_be_tried_again(provider: Provider, w
     assert provider.status(session_id) == "IN_PROGRESS"
 
 
-def test_who_went_back_returns_by_opening_the_page_again(provider: Provider, web: httpx.Client) -> None:
+def test_a_consumer_who_went_back_returns_by_opening_the_page(provider: Provider, web: httpx.Client) -> None:
     session_id = provider.create([(0, "BACK")])
     path = page_path(session_id)
 
@@ -145,7 +145,7 @@ def test_who_went_back_returns_by_opening_the_page_again(provider: Provider, web
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "CANCELLED", "DISABLED"])
-def test_at_a_final_session_nothing_can_be_done(provider: Provider, web: httpx.Client, status: str) -> None:
+def test_the_page_of_a_final_session_has_no_buttons(provider: Provider, web: httpx.Client, status: str) -> None:
     session_id = provider.create([(0, status)])
 
     page, answer = web.get(page_path(session_id)), web.post(page_path(session_id), data={"act": "pays"})
@@ -154,12 +154,10 @@ def test_at_a_final_session_nothing_can_be_done(provider: Provider, web: httpx.C
     assert provider.status(session_id) == status
     for shown in (page, answer):
         assert buttons(shown) == []
-        assert "nothing can be done here any more" in shown.text
+        assert "you can do nothing more here" in shown.text
 
 
-def test_an_expired_session_says_so_and_is_not_opened(
-    provider: Provider, calendar: Calendar, web: httpx.Client
-) -> None:
+def test_the_page_of_an_expired_session_says_so(provider: Provider, calendar: Calendar, web: httpx.Client) -> None:
     session_id = provider.create(lifetime=60)
     calendar.advance(60)
 
@@ -170,7 +168,7 @@ def test_an_expired_session_says_so_and_is_not_opened(
     assert "expired at" in page.text
 
 
-def test_a_status_that_nobody_knows_yet_is_shown(provider: Provider, web: httpx.Client) -> None:
+def test_an_unknown_status_is_shown(provider: Provider, web: httpx.Client) -> None:
     session_id = provider.create([becomes("REVIEW", 0)])
 
     page = web.get(page_path(session_id))
@@ -182,9 +180,7 @@ def test_a_status_that_nobody_knows_yet_is_shown(provider: Provider, web: httpx.
 # -- a script is at it -------------------------------------------------------------------------------------------------
 
 
-def test_a_scripted_consumer_is_watched_and_not_disturbed(
-    provider: Provider, calendar: Calendar, web: httpx.Client
-) -> None:
+def test_opening_the_page_does_not_disturb_a_script(provider: Provider, calendar: Calendar, web: httpx.Client) -> None:
     session_id = provider.create(Consumer.PAY)
 
     before = web.get(page_path(session_id) + "?refresh=on")
@@ -244,7 +240,7 @@ def test_a_shop_on_this_machine_is_followed_with_its_placeholders_filled(provide
     assert "form-action 'self' http://localhost:8000;" in page.headers["Content-Security-Policy"]
 
 
-def test_who_closes_the_tab_is_sent_nowhere(provider: Provider, web: httpx.Client) -> None:
+def test_closing_the_tab_leads_nowhere(provider: Provider, web: httpx.Client) -> None:
     session_id = provider.create([(0, "FAILED")], merchant_urls={"failure": "http://127.0.0.1:8000/"})
 
     answer = web.post(page_path(session_id), data={"act": "vanishes"})
@@ -266,7 +262,7 @@ def test_who_closes_the_tab_is_sent_nowhere(provider: Provider, web: httpx.Clien
         ("https://shop.example/\"'><script>", "https://shop.example/%22'%3E%3Cscript%3E"),
     ],
 )
-def test_what_is_no_web_address_is_shown_and_no_link(
+def test_an_address_that_is_not_http_is_shown_without_a_link(
     provider: Provider, web: httpx.Client, url: str, link: str | None
 ) -> None:
     session_id = provider.create([(0, "COMPLETED")], merchant_urls={"success": url})
@@ -280,23 +276,23 @@ def test_what_is_no_web_address_is_shown_and_no_link(
 # -- what the page never does ------------------------------------------------------------------------------------------
 
 
-def test_hostile_words_are_only_text(provider: Provider, web: httpx.Client) -> None:
+def test_hostile_texts_are_escaped(provider: Provider, web: httpx.Client) -> None:
     request = {
         "payment_session_url": "https://api.klarna.com/payments/v1/sessions/1",
         "merchant_urls": {"success": f"https://shop.example/{HOSTILE}"},
         "options": {"page_title": HOSTILE},
     }
     created = web.post("/hpp/v1/sessions", json=request, auth=("PK00000_test", "not-a-secret")).json()
-    provider.create([becomes(HOSTILE, 0), becomes("COMPLETED", 9)], session_id=HOSTILE)
+    provider.create([becomes(HOSTILE, 0), becomes("COMPLETED", 9)], session_id="hostile")
 
-    for url in (created["redirect_url"], page_path(HOSTILE), "/simulator"):
+    for url in (created["redirect_url"], page_path("hostile"), "/simulator"):
         elements = Elements(web.get(url).text)
         assert elements.all("script") + elements.all("img") == []
         assert HOSTILE in elements.text
 
 
 @pytest.mark.parametrize("path", ["/simulator", "{page}", "{page}/left", "/hpp/payments/nobody"])
-def test_every_page_may_load_nothing_but_its_style(provider: Provider, web: httpx.Client, path: str) -> None:
+def test_pages_load_nothing_but_the_stylesheet(provider: Provider, web: httpx.Client, path: str) -> None:
     answer = web.get(path.format(page=page_path(provider.create())))
 
     assert answer.headers["Content-Security-Policy"].startswith(
@@ -308,7 +304,7 @@ def test_every_page_may_load_nothing_but_its_style(provider: Provider, web: http
 
 
 @pytest.mark.parametrize("path", ["/hpp/payments/nobody", "/hpp/payments/nobody/left", "{forgotten}"])
-def test_a_page_of_nobody_is_not_found(provider: Provider, web: httpx.Client, path: str) -> None:
+def test_the_page_of_an_unknown_session_is_not_found(provider: Provider, web: httpx.Client, path: str) -> None:
     path = path.format(forgotten=page_path(provider.create([forgotten(after=0)])))
 
     answer = web.get(path)
@@ -328,14 +324,14 @@ def test_an_act_that_is_not_offered_is_refused(provider: Provider, web: httpx.Cl
 # -- the overview ------------------------------------------------------------------------------------------------------
 
 
-def test_a_person_can_start_with_nothing(provider: Provider, web: httpx.Client) -> None:
+def test_a_person_can_create_the_first_session(provider: Provider, web: httpx.Client) -> None:
     empty = web.get("/simulator")
 
     answer = web.post("/simulator", data={"create": "1", "visitor": "nobody", "place_order_mode": "CAPTURE_ORDER"})
 
     [session_id] = provider.sessions
     shown = web.get("/simulator")
-    assert "None yet" in empty.text
+    assert "There are no sessions yet" in empty.text
     assert (answer.status_code, answer.headers["Location"]) == (303, "/simulator")
     assert page_path(session_id) in links(shown)
     assert provider.life(session_id).place_order_mode == "CAPTURE_ORDER"
@@ -355,16 +351,16 @@ def test_sessions_are_shown_with_their_timelines_newest_first(
     assert "12:01:40 WAITING 12:01:45 IN_PROGRESS planned" in text
 
 
-def test_of_very_many_sessions_the_newest_are_shown(provider: Provider, web: httpx.Client) -> None:
+def test_only_the_newest_of_many_sessions_are_shown(provider: Provider, web: httpx.Client) -> None:
     ids = [provider.create() for _ in range(53)]
 
     text = web.get("/simulator").text
 
     assert [session_id for session_id in ids if session_id not in text] == ids[:3]
-    assert "3 older ones" in text
+    assert "3 older sessions" in text
 
 
-def test_time_can_be_made_to_pass_faster_and_to_jump(provider: Provider, calendar: Calendar, web: httpx.Client) -> None:
+def test_buttons_make_time_pass_faster_and_jump(provider: Provider, calendar: Calendar, web: httpx.Client) -> None:
     session_id = provider.create(lifetime=3600)
 
     web.post("/simulator", data={"pace": "60"})
@@ -373,11 +369,11 @@ def test_time_can_be_made_to_pass_faster_and_to_jump(provider: Provider, calenda
     assert calendar.pace == 60
     assert calendar() == provider.life(session_id).expiry(calendar())
     text = " ".join(Elements(web.get("/simulator").text).text.split())
-    assert "60 times as fast as ours" in text
+    assert "60 times as fast as real time" in text
     assert "WAITING expired" in text
 
 
-def test_where_time_cannot_be_moved_there_is_no_button_for_it(provider: Provider, web: httpx.Client) -> None:
+def test_there_is_no_button_for_time_that_cannot_be_moved(provider: Provider, web: httpx.Client) -> None:
     provider.now = lambda: START
     session_id = provider.create()
 
@@ -388,35 +384,35 @@ def test_where_time_cannot_be_moved_there_is_no_button_for_it(provider: Provider
     assert web.post("/simulator", data={"expire": session_id}).status_code == 400
 
 
-def test_a_named_fault_can_be_turned_on_and_off(provider: Provider, web: httpx.Client) -> None:
+def test_a_button_turns_a_fault_on_and_off(provider: Provider, web: httpx.Client) -> None:
     name = buttons(web.get("/simulator"), "fault")[0]
     assert name is not None
 
     for _ in range(2):
         assert web.post("/simulator", data={"fault": name}).status_code == 303
-    [(key, trouble)] = provider.troubles.all.items()
+    [(key, fault)] = provider.faults.all.items()
     on = web.get("/simulator")
     for _ in range(2):
         assert web.post("/simulator", data={"end": key}).status_code == 303
 
-    assert trouble == Trouble(Slow(2))
+    assert fault == Fault(Slow(2))
     assert buttons(on, "end") == [key]
     assert name not in buttons(on, "fault")
-    assert "met 0 times" in on.text
-    assert not provider.troubles
+    assert "0 requests affected" in on.text
+    assert not provider.faults
 
 
-def test_a_fault_from_elsewhere_is_shown_and_can_be_turned_off(provider: Provider, web: httpx.Client) -> None:
-    key = provider.add_trouble(Trouble(Slow(3), first=9, on=frozenset({Operation.READ, Operation.CALLBACK})))
+def test_a_fault_without_a_button_is_shown_and_can_be_turned_off(provider: Provider, web: httpx.Client) -> None:
+    key = provider.add_fault(Fault(Slow(3), first=9, on=frozenset({Operation.READ, Operation.CALLBACK})))
 
     page = web.get("/simulator")
     web.post("/simulator", data={"end": key})
 
     assert "slow: first 9, on callback read, seconds 3" in Elements(page.text).text
-    assert not provider.troubles
+    assert not provider.faults
 
 
-def test_it_is_refreshed_for_who_asks_for_it(web: httpx.Client) -> None:
+def test_the_page_refreshes_itself_on_request(web: httpx.Client) -> None:
     refreshed = web.post("/simulator?refresh=on", data={"create": "1"}).headers["Location"]
 
     assert refresh(web.get("/simulator")) == []
@@ -435,8 +431,6 @@ def test_it_is_refreshed_for_who_asks_for_it(web: httpx.Client) -> None:
         {"create": "1", "place_order_mode": "SOMEHOW"},
     ],
 )
-def test_what_the_overview_does_not_offer_is_refused(
-    provider: Provider, web: httpx.Client, body: dict[str, str]
-) -> None:
+def test_an_unknown_button_is_refused(provider: Provider, web: httpx.Client, body: dict[str, str]) -> None:
     assert web.post("/simulator", data=body).status_code == 400
     assert provider.sessions == []

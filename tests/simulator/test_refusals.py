@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from hpp_async._provider.resource import page_path
+from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, application, serve
 from hpp_async.testing import Consumer, Provider, Slow
 
@@ -49,7 +49,7 @@ def provider() -> Provider:
     provider = Provider(now=Calendar(START, clock=lambda: 0.0), auth=AUTH, consumer=Consumer.NOBODY)
     provider.create(session_id="one")
     provider.create(session_id="two")
-    provider.add_trouble(Slow(0))
+    provider.add_fault(Slow(0))
     return provider
 
 
@@ -73,10 +73,10 @@ def send(web: httpx.Client, change: tuple[str, str, str], headers: dict[str, str
 def everything(provider: Provider) -> tuple[object, ...]:
     """Return all that a change could change."""
     statuses = {session_id: provider.status(session_id) for session_id in provider.sessions}
-    return provider.now(), statuses, dict(provider.troubles.all)
+    return provider.now(), statuses, dict(provider.faults.all)
 
 
-def test_no_change_is_forgotten_here(provider: Provider) -> None:
+def test_every_changing_route_is_tested_here(provider: Provider) -> None:
     routes = [route for route in application(provider).routes if isinstance(route, Route)]
     changes = {
         (method, route.path) for route in routes for method in route.methods or () if method not in ("GET", "HEAD")
@@ -86,7 +86,7 @@ def test_no_change_is_forgotten_here(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_what_another_sites_page_sends_changes_nothing(
+def test_requests_from_another_sites_page_change_nothing(
     provider: Provider, web: httpx.Client, headers: dict[str, str]
 ) -> None:
     before = everything(provider)
@@ -94,12 +94,14 @@ def test_what_another_sites_page_sends_changes_nothing(
     answers = [send(web, change, headers) for change in CHANGES]
 
     assert [answer.status_code for answer in answers] == [403] * len(CHANGES)
-    assert all("page, and nothing was done" in answer.text for answer in answers)
+    assert all("Nothing was changed." in answer.text for answer in answers)
     assert everything(provider) == before
 
 
 @pytest.mark.parametrize("headers", OWN, ids=str)
-def test_its_own_pages_and_programs_are_heard(provider: Provider, web: httpx.Client, headers: dict[str, str]) -> None:
+def test_its_own_pages_and_programs_are_accepted(
+    provider: Provider, web: httpx.Client, headers: dict[str, str]
+) -> None:
     for change in CHANGES:
         before = everything(provider)
 
@@ -107,14 +109,14 @@ def test_its_own_pages_and_programs_are_heard(provider: Provider, web: httpx.Cli
         assert everything(provider) != before
 
 
-def test_a_shop_leads_to_the_payment_page_from_its_own_site(provider: Provider, web: httpx.Client) -> None:
+def test_a_shop_can_link_to_the_payment_page(provider: Provider, web: httpx.Client) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Host": "tunnel.example"}
 
     assert web.get(page_path("one"), headers=headers).status_code == 200
     assert provider.status("one") == "IN_PROGRESS"
 
 
-def test_the_providers_api_asks_for_credentials_and_nothing_else(web: httpx.Client) -> None:
+def test_the_providers_api_needs_credentials_only(web: httpx.Client) -> None:
     headers = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site", "Host": "tunnel.example"}
     body = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
 
@@ -128,9 +130,7 @@ def test_the_providers_api_asks_for_credentials_and_nothing_else(web: httpx.Clie
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "10.0.0.1", "localhost.evil.example", "[", "a:b"])
-def test_a_name_that_another_site_lets_lead_here_reaches_nothing(
-    provider: Provider, web: httpx.Client, host: str
-) -> None:
+def test_requests_to_another_host_name_are_refused(provider: Provider, web: httpx.Client, host: str) -> None:
     before = everything(provider)
     own = {"Host": host, "Origin": f"http://{host}"}  # to a browser it is all one site
 
@@ -138,12 +138,12 @@ def test_a_name_that_another_site_lets_lead_here_reaches_nothing(
     answers += [send(web, change, own) for change in CHANGES if change[1].startswith("/simulator")]
 
     assert [answer.status_code for answer in answers] == [403] * (len(CHANGES) + 1)
-    assert all("The simulator is not served by this name" in answer.text for answer in answers)
+    assert all("The simulator does not have this name." in answer.text for answer in answers)
     assert everything(provider) == before
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.1.2.3:80", "[::1]:80", "hpp.localhost"])
-def test_every_name_of_loopback_will_do(web: httpx.Client, host: str) -> None:
+def test_every_name_of_loopback_is_accepted(web: httpx.Client, host: str) -> None:
     assert web.get("/simulator/sessions", headers={"Host": host}).status_code == 200
 
 
@@ -151,7 +151,7 @@ def test_every_name_of_loopback_will_do(web: httpx.Client, host: str) -> None:
 @pytest.mark.parametrize(
     ("served_as", "status_code"), [("Desk.example", 200), ("other.example", 403), (None, 200)], ids=str
 )
-async def test_the_name_that_it_is_served_as_will_do_and_without_one_any(
+async def test_the_served_name_is_accepted_and_every_name_if_none_is_given(
     provider: Provider, anyio_backend_name: str, served_as: str | None, status_code: int
 ) -> None:
     transport = httpx.ASGITransport(application(provider, served_as=served_as))

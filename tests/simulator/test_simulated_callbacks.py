@@ -46,7 +46,7 @@ URL: Final = {"status_update": "http://127.0.0.1/cb/{{session_id}}?secret=1&toke
 pytestmark = pytest.mark.anyio
 
 
-async def test_every_change_of_status_is_told_once(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_every_change_of_status_has_one_callback(provider: ScriptedProvider, clock: VirtualClock) -> None:
     provider.add(Script(opens(5), extends(1), pays(4)), session_id="one", merchant_urls=URL)
     await clock.sleep(20)
 
@@ -71,7 +71,7 @@ async def test_every_change_of_status_is_told_once(provider: ScriptedProvider, c
 
 
 @pytest.mark.parametrize("after", [1 / 3, 2 / 3, 5 + 2e-7])
-async def test_a_callback_has_what_it_is_about_even_between_two_microseconds(
+async def test_a_callback_shows_its_change_even_between_two_microseconds(
     provider: ScriptedProvider, clock: VirtualClock, after: float
 ) -> None:
     provider.add([(after, "BACK")], merchant_urls=URL)
@@ -82,7 +82,7 @@ async def test_a_callback_has_what_it_is_about_even_between_two_microseconds(
     assert json.loads(callback.body)["session"]["status"] == "BACK"
 
 
-async def test_nobody_is_told_who_does_not_want_to_be(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_there_is_no_callback_without_a_url(provider: ScriptedProvider, clock: VirtualClock) -> None:
     provider.add(Consumer.PAY)
     next_at = provider.model.next_callback_at
     await clock.sleep(20)
@@ -92,7 +92,7 @@ async def test_nobody_is_told_who_does_not_want_to_be(provider: ScriptedProvider
 
 
 @pytest.mark.parametrize("are_empty", [False, True])
-async def test_what_fails_is_repeated_three_times_three_seconds_apart(
+async def test_a_failed_callback_is_repeated_three_times_three_seconds_apart(
     provider: ScriptedProvider, clock: VirtualClock, are_empty: bool
 ) -> None:
     provider.model.callbacks = Callbacks(repeats_are_empty=are_empty)
@@ -108,11 +108,9 @@ async def test_what_fails_is_repeated_three_times_three_seconds_apart(
     assert calls == [(5, 1, False), (8, 2, are_empty), (11, 3, are_empty), (14, 4, are_empty)]
 
 
-async def test_callbacks_get_lost_and_late_by_faults_of_their_own(
-    provider: ScriptedProvider, clock: VirtualClock
-) -> None:
-    provider.trouble(Cut(), on=Operation.CALLBACK, first=1)
-    provider.trouble(Slow(7), on=Operation.CALLBACK)
+async def test_faults_of_callbacks_lose_and_delay_them(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    provider.add_fault(Cut(), on=Operation.CALLBACK, first=1)
+    provider.add_fault(Slow(7), on=Operation.CALLBACK)
     provider.add([(5, "IN_PROGRESS"), (10, "BACK")], merchant_urls=URL)
     told: list[tuple[float, str]] = []
 
@@ -167,7 +165,7 @@ def simulated(status_update: str) -> Generator[tuple[Provider, Calendar, str]]:
         yield provider, calendar, created.json()["session_id"]
 
 
-def test_a_shop_on_this_machine_is_called_and_called_again() -> None:
+def test_a_callback_to_this_machine_is_posted_and_repeated() -> None:
     with (
         merchant(500, 302) as (shop, arrival),
         simulated(f"{shop}/cb?id={{{{session_id}}}}") as (provider, calendar, one),
@@ -187,7 +185,7 @@ def test_a_shop_on_this_machine_is_called_and_called_again() -> None:
     "elsewhere",
     ["https://shop.example/cb", "ftp://127.0.0.1/cb", "http://10.0.0.1/cb", "http://[", "http://[::1]:b", "127.0.0.1"],
 )
-def test_other_machines_are_not_called(elsewhere: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_callback_goes_to_another_machine(elsewhere: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hpp_async.simulator")
     with merchant() as (shop, arrival), simulated(elsewhere) as (provider, _, one):
         two = provider.create(merchant_urls={"status_update": f"{shop}/two"})
@@ -196,8 +194,12 @@ def test_other_machines_are_not_called(elsewhere: str, caplog: pytest.LogCapture
             provider.act(two, act)
             arrival()
 
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == [f"session {one}: its callbacks are not sent, status_update is on another machine than this one"]
+    warnings = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING and record.name == "hpp_async.simulator"
+    ]
+    assert warnings == [f"session {one}: its callbacks are not sent, because status_update is not on this machine"]
 
 
 @contextmanager
@@ -243,4 +245,4 @@ async def test_a_shop_that_takes_too_long_is_called_again(anyio_backend_name: st
             heard = await anyio.to_thread.run_sync(said)
             tasks.cancel_scope.cancel()
 
-    assert heard in [f"session {one}: callback 1 got {what}" for what in ("nothing within 0.05 s", "ReadTimeout")]
+    assert heard in [f"session {one}: callback 1 got {what}" for what in ("no answer within 0.05 s", "ReadTimeout")]

@@ -24,7 +24,6 @@ from hpp_async.testing import (
     Slow,
     Stalled,
     Throttled,
-    Trouble,
     opens,
     pays,
 )
@@ -58,16 +57,16 @@ def shop(provider: Provider) -> Generator[httpx.Client]:
 def test_connections_really_break(
     provider: Provider, shop: httpx.Client, fault: Fault, error: type[httpx.TransportError]
 ) -> None:
-    provider.add_trouble(fault)
+    provider.add_fault(fault)
 
     with pytest.raises(error):
         shop.get("sessions/one")
-    provider.troubles.clear()
+    provider.faults.clear()
     assert shop.get("sessions/one").status_code == 200
 
 
-def test_half_of_an_answer_may_arrive(provider: Provider, shop: httpx.Client) -> None:
-    provider.add_trouble(Cut())
+def test_half_of_an_answer_arrives(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_fault(Cut())
     arrived: list[bytes] = []
 
     with shop.stream("GET", "sessions/one") as answer, pytest.raises(httpx.RemoteProtocolError):
@@ -78,8 +77,8 @@ def test_half_of_an_answer_may_arrive(provider: Provider, shop: httpx.Client) ->
     assert len(b"".join(arrived)) == int(answer.headers["Content-Length"]) // 2
 
 
-def test_what_was_asked_may_be_done_before_the_connection_breaks(provider: Provider, shop: httpx.Client) -> None:
-    provider.add_trouble(Dropped(is_done=True))
+def test_a_request_can_be_carried_out_before_the_connection_breaks(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_fault(Dropped(is_done=True))
 
     with pytest.raises(httpx.RemoteProtocolError):
         shop.delete("sessions/one")
@@ -87,8 +86,8 @@ def test_what_was_asked_may_be_done_before_the_connection_breaks(provider: Provi
     assert provider.status("one") == "DISABLED"
 
 
-def test_there_is_no_half_of_an_answer_without_a_body(provider: Provider, shop: httpx.Client) -> None:
-    provider.add_trouble(Cut())
+def test_an_answer_without_a_body_cannot_be_halved(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_fault(Cut())
 
     with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
         shop.delete("sessions/one")
@@ -96,11 +95,11 @@ def test_there_is_no_half_of_an_answer_without_a_body(provider: Provider, shop: 
     assert provider.status("one") == "DISABLED"
 
 
-def test_answers_are_bent_and_replaced(provider: Provider, shop: httpx.Client) -> None:
-    key = provider.add_trouble(Scarce(40, 3, 2))
+def test_answers_are_damaged_and_replaced(provider: Provider, shop: httpx.Client) -> None:
+    key = provider.add_fault(Scarce(40, 3, 2))
     bent = shop.get("sessions/one")
-    provider.troubles.remove(key)
-    provider.add_trouble(Answered(503, {"Retry-After": "7"}, "html"))
+    provider.faults.remove(key)
+    provider.add_fault(Answered(503, {"Retry-After": "7"}, "html"))
 
     replaced = shop.get("sessions/one")
 
@@ -109,14 +108,14 @@ def test_answers_are_bent_and_replaced(provider: Provider, shop: httpx.Client) -
     assert replaced.headers["Content-Type"].startswith("text/html")
 
 
-def test_an_answer_may_be_slow(provider: Provider, shop: httpx.Client) -> None:
-    provider.add_trouble(Slow(0.001))
+def test_an_answer_can_be_slow(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_fault(Slow(0.001))
 
     assert shop.get("sessions/one").status_code == 200
 
 
-def test_who_does_not_wait_for_a_slow_answer_is_forgotten(provider: Provider, shop: httpx.Client) -> None:
-    provider.add_trouble(Slow(3600))
+def test_a_slow_answer_is_dropped_when_the_client_leaves(provider: Provider, shop: httpx.Client) -> None:
+    provider.add_fault(Slow(3600))
 
     with pytest.raises(httpx.ReadTimeout):
         shop.get("sessions/one", timeout=0.05)
@@ -125,7 +124,7 @@ def test_who_does_not_wait_for_a_slow_answer_is_forgotten(provider: Provider, sh
 @pytest.mark.anyio
 async def test_the_simulator_ends_while_an_answer_is_held_back(provider: Provider, anyio_backend_name: str) -> None:
     provider.create(session_id="one")
-    key = provider.add_trouble(Stalled(3600))
+    key = provider.add_fault(Stalled(3600))
     ended: list[Exception] = []
 
     async def read(url: str) -> None:
@@ -139,7 +138,7 @@ async def test_the_simulator_ends_while_an_answer_is_held_back(provider: Provide
         async with anyio.create_task_group() as tasks:
             with serve(provider) as url:
                 tasks.start_soon(read, url)
-                while not provider.troubles.count(key):
+                while not provider.faults.affected(key):
                     await anyio.lowlevel.checkpoint()
 
     assert len(ended) == 1
@@ -154,11 +153,11 @@ def test_the_simulator_ends_while_a_connection_is_idle(provider: Provider) -> No
 
 
 @pytest.mark.anyio
-async def test_a_wait_ends_well_through_faults_over_http(provider: Provider, anyio_backend_name: str) -> None:
+async def test_a_wait_has_its_outcome_through_faults_over_http(provider: Provider, anyio_backend_name: str) -> None:
     provider.speed = 20
     session_id = provider.create(Script(opens, pays))
     keys = [
-        provider.add_trouble(Trouble(fault, first=1))
+        provider.add_fault(Fault(fault, first=1))
         for fault in (Throttled(0), Dropped(), Dropped(is_reset=True), Cut(), Answered(502))
     ]
     with serve(provider) as url:
@@ -167,7 +166,7 @@ async def test_a_wait_ends_well_through_faults_over_http(provider: Provider, any
             outcome = await client.wait_for_outcome(session_id)
             await client.aclose()
 
-    assert [provider.troubles.count(key) for key in keys] == [1, 1, 1, 1, 1]
+    assert [provider.faults.affected(key) for key in keys] == [1, 1, 1, 1, 1]
     assert isinstance(outcome, Completed)
 
 
@@ -176,8 +175,8 @@ async def test_under_another_server_a_broken_connection_is_an_error_of_the_appli
     provider: Provider, anyio_backend_name: str
 ) -> None:
     provider.create(session_id="one")
-    provider.add_trouble(Slow(0.001))
-    provider.add_trouble(Refused())
+    provider.add_fault(Slow(0.001))
+    provider.add_fault(Refused())
     transport = httpx.ASGITransport(application(provider))
 
     async with httpx.AsyncClient(transport=transport, base_url="http://simulated", auth=AUTH) as http:

@@ -1,4 +1,4 @@
-"""The simulated provider: over real HTTP, and against the provider's OpenAPI file where that is at hand."""
+"""The simulated provider over real HTTP, compared with the provider's OpenAPI file where that exists."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
+import attrs
 import httpx
 import pytest
 import yaml
 
 from hpp_async import Completed, ConfigurationError, HPPClient
-from hpp_async._provider.requests import CATEGORIES, CHOICES, MERCHANT_URLS
+from hpp_async._provider.requests import Category, MerchantURLs, Options
 from hpp_async.simulator import serve
 from hpp_async.testing import Answer, Consumer, Provider
 
@@ -27,7 +28,7 @@ PAYMENT_SESSION: Final = {"payment_session_url": "https://api.klarna.com/payment
 
 
 class Calendar:
-    """A date that tests move."""
+    """A date that tests change."""
 
     def __init__(self) -> None:
         self.now = START
@@ -87,7 +88,7 @@ def test_a_created_session_is_handed_out_with_its_urls(shop: httpx.Client) -> No
         (Consumer.NOBODY, ["WAITING"]),
     ],
 )
-def test_consumers_live_their_story(
+def test_every_consumer_does_what_the_story_says(
     provider: Provider, calendar: Calendar, consumer: Consumer, seen: list[str]
 ) -> None:
     provider.consumer, provider.speed = consumer, 2.0
@@ -102,9 +103,9 @@ def test_consumers_live_their_story(
     assert statuses == seen
 
 
-def test_a_consumer_who_vanishes_leaves_a_session_that_soon_expires() -> None:
-    assert Consumer.VANISH.lifetime(2.0) == timedelta(seconds=15)
-    assert Consumer.PAY.lifetime(2.0) == timedelta(hours=47)
+def test_the_session_of_a_consumer_who_vanishes_expires_soon() -> None:
+    assert Consumer.VANISH.script.lifetime(2.0) == timedelta(seconds=15)
+    assert Consumer.PAY.script.lifetime(2.0) == timedelta(hours=47)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_a_consumer_who_vanishes_leaves_a_session_that_soon_expires() -> None:
         ),
     ],
 )
-def test_how_the_session_was_created_decides_what_paying_gives(
+def test_the_order_mode_decides_what_a_completed_session_has(
     calendar: Calendar, shop: httpx.Client, request_body: dict[str, object], paid_with: set[str]
 ) -> None:
     session_url = shop.post(SESSIONS, json=request_body).json()["session_url"]
@@ -159,7 +160,7 @@ def test_a_session_can_be_disabled_until_it_is_paid(calendar: Calendar, shop: ht
 # -- headers and errors -----------------------------------------------------------------------------------------------
 
 
-def test_every_answer_has_the_providers_headers_once(calendar: Calendar, shop: httpx.Client) -> None:
+def test_every_answer_has_each_of_the_providers_headers_once(calendar: Calendar, shop: httpx.Client) -> None:
     calendar.at(3600)
     answers = [
         shop.post(SESSIONS, json=PAYMENT_SESSION),
@@ -180,7 +181,7 @@ def test_every_answer_has_the_providers_headers_once(calendar: Calendar, shop: h
         assert answer.headers["X-Ratelimit-Reset"] == "1"
 
 
-def test_what_the_api_does_not_offer_is_refused(shop: httpx.Client) -> None:
+def test_other_methods_and_paths_are_refused(shop: httpx.Client) -> None:
     session_url = shop.post(SESSIONS, json=PAYMENT_SESSION).json()["session_url"]
 
     refused = shop.put(session_url)
@@ -190,7 +191,7 @@ def test_what_the_api_does_not_offer_is_refused(shop: httpx.Client) -> None:
     assert shop.head(session_url).status_code == 405
 
 
-def test_beyond_the_quota_everything_is_refused_until_the_second_is_over(
+def test_above_the_quota_every_request_is_refused_until_the_second_is_over(
     provider: Provider, calendar: Calendar, shop: httpx.Client
 ) -> None:
     provider.quota = 2
@@ -227,7 +228,7 @@ def test_beyond_the_quota_everything_is_refused_until_the_second_is_over(
         ),
     ],
 )
-def test_a_bad_request_is_refused_by_field(provider: Provider, request_body: bytes, field: str) -> None:
+def test_a_refusal_names_the_field(provider: Provider, request_body: bytes, field: str) -> None:
     answer = ask(provider, request_body)
 
     assert answer.status_code == 400
@@ -238,12 +239,18 @@ def test_a_bad_request_is_refused_by_field(provider: Provider, request_body: byt
     }
 
 
-def test_a_full_request_is_taken(provider: Provider) -> None:
+def choices() -> dict[str, tuple[str, ...]]:
+    """Return the options that are one of a few words, with these words."""
+    types = {field.name: get_args(field.type)[0] for field in attrs.fields(attrs.resolve_types(Options))}
+    return {name: get_args(kind) for name, kind in types.items() if get_origin(kind) is Literal}
+
+
+def test_a_full_request_is_accepted(provider: Provider) -> None:
     request = {
         "payment_session_url": "https://api.klarna.com/payments/v1/sessions/92d97f60",
         "profile_id": "87ab3565",
-        "merchant_urls": dict.fromkeys(MERCHANT_URLS, "https://example.com/"),
-        "options": {name: choices[0] for name, choices in CHOICES.items()}
+        "merchant_urls": dict.fromkeys(attrs.fields_dict(MerchantURLs), "https://example.com/"),
+        "options": {name: choices[0] for name, choices in choices().items()}
         | {"payment_method_categories": ["PAY_NOW", "KLARNA"], "page_title": "Pay"},
         "something_new": 1,
     }
@@ -257,19 +264,19 @@ def test_a_full_request_is_taken(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("host", "port", "complaint"),
     [
-        ("0.0.0.0", 0, "can be reached from other machines"),
-        ("127.0.0.1", 65536, "port=65536: give one from 0 to 65535"),
+        ("0.0.0.0", 0, "other machines could reach it"),
+        ("127.0.0.1", 65536, "port=65536: give a port from 1 to 65535, or 0"),
         ("not a host", 0, "cannot listen on host='not a host', port=0 ("),
     ],
 )
-def test_an_address_that_will_not_do_is_refused(provider: Provider, host: str, port: int, complaint: str) -> None:
+def test_an_unsuitable_address_is_refused(provider: Provider, host: str, port: int, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         serve(provider, host=host, port=port).__enter__()
 
     assert complaint in str(refusal.value)
 
 
-def test_a_port_that_is_taken_is_refused(provider: Provider) -> None:
+def test_a_port_in_use_is_refused(provider: Provider) -> None:
     with serve(provider) as url:
         port = int(url.rpartition(":")[2])
         with pytest.raises(ConfigurationError, match=f"port={port} .Address already in use."):
@@ -310,12 +317,12 @@ def statuses(method: str, path: str) -> set[int]:
 
 
 @published
-def test_requests_are_checked_against_what_is_published() -> None:
+def test_requests_are_checked_as_published() -> None:
     options = schema("OptionsV1")
 
-    assert {name: tuple(option["enum"]) for name, option in options.items() if "enum" in option} == CHOICES
-    assert tuple(options["payment_method_categories"]["items"]["enum"]) == CATEGORIES
-    assert set(schema("MerchantUrlsV1")) == set(MERCHANT_URLS)
+    assert {name: tuple(option["enum"]) for name, option in options.items() if "enum" in option} == choices()
+    assert tuple(options["payment_method_categories"]["items"]["enum"]) == get_args(Category)
+    assert set(schema("MerchantUrlsV1")) == set(attrs.fields_dict(MerchantURLs))
 
 
 @published
@@ -345,4 +352,4 @@ def test_answers_have_the_published_status_codes(shop: httpx.Client) -> None:
 def test_consumers_use_published_statuses() -> None:
     words = set(schema("SessionResponseV1")["status"]["enum"])
 
-    assert {step.status for consumer in Consumer for step in consumer.steps()} <= words
+    assert {step.status for consumer in Consumer for step in consumer.script.steps()} <= words

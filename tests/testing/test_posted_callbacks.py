@@ -93,7 +93,7 @@ async def test_every_change_is_posted_at_its_moment(
     ]
 
 
-async def test_two_days_without_a_callback_cost_no_looks(
+async def test_two_days_without_a_callback_cost_few_looks_at_the_clock(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     looks = 0
@@ -113,7 +113,7 @@ async def test_two_days_without_a_callback_cost_no_looks(
     assert looks < 20
 
 
-async def test_sessions_that_come_later_get_theirs_in_time(
+async def test_callbacks_of_later_sessions_are_posted_in_time(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     provider.model.consumer = Script(opens(after=5), pays(after=10))
@@ -128,9 +128,7 @@ async def test_sessions_that_come_later_get_theirs_in_time(
     assert shop.calls == [(105.0, "IN_PROGRESS"), (115.0, "COMPLETED")]
 
 
-async def test_what_is_done_by_hand_is_posted_at_once_though_nobody_sleeps(
-    provider: ScriptedProvider, shop: Shop
-) -> None:
+async def test_a_change_by_hand_is_posted_at_once(provider: ScriptedProvider, shop: Shop) -> None:
     session = provider.add(Consumer.NOBODY, session_id="one", merchant_urls=URLS)
     async with posting(provider, shop):
         provider.model.change("one", "BACK")
@@ -143,9 +141,7 @@ async def test_what_is_done_by_hand_is_posted_at_once_though_nobody_sleeps(
     assert shop.calls == [(0.0, "BACK"), (0.0, "IN_PROGRESS"), (0.0, "DISABLED")]
 
 
-async def test_a_change_by_hand_takes_the_place_of_what_was_to_come(
-    provider: ScriptedProvider, clock: VirtualClock, shop: Shop
-) -> None:
+async def test_a_change_by_hand_replaces_the_plan(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
     provider.add(Script(opens(after=5), pays(after=100)), session_id="one", merchant_urls=URLS)
     async with posting(provider, shop):
         await clock.sleep(50)
@@ -155,7 +151,7 @@ async def test_a_change_by_hand_takes_the_place_of_what_was_to_come(
     assert shop.calls == [(5.0, "IN_PROGRESS"), (250.0, "COMPLETED")]
 
 
-async def test_nobody_is_called_who_did_not_ask_for_it(
+async def test_sessions_without_a_url_have_no_callbacks(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     provider.add([(5, "IN_PROGRESS"), (10, "CANCELLED")])
@@ -166,9 +162,9 @@ async def test_nobody_is_called_who_did_not_ask_for_it(
     assert shop.calls == [(7.0, "BACK")]
 
 
-async def test_some_are_late_and_some_are_lost(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
-    provider.trouble(Dropped(), on=Operation.CALLBACK, first=1)
-    provider.trouble(Slow(7), on=Operation.CALLBACK)
+async def test_faults_delay_and_lose_callbacks(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
+    provider.add_fault(Dropped(), on=Operation.CALLBACK, first=1)
+    provider.add_fault(Slow(7), on=Operation.CALLBACK)
     provider.add([(5, "IN_PROGRESS"), (10, "BACK")], merchant_urls=URLS)
     async with posting(provider, shop):
         await clock.sleep(100)
@@ -182,7 +178,7 @@ async def test_some_are_late_and_some_are_lost(provider: ScriptedProvider, clock
 @pytest.mark.parametrize(
     "answer", [500, 302, 404, httpx.ConnectError("away"), httpx.ReadTimeout("no answer")], ids=repr
 )
-async def test_what_gets_no_2xx_is_repeated_three_times_three_seconds_apart(
+async def test_a_callback_without_a_2xx_is_repeated_three_times_three_seconds_apart(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop, answer: int | Exception
 ) -> None:
     shop.answers = [answer] * 10
@@ -194,7 +190,7 @@ async def test_what_gets_no_2xx_is_repeated_three_times_three_seconds_apart(
 
 
 @pytest.mark.parametrize(("seconds", "times"), [(2.9, [5]), (3.1, [5, 8, 11, 14]), (LATE, [5, 8, 11, 14])])
-async def test_an_answer_has_three_seconds(
+async def test_the_shop_has_three_seconds_to_answer(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop, seconds: float, times: list[float]
 ) -> None:
     shop.seconds = seconds
@@ -216,7 +212,7 @@ async def test_time_stands_still_while_the_shop_runs_through_its_middlewares(
     assert shop.times == [5, 5.5]
 
 
-async def test_what_is_heard_at_last_is_not_repeated(
+async def test_a_callback_that_succeeds_is_not_repeated(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     shop.answers = [503, 503]
@@ -227,7 +223,7 @@ async def test_what_is_heard_at_last_is_not_repeated(
     assert shop.calls == [(5.0, "BACK"), (8.0, "BACK"), (9.0, "IN_PROGRESS"), (11.0, "BACK")]
 
 
-async def test_a_url_that_leads_nowhere_stops_nobody(
+async def test_an_invalid_url_does_not_stop_other_callbacks(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     provider.add([(5, "BACK")], merchant_urls={"status_update": "http://shop.example:door/"})
@@ -238,7 +234,7 @@ async def test_a_url_that_leads_nowhere_stops_nobody(
     assert shop.times == [6]
 
 
-async def test_an_error_of_the_shops_own_is_raised(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
+async def test_an_exception_of_the_shop_is_raised(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
     shop.answers = [ZeroDivisionError("a bug")]
     provider.add([(5, "BACK")], merchant_urls=URLS)
 
@@ -250,7 +246,7 @@ async def test_an_error_of_the_shops_own_is_raised(provider: ScriptedProvider, c
     assert clock.now() == 5
 
 
-async def test_one_that_was_under_way_when_posting_ended_is_repeated_by_the_next(
+async def test_a_callback_that_was_cut_off_is_repeated_by_the_next_posting(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
     shop.seconds = 2.0
@@ -263,9 +259,7 @@ async def test_one_that_was_under_way_when_posting_ended_is_repeated_by_the_next
     assert shop.times == [5, 8]
 
 
-async def test_nothing_of_posting_is_left_when_it_ends(
-    provider: ScriptedProvider, clock: VirtualClock, shop: Shop
-) -> None:
+async def test_posting_leaves_nothing_behind(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
     async with posting(provider, shop):
         await clock.sleep(1)
     provider.add([(5, "BACK")], merchant_urls=URLS)

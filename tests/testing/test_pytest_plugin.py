@@ -15,7 +15,7 @@ def ini(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]")
 
 
-# What a user writes, but for the hook: it looks at the client when everything is torn down.
+# What a user writes, but for the hook, which looks at the client when everything is torn down.
 CONFTEST: Final = """
 import pytest
 
@@ -113,7 +113,7 @@ def test_synchronous_tests_start_the_loop_themselves(pytester: pytest.Pytester) 
     pytester.runpytest_inprocess("-Werror", "-pno:asyncio").assert_outcomes(passed=3)
 
 
-def test_a_loop_that_is_dropped_as_it_stands_fails_no_test(pytester: pytest.Pytester) -> None:
+def test_a_loop_that_is_closed_with_reads_under_way_fails_no_test(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST.replace("not in", "in"))
     pytester.makepyfile("""
         import asyncio
@@ -136,7 +136,7 @@ def test_a_loop_that_is_dropped_as_it_stands_fails_no_test(pytester: pytest.Pyte
     pytester.runpytest_inprocess("-pno:asyncio").assert_outcomes(passed=1)
 
 
-def test_fixtures_are_shown_with_what_they_are(pytester: pytest.Pytester) -> None:
+def test_fixtures_have_descriptions(pytester: pytest.Pytester) -> None:
     shown = pytester.runpytest_inprocess("--fixtures", "-pno:asyncio")
 
     shown.stdout.fnmatch_lines(["hpp_provider -- *", "*in memory and in virtual time*", "hpp_client -- *"])

@@ -29,7 +29,7 @@ async def test_a_client_that_owns_its_httpx_client_is_answered(provider: Scripte
     assert route.call_count == len(provider.requests) > 2
 
 
-async def test_the_fixture_of_respx_will_do(provider: ScriptedProvider, respx_mock: respx.MockRouter) -> None:
+async def test_the_fixture_of_respx_works(provider: ScriptedProvider, respx_mock: respx.MockRouter) -> None:
     mock_provider(respx_mock, provider)
     elsewhere = respx_mock.get("https://shop.example/").respond(204)
     async with httpx.AsyncClient(auth=provider.auth) as http:
@@ -47,14 +47,14 @@ async def test_a_broken_connection_is_the_error_that_httpx_raises(
 ) -> None:
     mock_provider(respx_mock, provider)
     session = provider.add()
-    provider.trouble(Dropped())
+    provider.add_fault(Dropped())
     async with client_of(provider) as client:
         with pytest.raises(TransportError, match="RemoteProtocolError"):
             await client.read_session(session)
 
 
 @pytest.mark.parametrize("auth", [("PK12345_abc", "secret"), ("PK12345_abc", "another")])
-async def test_a_provider_takes_the_credentials_it_was_given(provider: ScriptedProvider, auth: tuple[str, str]) -> None:
+async def test_a_provider_accepts_only_its_credentials(provider: ScriptedProvider, auth: tuple[str, str]) -> None:
     known = ScriptedProvider(provider.clock, endpoint=Endpoint.NA_PLAYGROUND, auth=("PK12345_abc", "secret"))
     session = known.add()
     answer = await known.http_client.get(session, auth=auth)

@@ -1,4 +1,4 @@
-"""The virtual clock stands still while anything runs, and forgets those who left."""
+"""The virtual clock stands still while anything runs, and forgets sleepers that left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_sleepers_wake_in_the_order_of_their_times(clock: VirtualClock) ->
     assert woken == [("early", 1.0), ("middle", 60.0), ("late", 86_400.0)]
 
 
-async def test_who_left_is_not_waited_for(clock: VirtualClock) -> None:
+async def test_a_sleeper_that_left_is_not_waited_for(clock: VirtualClock) -> None:
     event = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(clock.wait, event, 100.0)
@@ -39,7 +39,7 @@ async def test_who_left_is_not_waited_for(clock: VirtualClock) -> None:
     assert (before, clock.now()) == (0.0, 1.0)
 
 
-async def test_who_left_is_not_woken_with_the_others_of_the_same_time(clock: VirtualClock) -> None:
+async def test_a_sleeper_that_left_is_not_woken_with_others_of_the_same_time(clock: VirtualClock) -> None:
     left = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(clock.sleep, 100.0)
