@@ -13,8 +13,10 @@ import itertools
 import json
 import os
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Annotated
 
 import anyio
@@ -69,7 +71,8 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with klarna, hpp, anyio.create_task_group() as tasks:
             app.state.tasks = tasks
-            yield
+            with streams_end_at_signals(hpp):
+                yield
             tasks.cancel_scope.cancel()
 
     app = FastAPI(lifespan=lifespan)
@@ -130,6 +133,26 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
     return app
 
 
+@contextmanager
+def streams_end_at_signals(hpp: HPPClient) -> Generator[None]:
+    """End the streams when the server is told to stop: uvicorn waits for them before it ends the lifespan."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        hpp.stop_streams()
+        servers[signal.Signals(number)](number, frame)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    servers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in servers:
+            signal.signal(number, stop)
+    except ValueError:  # only the main thread gets signals, and a TestClient runs the shop in another
+        servers = {}
+    yield
+    for number, handler in servers.items():
+        signal.signal(number, handler)
+
+
 async def settle(hpp: HPPClient, order: Order) -> None:
     """Wait, through declines, until *order* is paid or can never be, whether or not a browser is connected."""
     try:
@@ -166,8 +189,8 @@ async def events(order: Order, wait: OutcomeWait) -> AsyncGenerator[str]:
     except HPPError as error:
         yield f"event: interrupted\ndata: {json.dumps(str(error))}\n\n"
         return
-    assert wait.outcome is not None, "it ended"
-    yield last_event(state_after(wait.outcome))
+    if wait.outcome is not None:  # else the server stops: the browser comes back, to the next one
+        yield last_event(state_after(wait.outcome))
 
 
 def last_event(state: str) -> str:
