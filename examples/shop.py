@@ -27,6 +27,7 @@ from fastapi.responses import StreamingResponse
 
 from hpp_async import (
     FINAL,
+    AnyOutcome,
     Completed,
     ConfigurationError,
     Endpoint,
@@ -34,7 +35,6 @@ from hpp_async import (
     Heartbeat,
     HPPClient,
     HPPError,
-    Outcome,
     OutcomeWait,
     WaitTimeoutError,
 )
@@ -163,7 +163,7 @@ async def settle(hpp: HPPClient, order: Order) -> None:
         order.state, order.status = state_after(outcome), outcome.status
 
 
-def state_after(outcome: Outcome) -> str:
+def state_after(outcome: AnyOutcome) -> str:
     match outcome:
         case Completed(needs_attention=True) | Expired(needs_attention=True):
             return "for a person to look at"
