@@ -1,7 +1,7 @@
 """
 A small shop on FastAPI that is paid through Klarna's Hosted Payment Page.
 
-It runs against the simulator as well as against the playground::
+It runs against the simulator and against the playground::
 
     HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… SHOP_URL=http://127.0.0.1:8000 SHOP_SECRET=… \
         uvicorn --factory shop:from_env
@@ -9,11 +9,14 @@ It runs against the simulator as well as against the playground::
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Annotated
 
 import anyio
@@ -24,17 +27,20 @@ from fastapi.responses import StreamingResponse
 
 from hpp_async import (
     FINAL,
+    AnyOutcome,
     Completed,
+    ConfigurationError,
     Endpoint,
     Expired,
     Heartbeat,
     HPPClient,
     HPPError,
-    Outcome,
     OutcomeWait,
     WaitTimeoutError,
-    parse_callback,
 )
+
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nginx would hold events back
+TOLD = "told"  # the id of a stream's last event: a browser that has it needs nothing more
 
 
 @attrs.define
@@ -42,64 +48,82 @@ class Order:
     """What a real shop has in its database."""
 
     session_url: str
-    redirect_url: str
     state: str = "open"  # then paid, released, or for a person to look at
+    status: str = "UNKNOWN"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the provider need not be asked any more: it forgets sessions, and a paid order stays paid."""
+        return self.state != "open"
 
 
 def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: str) -> FastAPI:
     """
     Return the shop; its lifespan owns both clients.
 
-    *klarna* has the provider's base URL and our credentials, *url* is where the provider finds us, and *secret* is in
-    the path that it calls: callbacks are not signed.
+    *klarna* has the provider's base URL and our credentials. *url* is where the provider finds us. *secret* is in the
+    path that the provider calls, because callbacks are not signed.
     """
     orders: dict[str, Order] = {}
+    numbers = itertools.count(1)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with klarna, hpp, anyio.create_task_group() as tasks:
             app.state.tasks = tasks
-            yield
+            with streams_end_at_signals(hpp):
+                yield
             tasks.cancel_scope.cancel()
 
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/orders", status_code=201)
     async def create_order(request: Request) -> dict[str, str]:
+        number = str(next(numbers))
         body = {
             "payment_session_url": f"{klarna.base_url}payments/v1/sessions/1",  # from the Payments API
-            "merchant_urls": {"status_update": f"{url}/klarna/{secret}"},
+            "merchant_urls": {"status_update": f"{url}/klarna/{secret}/{number}"},
         }
         created = (await klarna.post("/hpp/v1/sessions", json=body)).raise_for_status().json()
-        number = str(len(orders) + 1)
-        orders[number] = Order(created["session_url"], created["redirect_url"])
+        orders[number] = Order(created["session_url"])
         request.app.state.tasks.start_soon(settle, hpp, orders[number])
         return {"number": number, "redirect_url": created["redirect_url"]}
 
     @app.get("/orders/{number}")
     async def show_order(number: str, response: Response, wait: float = 0) -> dict[str, str]:
-        """Tell how the order is; look for its outcome up to *wait* seconds first."""
+        """Tell the state of the order; wait up to *wait* seconds for its outcome first."""
+        if not wait >= 0:  # nor is it, where it is no number
+            raise HTTPException(400, "wait: give seconds, 0 or more")
         order = order_of(number)
+        if order.is_settled:
+            return {"state": order.state, "status": order.status}
         try:
             outcome = await hpp.wait_for_outcome(order.session_url, stop_on=FINAL, timeout=min(wait, 25))
         except WaitTimeoutError as error:
             response.status_code = 202
             return {"state": order.state, "status": "UNKNOWN" if error.latest is None else error.latest.status}
+        except HPPError as error:  # it may have been paid; `settle` decides what becomes of it
+            raise HTTPException(503, str(error)) from error
         return {"state": state_after(outcome), "status": outcome.status}
 
     @app.get("/orders/{number}/events")
-    async def follow_order(number: str, last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
-        """Stream every change; a browser that comes back names the last one it saw."""
-        wait = hpp.wait_for_outcome(order_of(number).session_url, stop_on=FINAL, since=last_event_id)
-        return StreamingResponse(events(wait), media_type="text/event-stream")
+    async def follow_order(number: str, last_event_id: Annotated[str | None, Header()] = None) -> Response:
+        """Stream every change; a browser that comes back names the last event that it has."""
+        order = order_of(number)
+        if last_event_id == TOLD:
+            return Response(status_code=204)  # else the browser would come back for ever
+        try:
+            wait = hpp.wait_for_outcome(order.session_url, stop_on=FINAL, since=last_event_id)
+        except ConfigurationError as error:
+            raise HTTPException(400, "Last-Event-ID: give one of this stream's") from error
+        return StreamingResponse(events(order, wait), media_type="text/event-stream", headers=STREAM_HEADERS)
 
-    @app.post("/klarna/{given}", status_code=204)
-    async def hear_callback(given: str, request: Request) -> None:
+    @app.post("/klarna/{given}/{number}", status_code=204)
+    async def hear_callback(given: str, number: str) -> None:
+        """Read the session now. The body is ignored: anybody can send one, and it may be empty."""
         if not secrets.compare_digest(given.encode(), secret.encode()):
             raise HTTPException(404)
-        callback = parse_callback(await request.body())
-        if callback.session_id is not None:
-            hpp.notify(callback.session_id)  # a hint to look now: what it says of the session is not believed
+        hpp.notify(order_of(number).session_url)
 
     def order_of(number: str) -> Order:
         if number not in orders:
@@ -109,15 +133,37 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
     return app
 
 
-async def settle(hpp: HPPClient, order: Order) -> None:
-    """Wait, through declines, until *order* is paid or never can be; nobody has to have the page open."""
+@contextmanager
+def streams_end_at_signals(hpp: HPPClient) -> Generator[None]:
+    """End the streams when the server is told to stop: uvicorn waits for them before it ends the lifespan."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        hpp.stop_streams()
+        servers[signal.Signals(number)](number, frame)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    servers = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
-        order.state = state_after(await hpp.wait_for_outcome(order.session_url, stop_on=FINAL))
-    except HPPError:  # it could not be found out, and may have been paid
+        for number in servers:
+            signal.signal(number, stop)
+    except ValueError:  # only the main thread gets signals, and a TestClient runs the shop in another
+        servers = {}
+    yield
+    for number, handler in servers.items():
+        signal.signal(number, handler)
+
+
+async def settle(hpp: HPPClient, order: Order) -> None:
+    """Wait, through declines, until *order* is paid or can never be, whether or not a browser is connected."""
+    try:
+        outcome = await hpp.wait_for_outcome(order.session_url, stop_on=FINAL)
+    except HPPError:  # we could not find out: it may have been paid
         order.state = "for a person to look at"
+    else:
+        order.state, order.status = state_after(outcome), outcome.status
 
 
-def state_after(outcome: Outcome) -> str:
+def state_after(outcome: AnyOutcome) -> str:
     match outcome:
         case Completed(needs_attention=True) | Expired(needs_attention=True):
             return "for a person to look at"
@@ -127,20 +173,28 @@ def state_after(outcome: Outcome) -> str:
             return "released"
 
 
-async def events(wait: OutcomeWait) -> AsyncGenerator[str]:
+async def events(order: Order, wait: OutcomeWait) -> AsyncGenerator[str]:
     """Turn *wait* into server-sent events."""
+    if order.is_settled:
+        wait.close()
+        yield last_event(order.state)
+        return
     try:
         async for update in wait.updates(heartbeat=15):
             match update:
                 case Heartbeat():
-                    yield ": nothing new\n\n"  # a browser that left is noticed when something is sent
+                    yield ": nothing new\n\n"  # only sending shows that a browser has left
                 case transition:
                     yield f"id: {transition.token}\nevent: status\ndata: {json.dumps(transition.status)}\n\n"
     except HPPError as error:
         yield f"event: interrupted\ndata: {json.dumps(str(error))}\n\n"
         return
-    assert wait.outcome is not None, "it ended"
-    yield f"event: outcome\ndata: {json.dumps(state_after(wait.outcome))}\n\n"
+    if wait.outcome is not None:  # else the server stops: the browser comes back, to the next one
+        yield last_event(state_after(wait.outcome))
+
+
+def last_event(state: str) -> str:
+    return f"id: {TOLD}\nevent: outcome\ndata: {json.dumps(state)}\n\n"
 
 
 def from_env() -> FastAPI:

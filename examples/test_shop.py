@@ -13,6 +13,7 @@ from hpp_async import HPPClient
 from hpp_async.testing import (
     Answered,
     Dropped,
+    Missing,
     Operation,
     Refused,
     Script,
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.anyio  # on asyncio and on trio
 
 @pytest.fixture
 async def browser(hpp_provider: ScriptedProvider, hpp_client: HPPClient) -> AsyncGenerator[httpx.AsyncClient]:
-    """Whoever talks to the shop: the consumer's browser, and the provider that calls back."""
+    """Provide the shop's client: it is the consumer's browser, and the provider that calls back."""
     klarna = httpx.AsyncClient(transport=hpp_provider, base_url=hpp_provider.endpoint, auth=hpp_provider.auth)
     shop = create_app(klarna, hpp_client, url="http://shop.example", secret="s3cret")
     transport = httpx.ASGITransport(shop)
@@ -129,21 +130,99 @@ async def test_an_outage_without_end_is_a_matter_for_people(
 
     assert stream.endswith("\n\n")
     assert "event: interrupted" in stream
-    assert shown.status_code == 202
+    assert shown.status_code == 200
     assert shown.json()["state"] == "for a person to look at"
 
 
-async def test_a_browser_that_comes_back_is_not_told_again(
+async def test_a_browser_that_comes_back_is_told_what_it_missed(
+    hpp_provider: ScriptedProvider, hpp_client: HPPClient, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+    path = await order(browser)
+    seen = await anext(hpp_client.wait_for_outcome(hpp_provider.model.sessions[0]))
+
+    stream = (await browser.get(f"{path}/events", headers={"Last-Event-ID": seen.token})).text
+
+    assert names(stream) == ["IN_PROGRESS", "COMPLETED", "paid"]
+
+
+async def test_a_browser_that_comes_back_after_the_end_is_sent_away_without_a_read(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
     path = await order(browser)
     stream = (await browser.get(f"{path}/events")).text
-    first, *_ = [line.removeprefix("id: ") for line in stream.splitlines() if line.startswith("id: ")]
+    tokens = [line.removeprefix("id: ") for line in stream.splitlines() if line.startswith("id: ")]
+    reads = len(hpp_provider.requests)
 
-    again = (await browser.get(f"{path}/events", headers={"Last-Event-ID": first})).text
+    missed_the_end = await browser.get(f"{path}/events", headers={"Last-Event-ID": tokens[-2]})
+    saw_the_end = await browser.get(f"{path}/events", headers={"Last-Event-ID": tokens[-1]})
 
-    assert names(again) == ["COMPLETED", "paid"]
+    assert names(missed_the_end.text) == ["paid"]
+    assert (saw_the_end.status_code, saw_the_end.content) == (204, b"")
+    assert len(hpp_provider.requests) == reads
+
+
+async def test_a_paid_order_stays_paid_when_the_provider_has_forgotten_it(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+    path = await order(browser)
+    await state_of(browser, path)
+    hpp_provider.trouble(Missing())
+
+    shown = await browser.get(path)
+    stream = await browser.get(f"{path}/events")
+
+    assert (shown.status_code, shown.json()) == (200, {"state": "paid", "status": "COMPLETED"})
+    assert names(stream.text) == ["paid"]
+
+
+async def test_no_proxy_holds_a_stream_back(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
+
+    headers = (await browser.get(f"{await order(browser)}/events")).headers
+
+    assert headers["X-Accel-Buffering"] == "no"
+    assert headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("token", ["odd", "", "hpp1:1:oops", "\x00"])
+async def test_a_stranger_s_last_event_id_is_refused(browser: httpx.AsyncClient, token: str) -> None:
+    answer = await browser.get(f"{await order(browser)}/events", headers={"Last-Event-ID": token})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("wait", ["nan", "-1", "-inf"])
+async def test_a_stranger_s_patience_is_refused(browser: httpx.AsyncClient, wait: str) -> None:
+    answer = await browser.get(await order(browser), params={"wait": wait})
+
+    assert answer.status_code == 400
+
+
+async def test_a_failure_to_read_is_no_state_of_an_order(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), vanishes)
+    path = await order(browser)
+    hpp_provider.trouble(Answered(401))
+
+    answer = await browser.get(path)
+
+    assert answer.status_code == 503
+
+
+async def test_a_callback_without_an_id_is_acted_on(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
+    hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
+    path = await order(browser)
+    await hpp_provider.clock.sleep(3630.5)
+
+    await browser.post(f"/klarna/s3cret/{path.removeprefix('/orders/')}", content=b"{}")
+    await hpp_provider.clock.sleep(1.0)
+
+    assert (await browser.get(path)).json() == {"state": "paid", "status": "COMPLETED"}
 
 
 @pytest.mark.parametrize(("secret", "status_code"), [("s3cret", 204), ("guess", 404)])
@@ -154,7 +233,7 @@ async def test_a_forged_callback_pays_for_nothing(
     path = await order(browser)
     forged = {"session": {"session_id": hpp_provider.model.sessions[0], "status": "COMPLETED"}}
 
-    answer = await browser.post(f"/klarna/{secret}", json=forged)
+    answer = await browser.post(f"/klarna/{secret}/{path.removeprefix('/orders/')}", json=forged)
     await hpp_provider.clock.sleep(60)
 
     assert answer.status_code == status_code

@@ -108,10 +108,18 @@ async def work(client: HPPClient, database: sqlite3.Connection, *, sleep: Sleep 
         tasks.create_task(take_in(client, watch, database, sleep))
 
 
+def cancel_at_sigterm(task: asyncio.Task[None]) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    except NotImplementedError:  # the event loops of Windows have no signal handlers
+        signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(task.cancel))
+
+
 async def main(path: str) -> None:
     working = asyncio.current_task()
     assert working is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    cancel_at_sigterm(working)
     with contextlib.closing(open_database(path)) as database:
         async with HPPClient.from_env() as client:
             await work(client, database)

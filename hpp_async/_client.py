@@ -318,6 +318,15 @@ class HPPClient:
         """
         return self._reads.notify(self._target.session_id(session))
 
+    def stop_streams(self) -> None:
+        """
+        End every iteration of `OutcomeWait.updates`, and each that begins later; reads, waits and watches go on.
+
+        For servers, which wait for their open streams before they shut down: see docs/streams.md. It can be called from
+        any thread, from a signal handler, and more than once.
+        """
+        self._reads.streams.stop()
+
     async def aclose(self) -> None:
         """
         Close the client: every wait ends with `ClientClosedError`, and an owned httpx client is closed.

@@ -9,7 +9,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -133,3 +133,24 @@ async def test_it_runs_as_a_program_until_it_is_told_to_stop(
                 assert await process.wait() == 0
 
     assert database.execute("SELECT ending FROM session").fetchall() == [("paid",)]
+
+
+class WithoutSignals(asyncio.SelectorEventLoop):
+    """An event loop such as those of Windows."""
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: object) -> None:
+        raise NotImplementedError
+
+
+def test_it_stops_on_a_loop_without_signal_handlers(worker: ModuleType) -> None:
+    async def work() -> None:
+        worker.cancel_at_sigterm(asyncio.current_task())
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with asyncio.Runner(loop_factory=WithoutSignals) as runner, pytest.raises(asyncio.CancelledError):
+            runner.run(work())
+    finally:
+        signal.signal(signal.SIGTERM, before)

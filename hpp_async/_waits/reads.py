@@ -21,6 +21,7 @@ from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError
 from hpp_async._core.session import Session
 from hpp_async._loop import Sleeper, spawn
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
+from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import AT_ONCE, Claim, Turns
 
 _REMEMBERED: Final = 1024
@@ -127,6 +128,7 @@ class Reads:
         self.turns = turns
         self.clock = turns.clock
         self.observers = observers
+        self.streams = Streams()
         self.is_closed = False
         self._read = read
         self._sessions: dict[str, SharedReads] = {}

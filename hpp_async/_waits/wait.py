@@ -15,7 +15,7 @@ from hpp_async._core.outcome import AnyOutcome, Outcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.schedule import seconds
 from hpp_async._core.session import Session
-from hpp_async._loop import Clock, Sleeper
+from hpp_async._loop import Sleeper
 from hpp_async._waits.awaitable import AwaitableWait
 from hpp_async._waits.reads import Flight, Notification, Reads
 from hpp_async._waits.reports import Reports
@@ -138,7 +138,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
         ``None`` before the first step, while a read is under way, and after the end.
         """
-        return self._tracker.next_read_in if self._is_started else None
+        return None if self._is_subscribed is None else self._tracker.next_read_in
 
     def __repr__(self) -> str:
         latest = self.latest
@@ -163,13 +163,14 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         """
         Iterate the same wait, with a `Heartbeat` whenever *heartbeat* seconds passed without a transition.
 
-        For streams to a browser: a connection that was left is noticed at the next send only.
+        For streams to a browser: a connection that was left is noticed at the next send only. The iteration ends after
+        the outcome, and at `HPPClient.stop_streams`, where ``outcome`` may still be ``None``.
 
         Raises:
             ConfigurationError: *heartbeat* is not a positive number of seconds.
         """
         heartbeat = seconds(heartbeat, "heartbeat", at_least=0.01)
-        return Updates(self, heartbeat=heartbeat, step=self._step, clock=self._reads.clock)
+        return Updates(self, heartbeat=heartbeat, step=self._step_of_stream, reads=self._reads)
 
     async def _finish(self) -> AnyOutcome:
         while True:
@@ -230,6 +231,14 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                 if is_in_loop:
                     self._left_at = reads.clock.now()
 
+    async def _step_of_stream(self, until: float) -> Transition | AnyOutcome | None:
+        """Do as `_step` does; return ``None`` where the streams of the client are stopped first."""
+        self._is_started = True
+        with self._reads.streams.step():
+            if not self._reads.streams.are_stopped:
+                return await self._step(until)
+        return None
+
     def _start(self) -> None:
         if self._is_subscribed is None:
             self._is_subscribed = True
@@ -286,12 +295,13 @@ class Updates(AsyncIterator[Transition | Heartbeat]):
         *,
         heartbeat: float,
         step: Callable[[float], Coroutine[Any, Any, Transition | AnyOutcome | None]],
-        clock: Clock,
+        reads: Reads,
     ) -> None:
         self._wait = wait
         self._heartbeat = heartbeat
         self._step = step
-        self._clock = clock
+        self._clock = reads.clock
+        self._streams = reads.streams
         self._quiet_since: float | None = None
 
     async def __anext__(self) -> Transition | Heartbeat:
@@ -301,7 +311,7 @@ class Updates(AsyncIterator[Transition | Heartbeat]):
             step = await self._step(self._quiet_since + self._heartbeat)
         except _StepClosedError:
             raise StopAsyncIteration from None
-        if isinstance(step, Outcome):
+        if isinstance(step, Outcome) or (step is None and self._streams.are_stopped):
             raise StopAsyncIteration
         self._quiet_since = self._clock.now()
         return step or Heartbeat(session_id=self._wait.session_id, latest=self._wait.latest)
