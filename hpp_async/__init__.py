@@ -1,7 +1,6 @@
 """Wait for Klarna Hosted Payment Page sessions: read them, and follow them to their outcome, on asyncio and trio."""
 
 from hpp_async._client import VERSION, HPPClient
-from hpp_async._core.budget import ReadBudget
 from hpp_async._core.endpoint import Endpoint
 from hpp_async._core.exceptions import (
     AuthenticationError,
@@ -47,6 +46,7 @@ from hpp_async._core.session import (
     SessionStatus,
     UnknownStatus,
 )
+from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http.codec import Callback, parse_callback
 from hpp_async._loop import Clock
 from hpp_async._waits.events import (

@@ -12,7 +12,7 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
 
 import httpx
 
-from hpp_async._core.budget import Budget, ReadBudget
+from hpp_async._core.budget import Budget
 from hpp_async._core.credentials import Auth, Credentials, Hidden, Variables
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
@@ -21,6 +21,7 @@ from hpp_async._core.poller import Poller, Settings
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
+from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http import codec, connections
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands

@@ -41,8 +41,8 @@ STANDS_ON: Final = {
 CORE: Final = [
     {"exceptions", "hidden", "deadline"},
     {"session"},
-    {"schedule", "endpoint", "budget", "provider_clock", "position", "failures"},
-    {"credentials", "history", "expiry"},
+    {"schedule", "endpoint", "token_bucket", "provider_clock", "position", "failures"},
+    {"credentials", "history", "expiry", "budget"},
     {"outcome"},
     {"actions"},
     {"poller"},

@@ -1,25 +1,25 @@
 """
-How many reads the merchant can spare now.
+Whose read is next when reads are short.
 
-The provider counts per merchant, captures and refunds included, so all waits of a client share one budget and queue for
-it. Four mechanisms from the literature work together:
+The provider counts requests per merchant, captures and refunds included, so all waits of a client share one budget. Its
+rate is a token bucket (`hpp_async._core.token_bucket`); this module is the queue for the tokens.
 
-*Token bucket* for the rate. Tokens that were not needed are saved up, a fifth of a second's worth, for reads that are
-due at the same moment. A sliding window bounds the sum: within every second there are no more reads than the rate
-allows.
+*The virtual clock.* What the schedule made due is ordered by due time on a virtual clock, as in start-time fair
+queueing. The clock runs with the real one, and stops while the budget holds the first read that is due: by its rate, by
+a pause, or because enough reads are in flight. A short budget so stretches every delay by the same factor: a session
+that was promised a read in 2 seconds is still read fifteen times as often as one that was promised it in 30, nobody
+starves, and nobody bursts afterwards. By time of arrival both would wait equally long; by priority one would starve.
 
-*Start-time fair queueing* for the order, which matters when the budget is short. By time of arrival, every read would
-wait equally long, whether the next one was promised in 2 seconds or in 5 minutes. By priority, the lowest would starve.
-So the queue is ordered by due time on a *virtual clock*, which runs with the real one and stops while a read that is
-due has to wait. Every delay is then stretched by the same factor, no session starves, and there is no burst afterwards.
+*Grants.* The clock must stop for nothing else: not because a timer of the event loop fired late, nor because a step
+took time. So a read is *granted* its token at the very moment at which the budget allows it, computed afterwards if
+need be, and the clock goes on from that moment; the read is *admitted* when its driver asks next.
 
-*AIMD* for a 429: the rate is halved, and climbs back linearly within a minute.
+*New arrivals.* First reads, reads that a caller asks for, and notifications did not come from the schedule, and there
+is no limit to them. They are served in order of arrival, do not stop the clock, and take turns with what the schedule
+made due: whatever their number, the schedule gets at least half of the tokens.
 
-*Thundering herd* is what the queue prevents after a pause: the reads that waited go out at the rate, in their order.
-(The poller prevents it after a restart: it spreads the first delays.)
-
-Nothing here awaits or looks at a clock. A driver takes a `Turn`, asks whether it is admitted, and is told when to ask
-again. Times are loop seconds.
+Nothing here awaits or looks at a clock: a driver queues a `Turn`, asks whether it is admitted, and is told when to ask
+again. Times are in loop seconds; keys are in seconds of the virtual clock.
 """
 
 from __future__ import annotations
@@ -28,228 +28,218 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Final
 
 import attrs
 
-from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.token_bucket import ROUNDING, Quota, ReadBudget, TokenBucket
 
 _FOREVER: Final = float("inf")
-_LOWEST_RATE: Final = 0.001
-_HINT_MAXIMUM: Final = 60.0
-"""Seconds. No header closes the budget for longer: what it says is approximate, and a typo must not stop a merchant."""
-
-_WINDOW: Final = 1.0
-"""Seconds a closed window lasts where no header says so; the provider's limit is per second (rate limit page)."""
-
-_SAVING: Final = 0.2
-"""Seconds of the rate that may be saved up, so that a few reads due at once do not stop the virtual clock."""
-
-_SHORTEST_PAUSE: Final = 0.05
-
-_RECOVERY: Final = 60.0
-"""Seconds in which the rate climbs back to what it was."""
-
-_LOWEST_SHARE: Final = 1 / 64
-_ROUNDING: Final = 1e-9
-_RESERVE: Final = 0.25
-"""Below this share of the limit reads stop until the reset, so that captures and refunds go first."""
 
 
-@attrs.frozen
-class ReadBudget:
-    """
-    What the reads of one client may use of the merchant's quota.
+class Kind(IntEnum):
+    """Why a read is wanted."""
 
-    Args:
-        reads_per_second: the most reads in any second, over all waits and reads of the client, retries included. Reads
-            that were not used in the last fifth of a second can go out at once, up to *max_in_flight* of them.
-        max_in_flight: the most reads that are in flight at once.
-
-    Raises:
-        ConfigurationError: not a positive number of reads, or less than one in flight.
-    """
-
-    reads_per_second: float
-    max_in_flight: int = 10
-
-    def __attrs_post_init__(self) -> None:
-        rate: object = self.reads_per_second
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not _LOWEST_RATE <= rate < _FOREVER:
-            raise ConfigurationError(
-                f"ReadBudget.reads_per_second={rate!r}: give a number of reads of at least {_LOWEST_RATE:g}"
-            )
-        most = self.max_in_flight
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise ConfigurationError(f"ReadBudget.max_in_flight={most!r}: give a whole number of at least 1")
-
-
-@attrs.frozen(kw_only=True)
-class Quota:
-    """What an answer says of the merchant's quota; the provider calls it approximate, and may leave it out."""
-
-    limit: float | None = None
-    remaining: float | None = None
-    reset: float | None = None
+    AGAIN = 0
+    """Another attempt of a read that is in flight. It has its place there, so it must never wait for one."""
+    URGENT = 1
+    """A caller's time has run out, or a session is to be disabled: before all other new arrivals."""
+    NEW = 2
+    """A first read, one that a caller asked for, or one after a notification."""
+    DUE = 3
+    """What the schedule made due."""
 
 
 @attrs.define(eq=False)
 class Turn:
-    """
-    A place in the queue for a read that is due at *key*, in virtual time.
+    """A place in the queue; *wake* is called when it is worth asking again."""
 
-    *wake* is called when it is worth asking again whether it is admitted. *is_under_way* marks another attempt of a
-    read that is in flight already.
-    """
-
+    kind: Kind
     key: float
+    """When a read of the schedule is due, by the virtual clock; without a meaning for the other kinds."""
     wake: Callable[[], object]
-    is_under_way: bool = False
-    is_waiting: bool = True
+    is_granted: bool = False
+    is_over: bool = False
 
 
 class Budget:
-    """The state of one `ReadBudget`."""
+    """The queue for the tokens of one `ReadBudget`."""
 
     def __init__(self, limits: ReadBudget) -> None:
         self._limits = limits
-        self._queue: list[tuple[bool, float, int, Turn]] = []
+        self._bucket = TokenBucket(limits)
+        self._heaps: dict[Kind, list[tuple[float, int, Turn]]] = {kind: [] for kind in Kind}
         self._order = itertools.count()
+        self._granted = deque[Turn]()
         self._in_flight = 0
-        self._tokens = self._most_saved(limits.reads_per_second)
-        self._admitted_at = deque[float]()
-        self._counted_at = -_FOREVER
         self._virtual = 0.0
         self._seen_at: float | None = None
-        self._paused_until = -_FOREVER
-        self._share = 1.0
-        self._refusals = 0
+        self._is_schedule_next = True
+        """Whether, of a new arrival and a read of the schedule that both wait, the latter gets the next token."""
 
     @property
     def max_in_flight(self) -> int:
         """How many reads may be in flight at once."""
         return self._limits.max_in_flight
 
-    # -- the queue --------------------------------------------------------------------------------------------------
+    # -- the clock --------------------------------------------------------------------------------------------------
 
     def virtual(self, now: float) -> float:
-        """Return the virtual time at *now*: it stops at the key of a turn that waits."""
-        if self._seen_at is None:
-            self._virtual = now
-        elif now > self._seen_at:
-            head = self._head()
-            ran = self._virtual + now - self._seen_at
-            self._virtual = ran if head is None else max(self._virtual, min(ran, head.key))
-        self._seen_at = now if self._seen_at is None else max(now, self._seen_at)
+        """Return the virtual time at *now*."""
+        self._advance(now)
         return self._virtual
 
     def lateness(self, now: float) -> float:
-        """Return the real time minus the virtual one."""
-        return now - self.virtual(now) or 0.0  # one zero object for all that keep it
+        """Return the real time minus the virtual one: for how long the budget has held the clock, in all."""
+        return now - self.virtual(now) or 0.0  # the same zero for every wait that keeps it
 
-    def queue(self, key: float, now: float, wake: Callable[[], object], *, is_under_way: bool = False) -> Turn:
-        """Return a turn in the queue; see `Turn` for the arguments."""
-        self.virtual(now)
-        turn = Turn(key, wake, is_under_way)
-        # A read under way counts as in flight already: another attempt of it must never wait for a read that may not
-        # start before one in flight is over.
-        heapq.heappush(self._queue, (not is_under_way, key, next(self._order), turn))
+    # -- the queue --------------------------------------------------------------------------------------------------
+
+    def queue(self, kind: Kind, key: float, now: float, wake: Callable[[], object]) -> Turn:
+        """Queue for a read; *key* is when one of the schedule is due, by the virtual clock."""
+        self._advance(now)
+        turn = Turn(kind, key, wake)
+        self._push(turn, next(self._order))
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """Take the turn out of the queue."""
-        if turn.is_waiting:
-            was_head = self._head() is turn
-            turn.is_waiting = False
-            if was_head:
-                self._wake_head()
+        """Give up a turn; without an effect on one that is over."""
+        if turn.is_over:
+            return
+        was_head = turn.is_granted or self._head(turn.kind) is turn
+        turn.is_over = True
+        if turn.is_granted:
+            self._granted.remove(turn)
+            self._bucket.give_back(1)
+        if was_head:
+            self._wake_heads()
 
     def admit(self, turn: Turn, now: float) -> bool:
-        """Tell whether the read is admitted; then the turn is used up, and `release` must follow once for each read."""
-        if self.opens_at(turn, now) > now:
+        """Tell whether the read may go out now; if so the turn is over, and `release` must follow for each read."""
+        self._advance(now, asking=turn)
+        if not turn.is_granted or (self._is_full and turn.kind is not Kind.AGAIN):
             return False
-        turn.is_waiting = False
-        self._tokens -= 1.0
-        self._admitted_at.append(now)
-        while self._admitted_at[0] < now - _WINDOW:
-            self._admitted_at.popleft()
-        self._in_flight += not turn.is_under_way
-        self._wake_head()
+        turn.is_over = True
+        self._granted.remove(turn)
+        self._bucket.spend(now)
+        self._in_flight += turn.kind is not Kind.AGAIN
         return True
 
     def opens_at(self, turn: Turn, now: float) -> float:
-        """Return when to ask about *turn* again at the latest; infinity for one that will be woken."""
-        virtual = self.virtual(now)
-        is_full = self._in_flight >= self._limits.max_in_flight and not turn.is_under_way
-        if self._head() is not turn or is_full:
+        """Return when to ask about *turn* again at the latest; never, for one that will be woken."""
+        self._advance(now, asking=turn)
+        if turn.is_granted:
+            return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else now
+        if self._head(turn.kind) is not turn or (self._is_full and turn.kind is not Kind.AGAIN):
             return _FOREVER
-        early = turn.key - virtual
-        return max(now + early if early > _ROUNDING else now, self._free_at(now))
+        return max(self._due_at(turn, now), self._bucket.ready_at(now))
 
-    def release(self) -> None:
-        """Note that a read that was admitted is over."""
+    def release(self, now: float) -> None:
+        """Note that a read that was admitted is over; not to be called for another attempt of one."""
+        self._advance(now)
         self._in_flight -= 1
-        self._wake_head()
+        self._wake_heads()
 
-    def _head(self) -> Turn | None:
-        while self._queue and not self._queue[0][-1].is_waiting:
-            heapq.heappop(self._queue)
-        return self._queue[0][-1] if self._queue else None
-
-    def _wake_head(self) -> None:
-        head = self._head()
-        if head is not None:
-            head.wake()
-
-    # -- the rate ---------------------------------------------------------------------------------------------------
-
-    def _free_at(self, now: float) -> float:
-        """Return when rate and pause allow the next read, by token bucket and sliding window."""
-        rate = self._rate(now)
-        fit = max(1, int(rate * _WINDOW))
-        is_full = len(self._admitted_at) >= fit
-        window_ends_at = self._admitted_at[-fit] + fit / rate if is_full else -_FOREVER
-        if now > self._counted_at:
-            since = max(self._counted_at, self._paused_until)
-            if since < (until := min(now, window_ends_at)):
-                # While the window is full nothing is saved up or kept: otherwise the burst with which the window began
-                # would come again when it ends.
-                self._tokens = min(1.0, self._tokens + (until - since) * rate)
-                since = until
-            self._tokens = min(self._most_saved(rate), self._tokens + max(0.0, now - since) * rate)
-            self._counted_at = now
-        missing = 1.0 - self._tokens
-        free_at = max(now, self._paused_until) + (missing / rate if missing > _ROUNDING else 0.0)
-        return max(free_at, window_ends_at) if window_ends_at - now > _ROUNDING else free_at
-
-    def _most_saved(self, rate: float) -> float:
-        return max(1.0, min(self._limits.max_in_flight, rate * _SAVING // 1))
-
-    def _rate(self, now: float) -> float:
-        recovered = max(0.0, now - self._paused_until) / _RECOVERY if self._share < 1.0 else 0.0
-        return self._limits.reads_per_second * min(1.0, self._share + recovered)
-
-    def refused(self, retry_after: float | None, now: float) -> float:
-        """Note a 429, which arrived at *now* and asks for *retry_after* seconds; return when the pause is over."""
-        # Once per pause: the answers of reads that were in flight together say the same thing.
-        is_new = now >= self._paused_until
-        self._refusals += is_new
-        guess = _WINDOW * 2.0 ** min(self._refusals - 1, 6)
-        self._pause(now, guess if retry_after is None else retry_after)
-        if is_new:
-            self._share = max(_LOWEST_SHARE, self._share / 2)
-        return self._paused_until
+    # -- the tokens -------------------------------------------------------------------------------------------------
 
     def answered(self, quota: Quota, now: float) -> float | None:
-        """Note what a good answer says of the quota; return when the pause is over that this means, if it means one."""
-        self._refusals = 0
-        if quota.limit is None or quota.remaining is None or quota.remaining >= quota.limit * _RESERVE:
-            return None
-        self._pause(now, _WINDOW if quota.reset is None else quota.reset)
-        return self._paused_until
+        """Note what a good answer says of the quota; return when the pause that it means is over, if it means one."""
+        self._advance(now)
+        paused_until = self._bucket.answered(quota, now)
+        if paused_until is not None:
+            self._revoke()
+        return paused_until
 
-    def _pause(self, now: float, length: float) -> None:
-        self._free_at(now)  # bring the tokens and the rate up to date first
-        self._share = self._rate(now) / self._limits.reads_per_second
-        self._tokens = min(1.0, self._tokens)  # saved tokens must not make a burst after the pause
-        self._paused_until = max(self._paused_until, now + min(_HINT_MAXIMUM, max(_SHORTEST_PAUSE, length)))
+    def refused(self, retry_after: float | None, now: float) -> float:
+        """Note a 429 and return when the pause that it means is over."""
+        self._advance(now)
+        paused_until = self._bucket.refused(retry_after, now)
+        self._revoke()
+        return paused_until
+
+    # -- how it works -----------------------------------------------------------------------------------------------
+
+    @property
+    def _is_full(self) -> bool:
+        return self._in_flight >= self._limits.max_in_flight
+
+    def _push(self, turn: Turn, number: int) -> None:
+        heapq.heappush(self._heaps[turn.kind], (turn.key if turn.kind is Kind.DUE else 0.0, number, turn))
+
+    def _head(self, kind: Kind) -> Turn | None:
+        heap = self._heaps[kind]
+        while heap and (heap[0][-1].is_over or heap[0][-1].is_granted):
+            heapq.heappop(heap)
+        return heap[0][-1] if heap else None
+
+    def _advance(self, now: float, asking: Turn | None = None) -> None:
+        """Let the virtual clock run until *now*, and grant the tokens that come meanwhile to the reads that wait."""
+        if self._seen_at is None:
+            self._virtual = self._seen_at = now
+        while True:
+            turn, at = self._next_grant(self._seen_at)
+            is_later = turn is None or at - now > ROUNDING
+            if is_later and self._seen_at < now:
+                self._run(now)  # and look again: while the rate climbs, tokens come earlier than was reckoned
+            elif turn is None or is_later:
+                return
+            else:
+                self._run(max(at, self._seen_at))
+                self._grant(turn, self._seen_at, asking)
+
+    def _run(self, until: float) -> None:
+        """Let the virtual clock run until *until*, or up to the first read of the schedule that waits."""
+        assert self._seen_at is not None, "the clock has started"
+        head, ran = self._head(Kind.DUE), self._virtual + until - self._seen_at
+        self._virtual = ran if head is None else max(self._virtual, min(ran, head.key))
+        self._seen_at = until
+
+    def _next_grant(self, now: float) -> tuple[Turn | None, float]:
+        """Return which turn gets the next token if nothing else happens, and when."""
+        again = self._head(Kind.AGAIN)
+        if again is not None:
+            return again, self._bucket.ready_at(now)
+        due = self._head(Kind.DUE)
+        new = self._head(Kind.URGENT) or self._head(Kind.NEW)
+        if self._is_full or (due is None and new is None):
+            return None, _FOREVER
+        ready_at = self._bucket.ready_at(now)
+        if due is None or (new is not None and not self._is_schedule_next):
+            return new, ready_at
+        due_at = max(ready_at, self._due_at(due, now))
+        return (due, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
+
+    def _due_at(self, turn: Turn, now: float) -> float:
+        """Return when the virtual clock gets to the turn if nothing holds it."""
+        early = turn.key - self._virtual if turn.kind is Kind.DUE else 0.0
+        return now + early if early > ROUNDING else now
+
+    def _grant(self, turn: Turn, at: float, asking: Turn | None) -> None:
+        self._bucket.reserve(at)
+        turn.is_granted = True
+        self._granted.append(turn)
+        if turn.kind is not Kind.AGAIN:
+            self._is_schedule_next = turn.kind is not Kind.DUE
+        following = self._head(turn.kind)
+        for woken in (turn, following):
+            if woken is not None and woken is not asking:
+                woken.wake()
+
+    def _revoke(self) -> None:
+        """Take back the tokens of reads that have not gone out: a pause holds them, too."""
+        # What was granted before a pause must not all go at once after it.
+        self._bucket.give_back(len(self._granted), at_most=1.0)
+        for turn in reversed(self._granted):
+            turn.is_granted = False
+            heapq.heappush(
+                self._heaps[turn.kind], (turn.key if turn.kind is Kind.DUE else 0.0, -next(self._order), turn)
+            )
+        self._granted.clear()
+        self._wake_heads()
+
+    def _wake_heads(self) -> None:
+        heads = [*self._granted, *(self._head(kind) for kind in Kind)]
+        for head in heads:
+            if head is not None:
+                head.wake()

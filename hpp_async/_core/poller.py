@@ -229,9 +229,9 @@ class Poller:
             self._emitted += 1
         self._token = transition.token if self._has_news else None
 
-    def notified(self, now: float) -> None:
-        """Note a hint that the session changed: a read that begins now or later is due."""
-        self._due = min(self._due, now)
+    def notified(self, now: float, due: float | None = None) -> None:
+        """Note a hint that the session changed: a read that begins now or later is due at *due*, by default now."""
+        self._due = min(self._due, now if due is None else due)
         self._notified_at = now
 
     def resumed(self, left_at: float, now: float) -> None:

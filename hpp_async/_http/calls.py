@@ -8,10 +8,10 @@ from typing import Final
 
 import attrs
 
-from hpp_async._core.budget import Quota
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import RateLimitedError
 from hpp_async._core.provider_clock import Dated, ProviderClock
+from hpp_async._core.token_bucket import Quota
 from hpp_async._http.codec import correlation_id_of
 from hpp_async._http.errors import response_error, transport_error
 from hpp_async._http.exchange import Answer, Exchange

@@ -7,8 +7,8 @@ from typing import Final, Protocol, TypeVar
 
 import tenacity
 
-from hpp_async._core.budget import Quota
 from hpp_async._core.exceptions import HPPError, ReadError, TransportError
+from hpp_async._core.token_bucket import Quota
 
 T = TypeVar("T")
 

@@ -17,12 +17,13 @@ from typing import Final, Protocol
 import anyio
 import attrs
 
+from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError
 from hpp_async._core.session import Session
 from hpp_async._loop import Sleeper, spawn
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.streams import Streams
-from hpp_async._waits.turns import AT_ONCE, Claim, Turns
+from hpp_async._waits.turns import Claim, Turns
 
 _REMEMBERED: Final = 1024
 """Sessions of which the client remembers that it has read them, beside those that are followed."""
@@ -204,17 +205,17 @@ class Reads:
         """Tell whether the session is among those that were read last, for whatever caller."""
         return session_id in self._were_read
 
-    def ask(self, session_id: str, claim: Claim, *, key: float) -> Flight | None:
+    def ask(self, session_id: str, claim: Claim, kind: Kind, key: float = 0.0) -> Flight | None:
         """
         Return the flight of the session, starting one if the budget admits it; ``None`` while *claim* must wait.
 
-        *key* is when the read is due in the budget's virtual time.
+        *key* is when a read of the schedule is due, in the budget's virtual time.
         """
         shared = self._sessions.get(session_id)
         if shared is not None and shared.flight is not None:
             claim.leave()
             return shared.flight
-        if not claim.is_admitted(key):
+        if not claim.is_admitted(kind, key):
             return None
         shared = self._shared(session_id)
         flight = shared.flight = self._flight(session_id)
@@ -230,11 +231,10 @@ class Reads:
             ClientClosedError: the client was closed, before or meanwhile.
         """
         asked_at = self.clock.now()
-        key = AT_ONCE if is_urgent else self.turns.virtual()
         with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
             while True:
                 self.check_open(session_id)
-                flight = self.ask(session_id, claim, key=key)
+                flight = self.ask(session_id, claim, Kind.URGENT if is_urgent else Kind.NEW)
                 if flight is None:
                     await claim.sleep()
                     continue
@@ -258,7 +258,7 @@ class Reads:
         """
         with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
             self.check_open(session_id)
-            while not claim.is_admitted(AT_ONCE):
+            while not claim.is_admitted(Kind.URGENT):
                 await claim.sleep()
                 self.check_open(session_id)
             flight = self._flight(session_id, is_command=True)

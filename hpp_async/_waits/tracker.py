@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
+from hpp_async._core.actions import Action, Emit, Fail, Finish, Read, Sleep
+from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
@@ -20,6 +21,11 @@ from hpp_async._waits.reports import Reports
 from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
+_NOTIFICATION_INTERVAL: Final = 1.0
+"""Seconds: notifications make a session due no more often, so that a flood of them cannot use up the budget."""
+
+_ROUNDING: Final = 1e-6
+"""Seconds by which the loop's time and the budget's virtual time may disagree about a due time: sums of floats."""
 
 
 class Tracker:
@@ -29,6 +35,7 @@ class Tracker:
         "_inbox",
         "_lateness",
         "_notification",
+        "_notified_due",
         "_poller",
         "_reads",
         "_reports",
@@ -48,6 +55,8 @@ class Tracker:
         self._used = 0
         """The number of the last flight that the poller was told of."""
         self._notification: Notification | None = None
+        self._notified_due = -_FOREVER
+        """When the last notification made a read due, in loop seconds."""
         self._rests_since = -_FOREVER
         self._lateness = 0.0
         """How far the budget's virtual time was behind when the delay began that lasts now."""
@@ -87,9 +96,8 @@ class Tracker:
     @property
     def next_read_in(self) -> float | None:
         """Seconds until the next read is due; ``None`` if there is none to wait for."""
-        now = self._reads.clock.now()
-        action = self._poller.next_action(now)
-        return action.until - now if isinstance(action, Sleep) else None
+        action = self._action()
+        return action.until - self._reads.clock.now() if isinstance(action, Sleep) else None
 
     # -- what came ----------------------------------------------------------------------------------------------------
 
@@ -119,9 +127,11 @@ class Tracker:
 
     def bring_forward(self, notification: Notification) -> bool:
         """Make a read due that starts after *notification*; tell whether that is earlier than it was."""
-        is_known = self._poller.is_notified and isinstance(self._poller.next_action(notification.at), Read)
+        is_known = self._poller.is_notified and self.asked is None
+        if not is_known:
+            self._notified_due = max(notification.at, self._notified_due + _NOTIFICATION_INTERVAL)
         self._notification = notification
-        self._poller.notified(notification.at)
+        self._poller.notified(notification.at, self._notified_due)
         self._lateness = self._reads.turns.lateness()
         return not is_known
 
@@ -176,14 +186,14 @@ class Tracker:
     def _rest(self, flight: Flight, now: float) -> None:
         if self._notification is not None and flight.number <= self._notification.after:
             # The read started before the notification, so it cannot have served it.
-            self._poller.notified(self._notification.at)
+            self._poller.notified(self._notification.at, self._notified_due)
         self._rests_since, self._lateness = now, self._reads.turns.lateness()
 
     # -- what is next -------------------------------------------------------------------------------------------------
 
     def take_news(self) -> Transition | AnyOutcome | HPPError | None:
         """Return what is to be handed to the caller next, and take it for handed over; ``None`` if there is nothing."""
-        match self._poller.next_action(self._reads.clock.now()):
+        match self._action():
             case Emit(transition):
                 self._poller.emitted()
                 return transition
@@ -194,19 +204,31 @@ class Tracker:
             case Read() | Sleep():
                 return None
 
-    def due_at(self) -> float | None:
-        """Return when the next read is due in the budget's virtual time; ``None`` where there is news instead."""
-        match self._poller.next_action(self._reads.clock.now()):
+    def next_read(self) -> tuple[Kind, float] | None:
+        """
+        Return what kind of read is next, and when it is due; ``None`` where there is news instead.
+
+        One of the schedule is due in the budget's virtual time. A new arrival is due now.
+        """
+        match self._action():
             case Read() as read:
-                return self._key(read)
+                return self._kind(read), read.due - self._lateness
             case Sleep(until):
-                return until - self._lateness
+                return Kind.DUE, until - self._lateness
             case _:
                 return None
 
-    def _key(self, read: Read) -> float:
-        is_unplanned = read.is_urgent or read.due == -_FOREVER
-        return self._reads.turns.virtual() if is_unplanned else read.due - self._lateness
+    def _kind(self, read: Read) -> Kind:
+        if read.is_urgent:
+            return Kind.URGENT
+        return Kind.NEW if read.due == -_FOREVER or self._poller.is_notified else Kind.DUE
+
+    def _action(self) -> Action:
+        now = self._reads.clock.now()
+        action = self._poller.next_action(now)
+        if isinstance(action, Sleep) and action.until - now < _ROUNDING:
+            action = self._poller.next_action(action.until)
+        return action
 
     def ask(self, claim: Claim, *, lowest_key: float = -_FOREVER) -> float:
         """
@@ -216,12 +238,13 @@ class Tracker:
         earlier. There may be news at once. No read is queued before *lowest_key*, in the budget's virtual time.
         """
         now = self._reads.clock.now()
-        match self._poller.next_action(now):
+        match self._action():
             case Sleep(until):
                 claim.leave()
                 return until
             case Read() as read if not self._use_latest(read.fresh_from):
-                flight = self._reads.ask(self.session_id, claim, key=max(self._key(read), lowest_key))
+                key = max(read.due - self._lateness, lowest_key)
+                flight = self._reads.ask(self.session_id, claim, self._kind(read), key)
                 if flight is not None:
                     self._await(flight, read.due)
                     if flight.finished_at is not None:  # in an eager task of asyncio's

@@ -11,14 +11,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from hpp_async._core.budget import Budget, Quota, Turn
+from hpp_async._core.budget import Budget, Kind, Turn
+from hpp_async._core.token_bucket import Quota
 from hpp_async._loop import Clock, Sleeper
 from hpp_async._waits.events import BudgetPaused, Observers
 
 _FOREVER: Final = float("inf")
-
-AT_ONCE: Final = -_FOREVER
-"""The key of what goes before every read that is due: a command, an urgent read, another attempt."""
 
 
 class Claim:
@@ -29,42 +27,44 @@ class Claim:
     block ends, the claim can be used for any number of turns, one after the other.
     """
 
-    __slots__ = ("_budget", "_is_under_way", "_owner", "_sleeper", "_turn")
+    __slots__ = ("_budget", "_sleeper", "_turn")
 
-    def __init__(self, budget: Budget, sleeper: Sleeper, *, is_under_way: bool) -> None:
+    def __init__(self, budget: Budget, sleeper: Sleeper) -> None:
         self._budget = budget
         self._sleeper = sleeper
-        self._is_under_way = is_under_way
-        self._owner: object = None
         self._turn: Turn | None = None
 
-    def hand_to(self, owner: object) -> None:
-        """Give the turn back if it was taken for another *owner*: a driver may ask for many sessions, one by one."""
-        if owner != self._owner:
-            self.leave()
-            self._owner = owner
-
-    def is_admitted(self, key: float) -> bool:
+    def queue(self, kind: Kind, key: float = 0.0) -> Turn:
         """
-        Tell whether the budget admits a read that is due at *key*, in its virtual time; queue for it until it does.
+        Queue for a read, and return the turn; *key* is when one of the schedule is due, by the virtual clock.
 
         A turn that is in the queue already stays there, unless the read is now due earlier: a notification came, or the
-        timeout. The turn of a read that is admitted is used up, and `Turns.release` must follow once that is over.
+        timeout.
         """
-        now = self._sleeper.now()
-        if self._turn is None or key < self._turn.key:
+        turn = self._turn
+        if turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key):
             self.leave()
-            self._turn = self._budget.queue(key, now, self._sleeper.wake, is_under_way=self._is_under_way)
-        if not self._budget.admit(self._turn, now):
+            turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
+        return turn
+
+    def is_admitted(self, kind: Kind, key: float = 0.0) -> bool:
+        """
+        Tell whether the budget admits the read; `queue` for it until it does.
+
+        The turn of a read that is admitted is used up, and `Turns.release` must follow once the read is over.
+        """
+        if not self._budget.admit(self.queue(kind, key), self._sleeper.now()):
             return False
         self._turn = None
         return True
 
+    def opens_at(self) -> float:
+        """Return when to ask again at the latest, in loop seconds; never, if the driver will be woken."""
+        return _FOREVER if self._turn is None else self._budget.opens_at(self._turn, self._sleeper.now())
+
     async def sleep(self, until: float = _FOREVER) -> None:
         """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""
-        if self._turn is not None:
-            until = min(until, self._budget.opens_at(self._turn, self._sleeper.now()))
-        await self._sleeper.sleep(until)
+        await self._sleeper.sleep(min(until, self.opens_at()))
 
     def leave(self) -> None:
         """Give the turn back, if there is one."""
@@ -111,13 +111,13 @@ class Turns:
         """Return how far the budget's virtual time is behind the loop's, in seconds."""
         return self._budget.lateness(self.clock.now())
 
-    def claim(self, sleeper: Sleeper, *, is_under_way: bool = False) -> Claim:
-        """Return a claim of the driver that sleeps in *sleeper*; *is_under_way* for another attempt of a read."""
-        return Claim(self._budget, sleeper, is_under_way=is_under_way)
+    def claim(self, sleeper: Sleeper) -> Claim:
+        """Return a claim of the driver that sleeps in *sleeper*."""
+        return Claim(self._budget, sleeper)
 
     def release(self) -> None:
         """Note that a read that was admitted is over."""
-        self._budget.release()
+        self._budget.release(self.clock.now())
 
     async def again(self, delay: float) -> None:
         """Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all reads."""
@@ -125,8 +125,8 @@ class Turns:
         until = self.clock.now() + delay
         while self.clock.now() < until:
             await sleeper.sleep(until)
-        with self.claim(sleeper, is_under_way=True) as claim:
-            while not claim.is_admitted(AT_ONCE):
+        with self.claim(sleeper) as claim:
+            while not claim.is_admitted(Kind.AGAIN):
                 await claim.sleep()
 
     def answered(self, quota: Quota, now: float) -> None:

@@ -117,8 +117,8 @@ class Watch(AsyncIterator[WatchEvent]):
         self._forever = forever
         self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
         self._trackers: dict[str, PlacedTracker] = {}
-        self._agenda = Agenda()
         self._sleeper = Sleeper(reads.clock)
+        self._agenda = Agenda(lambda: reads.turns.claim(self._sleeper))
         self._error: Exception | None = None
         self._left_at = _FOREVER
         self._stage = _Stage.MADE
@@ -207,22 +207,22 @@ class Watch(AsyncIterator[WatchEvent]):
         self._is_stepping = True
         try:
             self._resume()
-            with self._reads.turns.claim(self._sleeper) as claim:
-                while not self._is_closed:
-                    self._catch_up()
-                    is_reading = self._may_read()
-                    look_again_at = self._ask(claim) if is_reading else -_FOREVER
-                    event = self._next_event()
-                    if event is not None:
-                        return event
-                    self._check()
-                    if not self._trackers and not self._forever:
-                        break
-                    if is_reading and not self._agenda.untold:
-                        await claim.sleep(look_again_at)
+            while not self._is_closed:
+                self._catch_up()
+                is_reading = self._may_read()
+                look_again_at = self._ask() if is_reading else -_FOREVER
+                event = self._next_event()
+                if event is not None:
+                    return event
+                self._check()
+                if not self._trackers and not self._forever:
+                    break
+                if is_reading and not self._agenda.untold:
+                    await self._sleeper.sleep(look_again_at)
             raise StopAsyncIteration
         finally:
             self._is_stepping = False
+            self._agenda.leave()
             self._left_at = self._reads.clock.now()
 
     @property
@@ -273,27 +273,30 @@ class Watch(AsyncIterator[WatchEvent]):
         is_full = self._agenda.ready >= self._reads.turns.max_in_flight
         return not is_full and not self._reads.is_closed and not self._error
 
-    def _ask(self, claim: Claim) -> float:
+    def _ask(self) -> float:
         """Start the reads that are due and admitted; return when to look again at the latest, in loop seconds."""
-        agenda, reads = self._agenda, self._reads
+        agenda, turns = self._agenda, self._reads.turns
         # An eager task of asyncio's finishes at once, so this loop must be bounded, too.
-        while agenda.ready + agenda.untold < reads.turns.max_in_flight:
-            tracker = agenda.head()
-            if tracker is None:
-                break
-            claim.hand_to(tracker.place)
-            # A caller that took no step for a while has no claim to go before all others.
-            look_again_at = tracker.ask(claim, lowest_key=reads.turns.virtual())
-            if tracker.asked is not None:
-                agenda.asked(tracker)
-                if tracker.asked.finished_at is not None:
-                    agenda.finished(tracker)
-            elif look_again_at <= reads.clock.now():
-                self._place(tracker)  # an answer was there already
+        while agenda.ready + agenda.untold < turns.max_in_flight:
+            now, look_again_at = self._reads.clock.now(), _FOREVER
+            for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
+                opens_at = claim.opens_at()
+                if opens_at <= now:
+                    self._ask_for(tracker, claim)
+                    break
+                look_again_at = min(look_again_at, opens_at)
             else:
                 return look_again_at
-        claim.leave()
-        return _FOREVER
+        return -_FOREVER
+
+    def _ask_for(self, tracker: PlacedTracker, claim: Claim) -> None:
+        tracker.ask(claim, lowest_key=self._reads.turns.virtual())
+        if tracker.asked is None:
+            self._place(tracker)  # an answer was there already
+            return
+        self._agenda.asked(tracker)
+        if tracker.asked.finished_at is not None:
+            self._agenda.finished(tracker)
 
     # -- what the client tells: see `hpp_async._waits.reads.Subscriber` -----------------------------------------------
 
@@ -310,7 +313,7 @@ class Watch(AsyncIterator[WatchEvent]):
         if tracker is None:
             return False
         # Where the budget is short, a read that is due already may have its turn much later: it is brought forward too.
-        if tracker.bring_forward(notification) and self._agenda.is_in_heap(tracker):
+        if tracker.bring_forward(notification) and self._agenda.is_waiting(tracker):
             self._agenda.place(tracker)
             self.wake()
         return True

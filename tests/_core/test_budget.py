@@ -33,7 +33,8 @@ from hpp_async import (
     Slept,
     Watch,
 )
-from hpp_async._core.budget import Budget, Quota, Turn
+from hpp_async._core.budget import Budget, Kind, Turn
+from hpp_async._core.token_bucket import Quota
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
 RATE: Final = 20.0
@@ -50,6 +51,7 @@ class Reader:
     reads: int = 1_000_000
     starts_at: float = 0.0
     patience: float = inf
+    kind: Kind = Kind.DUE
     admitted: list[float] = attrs.field(init=False, factory=list[float])
     lateness: float = attrs.field(init=False, default=0.0)
     turn: Turn | None = attrs.field(init=False, default=None)
@@ -67,6 +69,8 @@ class Street:
     service: float = 0.05
     budget: Budget = attrs.field(init=False)
     jitter: float = attrs.field(init=False, default=0.0)
+    late: float = 0.0
+    """Seconds by which timers fire late, at the most: a real event loop is never quite on time."""
     now: float = attrs.field(init=False, default=0.0)
     admissions: list[float] = attrs.field(init=False, factory=list[float])
     in_flight: int = attrs.field(init=False, default=0)
@@ -102,7 +106,7 @@ class Street:
         def wake() -> None:
             self.at(self.now, lambda: self._ask(reader, turn))
 
-        turn = reader.turn = self.budget.queue(due - reader.lateness, self.now, wake)
+        turn = reader.turn = self.budget.queue(reader.kind, due - reader.lateness, self.now, wake)
         if reader.patience < inf:
             self.at(self.now + reader.patience, lambda: self._give_up(reader, turn))
         self._ask(reader, turn)
@@ -118,7 +122,7 @@ class Street:
         if not self.budget.admit(turn, self.now):
             again_at = self.budget.opens_at(turn, self.now)
             if again_at < inf:
-                self.at(again_at, lambda: self._ask(reader, turn))
+                self.at(self._fires_at(again_at), lambda: self._ask(reader, turn))
             return
         reader.turn = None
         reader.admitted.append(self.now)
@@ -129,11 +133,14 @@ class Street:
 
     def _land(self, reader: Reader) -> None:
         self.in_flight -= 1
-        self.budget.release()
+        self.budget.release(self.now)
         reader.lateness = self.budget.lateness(self.now)
         due = self.now + reader.delay * (1 - self.jitter * self._chance.random())
         if len(reader.admitted) < reader.reads:
-            self.at(due, lambda: self._queue(reader, due))
+            self.at(self._fires_at(due), lambda: self._queue(reader, due))
+
+    def _fires_at(self, moment: float) -> float:
+        return moment + self.late * self._chance.random() if self.late else moment
 
 
 def street(rate: float = RATE, max_in_flight: int = 10, service: float = 0.05) -> Street:
@@ -209,7 +216,7 @@ def test_everybody_has_a_turn_and_no_window_more_than_its_share(
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["queue", "queue", "leave", "admit", "admit", "release", "refused", "answered"]),
+        st.sampled_from(["queue", "queue", "leave", "admit", "admit", "release", "refusal", "quota"]),
         st.integers(0, 5),
         st.floats(0.0, 1.0),
     ),
@@ -219,60 +226,58 @@ operations = st.lists(
 
 @settings(max_examples=150)
 @given(operations)
-def test_counts_are_right_after_any_interleaving(steps: list[tuple[str, int, float]]) -> None:
-    """Whatever was queued, left, admitted and landed before, turns can be had by waiting for them, in order."""
+def test_every_turn_is_admitted_after_any_interleaving(steps: list[tuple[str, int, float]]) -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=2))
     waiting: list[Turn] = []
-    now, flying, woken = 0.0, 0, []
+    now, in_flight, woken = 0.0, 0, []
     for name, number, after in steps:
         now += after * 0.1
         match name:
             case "queue":
-                turn = budget.queue(now - after * 3 + number, now, lambda: woken.append(1))
-                waiting.append(turn)
+                kind = [Kind.URGENT, Kind.NEW, Kind.DUE][number % 3]
+                waiting.append(budget.queue(kind, now - after * 3 + number, now, lambda: woken.append(1)))
             case "leave" if waiting:
                 budget.leave(waiting[number % len(waiting)])
                 budget.leave(waiting.pop(number % len(waiting)))  # twice is once
             case "admit" if waiting:
                 turn = waiting[number % len(waiting)]
                 if budget.admit(turn, now):
-                    assert turn is min(waiting, key=lambda turn: turn.key)
                     waiting.remove(turn)
-                    flying += 1
-            case "release" if flying:
-                budget.release()
-                flying -= 1
-            case "refused":
+                    in_flight += 1
+            case "release" if in_flight:
+                budget.release(now)
+                in_flight -= 1
+            case "refusal":
                 budget.refused(after, now)
             case _:
                 budget.answered(Quota(limit=40, remaining=number * 4, reset=after), now)
-        assert flying <= 2
+        assert in_flight <= 2
 
     while waiting:
         opening = {turn: budget.opens_at(turn, now) for turn in waiting}
-        if flying == 2:
+        if in_flight == 2:
             assert set(opening.values()) == {inf}
-            budget.release()
-            flying -= 1
+            budget.release(now)
+            in_flight -= 1
             continue
-        [(head, now)] = [(turn, at) for turn, at in opening.items() if at < inf]
-        assert budget.admit(head, now)
-        assert head.key == min(turn.key for turn in waiting)
-        waiting.remove(head)
-        flying += 1
+        turn = min(opening, key=lambda turn: opening[turn])
+        now = max(now, opening[turn])
+        if budget.admit(turn, now):
+            waiting.remove(turn)
+            in_flight += 1
 
 
 def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
-    assert budget.admit(budget.queue(0.0, 0.0, lambda: None), 0.0)
-    due = budget.queue(0.0, 0.0, lambda: None)
-    again = budget.queue(-inf, 0.0, lambda: None, is_under_way=True)
+    assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
+    due = budget.queue(Kind.DUE, 0.0, 0.0, lambda: None)
+    again = budget.queue(Kind.AGAIN, 0.0, 0.0, lambda: None)
 
     assert budget.opens_at(again, 0.0) == pytest.approx(0.05)
     assert budget.opens_at(due, 0.0) == inf
     assert budget.admit(again, 0.05)
     assert budget.opens_at(due, 0.05) == inf
-    budget.release()
+    budget.release(0.05)
     assert budget.opens_at(due, 0.05) == pytest.approx(0.1)
 
 
@@ -282,12 +287,13 @@ def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None
 @given(st.lists(st.floats(-100.0, 0.0), max_size=30))
 def test_turns_come_by_virtual_due_time(keys: list[float]) -> None:
     budget = Budget(ReadBudget(RATE))
-    waiting = [budget.queue(key, 0.0, lambda: None) for key in keys]
+    budget.refused(1.0, 0.0)  # nothing can be granted while they queue
+    waiting = [budget.queue(Kind.DUE, key, 0.0, lambda: None) for key in keys]
     order, now = [], 0.0
     while waiting:
         [(head, now)] = [(turn, at) for turn in waiting if (at := budget.opens_at(turn, now)) < inf]
         assert budget.admit(head, now)
-        budget.release()
+        budget.release(now)
         waiting.remove(head)
         order.append(head.key)
 
@@ -315,6 +321,76 @@ def test_a_short_budget_stretches_every_delay_by_the_same_factor(overload: float
     overall = mean(itertools.chain(*stretches.values()))
     assert [mean(each) / overall for each in stretches.values()] == pytest.approx([1.0] * 4, abs=0.05)
     assert max(itertools.chain(*stretches.values())) < 1.25 * overall
+
+
+@given(st.lists(readers, max_size=30), st.floats(0.0, 3.0), st.booleans())
+def test_timers_that_fire_late_cost_a_budget_that_suffices_no_time(
+    crowd: list[Reader], late: float, is_paused: bool
+) -> None:
+    here = Street(ReadBudget(10_000, max_in_flight=1000), late=late)
+    here.add(*crowd)
+    if is_paused:  # from here on the virtual clock is behind, and reads queue before they are due by it
+        here.at(10.0, lambda: here.budget.refused(1.0, here.now))
+    here.run(until=12.0)
+    lateness = here.budget.lateness(12.0)
+    here.run()
+
+    assert lateness <= 1.0
+    assert here.budget.lateness(max(12.0, here.now)) == pytest.approx(lateness)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.002, 0.02])
+def test_the_stretch_is_the_same_for_all_where_timers_fire_late(late: float) -> None:
+    here = street(rate=100.0, service=0.01)
+    here.late = late
+    crowd = here.crowd([2.0, 5.0, 10.0, 30.0], demand=5.0)
+    here.run(until=600.0)
+
+    stretches: dict[float, list[float]] = {2.0: [], 5.0: [], 10.0: [], 30.0: []}
+    for reader in crowd:
+        stretches[reader.delay] += [gap / reader.delay for gap in reader.gaps[1:]]
+    overall = mean(itertools.chain(*stretches.values()))
+    assert [mean(each) / overall for each in stretches.values()] == pytest.approx([1.0] * 4, abs=0.05)
+    assert most_within(here.admissions, 1.0) <= 101
+
+
+arrivals = st.lists(
+    st.builds(
+        Reader,
+        delay=st.floats(0.2, 5.0),
+        starts_at=st.floats(0.0, 60.0),
+        kind=st.sampled_from([Kind.URGENT, Kind.NEW]),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=50)
+@given(arrivals, st.lists(st.floats(1.0, 40.0), min_size=1, max_size=25), st.floats(5.0, 50.0), st.floats(0.0, 0.02))
+def test_new_arrivals_leave_half_of_the_rate_to_the_schedule(
+    crowd: list[Reader], delays: list[float], rate: float, late: float
+) -> None:
+    """Whatever arrives, each read of the schedule comes within twice its delay, stretched as without the arrivals."""
+
+    def gaps(arriving: list[Reader]) -> list[tuple[float, float]]:
+        here = Street(ReadBudget(rate), 0.0, late=late)
+        scheduled = [Reader(delay, starts_at=number * 0.1) for number, delay in enumerate(delays)]
+        here.add(*scheduled, *arriving)
+        here.run(until=100.0)
+        return [(reader.delay, max(reader.gaps, default=inf)) for reader in scheduled]
+
+    demand = sum(1 / delay for delay in delays) / rate
+    for delay, longest in gaps(crowd):
+        assert longest <= 2 * max(1.0, demand) * delay + (2 + len(delays)) * 2 / rate + 2 * late
+
+
+def test_a_read_of_the_schedule_is_not_starved_by_a_crowd_that_keeps_asking() -> None:
+    here = street(rate=10.0)
+    patient = Reader(2.0)
+    here.add(patient, *(Reader(1.9, starts_at=number / 20, kind=Kind.NEW) for number in range(200)))
+    here.run(until=600.0)
+
+    assert max(patient.gaps) <= 2.0 + 0.3
 
 
 def test_an_overloaded_budget_is_used_up() -> None:
@@ -411,7 +487,7 @@ def test_a_429_pauses_within_sane_bounds(hint: float | None, pause: float) -> No
     budget = Budget(ReadBudget(RATE))
 
     assert budget.refused(hint, 100.0) == pytest.approx(100.0 + pause)
-    assert budget.opens_at(budget.queue(100.0, 100.0, lambda: None), 100.0) == pytest.approx(100.0 + pause)
+    assert budget.opens_at(budget.queue(Kind.DUE, 100.0, 100.0, lambda: None), 100.0) == pytest.approx(100.0 + pause)
 
 
 def test_a_429_without_a_hint_backs_off_until_an_answer_is_good() -> None:
@@ -473,9 +549,9 @@ def test_the_rate_never_falls_to_nothing() -> None:
     budget, now = Budget(ReadBudget(64.0)), 0.0
     for _ in range(50):
         now = budget.refused(0.05, now)
-    assert budget.admit(budget.queue(now, now, lambda: None), now + 1)
+    assert budget.admit(budget.queue(Kind.DUE, now, now, lambda: None), now + 1)
 
-    assert budget.opens_at(budget.queue(now, now, lambda: None), now + 1) < now + 2.1
+    assert budget.opens_at(budget.queue(Kind.DUE, now, now, lambda: None), now + 1) < now + 2.1
 
 
 @pytest.mark.parametrize(
@@ -497,7 +573,7 @@ def test_reads_stop_while_the_merchants_quota_runs_low(quota: Quota, pause: floa
     until = budget.answered(quota, 10.0)
 
     assert until == (None if pause is None else pytest.approx(10.0 + pause))
-    assert budget.opens_at(budget.queue(10.0, 10.0, lambda: None), 10.0) == (until or 10.0)
+    assert budget.opens_at(budget.queue(Kind.DUE, 10.0, 10.0, lambda: None), 10.0) == (until or 10.0)
 
 
 @pytest.mark.parametrize(
@@ -568,6 +644,8 @@ async def test_waits_resumed_in_one_instant_are_read_in_turn_and_told_how_late(
         budget=ReadBudget(rate), observers=[lambda event: slept.append(event) if isinstance(event, Slept) else None]
     )
     crowd = crowd_of(client, provider, number)
+    age = 12 * 3600.0  # the schedule makes little due of old sessions, and leaves the rest of the rate to first reads
+    await clock.sleep(age)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(crowd.run)
         await clock.sleep(number / rate * 1.1)  # SCHEDULE.md, bar 4
@@ -577,7 +655,7 @@ async def test_waits_resumed_in_one_instant_are_read_in_turn_and_told_how_late(
 
     assert len(sessions) == number
     assert most_within(provider.moments, 1.0) <= rate + 1
-    longest = PollSchedule().waiting.at(number / rate * 1.1 + 20.0)  # the age of the oldest here
+    longest = PollSchedule().waiting.at(age + number / rate * 1.1 + 20.0)  # the age of the oldest here
     assert all(0.0 < event.seconds - event.late_by <= longest for event in slept)
     read_at = {session: [moment for moment, _, path in provider.asked if path == session] for session in sessions}
     gaps = {session: itertools.pairwise(moments) for session, moments in read_at.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hpp_async import HPPError, RateLimitedError, ResponseError, ServerError, TransportError
-from hpp_async._core.budget import Quota
+from hpp_async._core.token_bucket import Quota
 from hpp_async._http.retry import with_retries
 
 pytestmark = pytest.mark.anyio

@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from hpp_async import ReadBudget
-from hpp_async._core.budget import Budget
+from hpp_async._core.budget import Budget, Kind
 from hpp_async._loop import Sleeper
 from hpp_async._waits.events import BudgetPaused, Event, Observers
-from hpp_async._waits.turns import AT_ONCE, Turns
+from hpp_async._waits.turns import Turns
 from hpp_async.testing import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -32,40 +32,27 @@ def turns(clock: VirtualClock, events: list[Event]) -> Turns:
 async def test_a_claim_takes_an_earlier_turn_where_its_read_is_due_earlier_now(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
     with turns.claim(sleeper) as claim, turns.claim(sleeper) as rival:
-        assert not claim.is_admitted(100.0)
-        assert not rival.is_admitted(75.0)
+        assert not claim.is_admitted(Kind.DUE, 100.0)
+        assert not rival.is_admitted(Kind.DUE, 75.0)
 
-        assert not claim.is_admitted(50.0)
+        assert not claim.is_admitted(Kind.DUE, 50.0)
         await claim.sleep()
         assert turns.clock.now() == 50.0
-        assert claim.is_admitted(60.0)  # later than it was: the turn stays where it is
-        assert not rival.is_admitted(75.0)
+        assert claim.is_admitted(Kind.DUE, 60.0)  # later than it was: the turn stays where it is
+        assert not rival.is_admitted(Kind.DUE, 75.0)
 
 
 async def test_a_claim_that_is_over_keeps_nobody_waiting(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
-    assert turns.claim(sleeper).is_admitted(AT_ONCE)
+    assert turns.claim(sleeper).is_admitted(Kind.URGENT)
     with turns.claim(sleeper) as first:
-        assert not first.is_admitted(0.0)
+        assert not first.is_admitted(Kind.DUE, 0.0)
     with turns.claim(sleeper) as second:
-        assert not second.is_admitted(0.0)
+        assert not second.is_admitted(Kind.DUE, 0.0)
         await second.sleep()
 
-        assert second.is_admitted(0.0)
+        assert second.is_admitted(Kind.DUE, 0.0)
         assert turns.clock.now() == 1.0
-
-
-async def test_a_claim_that_is_handed_to_another_owner_gives_its_turn_back(turns: Turns) -> None:
-    sleeper = Sleeper(turns.clock)
-    with turns.claim(sleeper) as claim, turns.claim(sleeper) as rival:
-        claim.hand_to("first")
-        assert not claim.is_admitted(10.0)
-        assert not rival.is_admitted(20.0)
-        claim.hand_to("second")
-        assert not claim.is_admitted(30.0)
-        await rival.sleep()
-
-        assert turns.clock.now() == 20.0
 
 
 async def test_who_waits_for_a_turn_is_woken_when_the_read_before_is_over(clock: VirtualClock) -> None:
@@ -74,7 +61,7 @@ async def test_who_waits_for_a_turn_is_woken_when_the_read_before_is_over(clock:
 
     async def read() -> None:
         with turns.claim(Sleeper(clock)) as claim:
-            while not claim.is_admitted(0.0):
+            while not claim.is_admitted(Kind.DUE, 0.0):
                 await claim.sleep()
         admitted_at.append(clock.now())
 
@@ -89,13 +76,13 @@ async def test_who_waits_for_a_turn_is_woken_when_the_read_before_is_over(clock:
 
 async def test_another_attempt_sleeps_and_then_goes_before_all_reads(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
-    assert turns.claim(sleeper).is_admitted(0.0)
+    assert turns.claim(sleeper).is_admitted(Kind.DUE, 0.0)
     with turns.claim(sleeper) as claim:
-        assert not claim.is_admitted(0.0)
+        assert not claim.is_admitted(Kind.DUE, 0.0)
         await turns.again(0.25)
 
         assert turns.clock.now() == 1.0
-        assert not claim.is_admitted(0.0)
+        assert not claim.is_admitted(Kind.DUE, 0.0)
         await claim.sleep()
         assert turns.clock.now() == 2.0
 

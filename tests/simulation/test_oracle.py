@@ -13,13 +13,14 @@ import pytest
 
 from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
-from hpp_async._core.budget import Budget
+from hpp_async._core.budget import Budget, Kind
 from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import Failures, Meaning
 from hpp_async._core.history import History
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import Dated, ProviderClock
+from hpp_async._core.token_bucket import TokenBucket
 from hpp_async._loop import Sleeper
 from hpp_async._waits.reads import Flight, Reads
 from hpp_async._waits.tracker import Tracker
@@ -235,7 +236,7 @@ def swallows_cancellation(patch: pytest.MonkeyPatch) -> Build:
 
 
 def ignores_the_budget(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr(Budget, "opens_at", lambda self, turn, now: now)
+    patch.setattr(TokenBucket, "ready_at", lambda self, now: now)
     return HPPClient
 
 
@@ -247,9 +248,9 @@ def ignores_a_429(patch: pytest.MonkeyPatch) -> Build:
 def shares_no_flight(patch: pytest.MonkeyPatch) -> Build:
     ask = Reads.ask
 
-    def alone(reads: Reads, session_id: str, claim: Claim, *, key: float) -> Flight | None:
+    def alone(reads: Reads, session_id: str, claim: Claim, kind: Kind, key: float = 0.0) -> Flight | None:
         reads._shared(session_id).flight = None
-        return ask(reads, session_id, claim, key=key)
+        return ask(reads, session_id, claim, kind, key)
 
     patch.setattr(Reads, "ask", alone)
     return HPPClient
