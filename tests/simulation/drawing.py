@@ -173,10 +173,8 @@ def _faults(chance: Random, sessions: int, length: float) -> Iterator[Fault]:
 
 def _fault(chance: Random, sessions: int, length: float) -> Fault:
     kind, whom = _kind(chance), dict[str, Any]()
-    if isinstance(kind, Answered) and kind.status_code in (401, 403) and chance.random() < 0.5:
-        kind = Answered(503)
-    is_missing = isinstance(kind, Missing) or (isinstance(kind, Answered) and kind.status_code == 404)
-    if (is_missing or isinstance(kind, Skewed)) and chance.random() < 0.8:
+    is_doubtful = isinstance(kind, Missing) or (isinstance(kind, Answered) and kind.status_code in (401, 403, 404))
+    if (is_doubtful or isinstance(kind, Skewed)) and chance.random() < 0.8:
         whom["in_a_row"] = chance.choice((1, 2))  # lone ones are to be seen through, many in a row are the truth
     match chance.randrange(8):
         case 0:

@@ -122,6 +122,8 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     if last.served.true_at < expires_at - 1.0:
         yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:
+        if all(request.served.date is None for request in readings):
+            yield "no reading has a Date, and this machine's calendar proves nothing"
         if last.served.kind != "reading" or last.served.status in wait.stops_on:
             yield f"the last look said {last.served.kind} {last.served.status}"
         # A Date tells whole seconds, and so does what is made of how long an answer took.
@@ -136,7 +138,8 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
 def _is_misled(answers: list[Request]) -> bool:
     """Whether the last five answers come from clocks that are ahead: that much agreement is believed."""
     dates = [(request.served.date, request.served.true_at) for request in readings_in(answers)]
-    return all([date > true_at + 30.0 for date, true_at in dates if date is not None][-5:])
+    are_ahead = [date > true_at + 30.0 for date, true_at in dates if date is not None][-5:]
+    return bool(are_ahead) and all(are_ahead)
 
 
 def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
@@ -203,7 +206,7 @@ def _refusals(answers: list[Request]) -> int:
 
 
 def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
-    """At once where the table says so; soon after timeout and tolerance, if somebody is at it."""
+    """At once where the table says so, or three looks agree; soon after timeout and tolerance, if somebody is at it."""
     heard = answers_heard(record, wait) if is_alone(record, wait) else []
     for number, request in enumerate(heard, 1):
         kind, code, ended_at = request.served.kind, request.served.error_code, landed_at(request)
@@ -217,7 +220,8 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
         if late > ATTEMPT + 2 * record.life.timers_late_by + TINY:
             yield f"{late:.3f} s after its timeout"
     quiet_since = wait.started_at
-    for ended_at in [*map(landed_at, filter(is_an_answer, answers_heard(record, wait))), end_of(record, wait)]:
+    answers = [r for r in answers_heard(record, wait) if is_an_answer(r) or r.served.kind == "unauthorized"]
+    for ended_at in [*map(landed_at, answers), end_of(record, wait)]:
         looked = time_awake(record, wait, quiet_since, ended_at)
         # A look, its attempts, and the pauses that headers asked for.
         if looked > record.life.outage_tolerance + 15 * MINUTE:

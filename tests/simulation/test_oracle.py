@@ -27,11 +27,13 @@ from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
 from hpp_async.testing import (
     Answered,
+    Dateless,
     Dropped,
     Fault,
     Garbled,
     Hint,
     Missing,
+    Refused,
     Script,
     Stale,
     Stalled,
@@ -51,6 +53,7 @@ from simulation.life import (
     Caller,
     Cancel,
     Death,
+    Freeze,
     Life,
     Manner,
     Style,
@@ -191,6 +194,34 @@ def believes_the_first_refusal(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def counts_frozen_time(patch: pytest.MonkeyPatch) -> Build:
+    note = Failures.note
+
+    def impatient(failures: Failures, error: HPPError, now: float, **more: Any) -> Meaning:
+        since = failures.outage_since
+        meaning = note(failures, error, now, **more)
+        failures.outage_since = failures.outage_since if since is None else since
+        return meaning
+
+    patch.setattr(Failures, "note", impatient)
+    return HPPClient
+
+
+def knows_no_expiry_after_an_hour(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr("hpp_async._core.expiry.UNKNOWN_FOR", 3600.0)
+    return HPPClient
+
+
+def believes_this_machines_calendar(patch: pytest.MonkeyPatch) -> Build:
+    observe = Expiry.observe
+
+    def trusting(expiry: Expiry, reading: Session, *more: Any, **named: Any) -> bool:
+        return observe(expiry, attrs.evolve(reading, is_locally_dated=False), *more, **named)
+
+    patch.setattr(Expiry, "observe", trusting)
+    return HPPClient
+
+
 def hears_everything_twice(patch: pytest.MonkeyPatch) -> Build:
     observe = History.observe
 
@@ -284,6 +315,16 @@ UNDATED: Final = Life(
     deaths=(Death(at=40, down_for=1),),
 )
 """The last transition before the process dies has no date, and stale readings follow in the next process."""
+FROZEN: Final = Life(
+    sessions=(Script(opens(after=20), lifetime=20_000),),
+    faults=(Fault(Refused(), start=30, until=8_000),),
+    freezes=(Freeze(at=60.0, seconds=7_200.0),),
+)
+ENDLESS: Final = Life(sessions=(Script(lifetime=47 * 3600.0),), readable_for=1e6, faults=(Fault(Undated(), until=1e6),))
+CALENDAR: Final = Life(
+    sessions=(LEAVES,), readable_for=30.0, faults=(Fault(Dateless(), until=150),), callers=(Caller(stop_on=FINAL),)
+)
+"""No reading has a Date until the session has expired and can no longer be read."""
 LATE: Final = tuple(Caller(starts_at=float(at), style=Style.ITERATE) for at in (0, 1))
 
 BROKEN: Final[list[tuple[Break, str, Life]]] = [
@@ -331,6 +372,9 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
         "an_error_has_its_reason",
         Life(sessions=(PAYS,), faults=(Fault(Answered(403), start=10, until=12),)),
     ),
+    (counts_frozen_time, "an_error_has_its_reason", FROZEN),
+    (knows_no_expiry_after_an_hour, "an_error_has_its_reason", ENDLESS),
+    (believes_this_machines_calendar, "expiry_is_true", CALENDAR),
     (hears_everything_twice, "transitions_are_what_was_said", Life(sessions=(PAYS,))),
     (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),
     (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
