@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
@@ -48,11 +48,13 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         if request.served.kind != "reading" and not alone:
             continue
         told_at = landed_at(request)
-        index = bisect_left(looks, told_at - TINY)
+        index = bisect_right(looks, request.asked_at)
         after = min(looks[index], end) if index < len(looks) else end
         longest = _longest_delay(record, wait, request)
         paused = sum(max(0.0, min(until, after) - max(since, told_at)) for since, until in pauses)
-        queue = 2 * (len(life.callers) + len(life.disables) + len(life.looks)) / life.reads_per_second
+        # What is scheduled has half of the rate at least, whatever the number of looks beside the waits.
+        others = len(life.callers) + len(life.disables)
+        queue = min(2 * (others + len(life.looks)), 4 * others) / life.reads_per_second
         if any(r.served.kind != "reading" and told_at <= r.asked_at <= after for r in record.requests):
             queue *= life.attempts + 1  # attempts of reads that are under way go first
         # After a pause the rate climbs back from as little as a sixty-fourth.

@@ -13,7 +13,7 @@ import pytest
 
 from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
-from hpp_async._core.budget import Budget, Kind
+from hpp_async._core.budget import Budget, Kind, Turn
 from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import Failures, Meaning
 from hpp_async._core.history import History
@@ -271,6 +271,17 @@ def ignores_the_budget(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def starves_the_schedule(patch: pytest.MonkeyPatch) -> Build:
+    next_grant = Budget._next_grant
+
+    def partial_to_arrivals(budget: Budget, now: float) -> tuple[Turn | None, float]:
+        budget._is_schedule_next = False
+        return next_grant(budget, now)
+
+    patch.setattr(Budget, "_next_grant", partial_to_arrivals)
+    return HPPClient
+
+
 def ignores_a_429(patch: pytest.MonkeyPatch) -> Build:
     patch.setattr(Budget, "refused", lambda self, retry_after, now: now)
     return HPPClient
@@ -304,6 +315,10 @@ def reads_on_when_closed(patch: pytest.MonkeyPatch) -> Build:
 
 CROWD: Final = tuple(Caller(session=number, stop_on=FINAL) for number in range(6))
 BUSY: Final = Life(sessions=(PAYS,) * 6, callers=CROWD, reads_per_second=1.0, latency=0.0)
+FLOODED: Final = Life(
+    sessions=(PAYS,) * 5, looks=tuple((at / 4, 1 + at % 4) for at in range(400)), reads_per_second=1.0, latency=0.0
+)
+"""Four looks a second beside one wait, where the budget has one read a second."""
 LIMITED: Final = Fault(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
 SLOW: Final = 2
 """A seed by which an answer from before the expiry is long on its way."""
@@ -379,6 +394,7 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),
     (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
     (oversleeps, "looks_come_in_time", Life(sessions=(PAYS,))),
+    (starves_the_schedule, "looks_come_in_time", FLOODED),
     (hardly_sleeps, "reads_are_bounded", Life(sessions=(PAYS,))),
     (loses_what_it_had_in_hand, "callers_get_every_transition_once", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
     (
