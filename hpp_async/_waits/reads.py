@@ -10,6 +10,7 @@ leaves httpx's pool unusable.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -26,7 +27,7 @@ from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import Claim, Turns
 
 _REMEMBERED: Final = 1024
-"""Sessions of which the client remembers that it has read them, beside those that are followed."""
+"""Sessions of which a client remembers that `Reads.read` has read them."""
 
 Operation = Callable[[str, Turns], Awaitable[Session | None]]
 """What is asked of the provider about a session id, its attempts counted in the budget; a read returns a reading."""
@@ -135,7 +136,7 @@ class Reads:
         self._sessions: dict[str, SharedReads] = {}
         self._subscribers: list[Subscriber] = []
         self._in_flight: dict[Flight, anyio.CancelScope] = {}
-        self._were_read: dict[str, None] = {}
+        self._were_read: OrderedDict[str, None] = OrderedDict()
         self._count = 0
 
     @property
@@ -202,8 +203,8 @@ class Reads:
         return None if shared is None else shared.latest
 
     def was_read(self, session_id: str) -> bool:
-        """Tell whether the session is among those that were read last, for whatever caller."""
-        return session_id in self._were_read
+        """Tell whether the session was read before: for somebody who follows it now, or lately by `read`."""
+        return session_id in self._were_read or self.latest(session_id) is not None
 
     def ask(self, session_id: str, claim: Claim, kind: Kind, key: float = 0.0) -> Flight | None:
         """
@@ -243,7 +244,14 @@ class Reads:
                 if flight.started_at >= asked_at:
                     reading = flight.result()
                     assert reading is not None, "a read that did not fail has a reading"
+                    self._remember(session_id)
                     return reading
+
+    def _remember(self, session_id: str) -> None:
+        self._were_read[session_id] = None
+        self._were_read.move_to_end(session_id)
+        if len(self._were_read) > _REMEMBERED:
+            self._were_read.popitem(last=False)
 
     async def command(self, session_id: str, operation: Operation) -> None:
         """
@@ -330,10 +338,8 @@ class Reads:
         shared = self._shared(flight.session_id)
         if shared.flight is flight:
             shared.flight = None
-            if flight.reading is not None:
-                self._remember(flight.session_id)
-                if flight.number > shared.outdated:
-                    shared.latest = flight  # failures are not shared: only the callers of this read get them
+            if flight.reading is not None and flight.number > shared.outdated:
+                shared.latest = flight  # failures are not shared: only the callers of this read get them
         for subscriber in self._subscribers_of(flight.session_id):
             subscriber.finished(flight)
         if flight.is_command:
@@ -341,12 +347,6 @@ class Reads:
         else:
             self._report(flight, flight.finished_at - flight.started_at)
         self._tidy(shared)
-
-    def _remember(self, session_id: str) -> None:
-        self._were_read.pop(session_id, None)
-        self._were_read[session_id] = None
-        if len(self._were_read) > _REMEMBERED:
-            del self._were_read[next(iter(self._were_read))]
 
     def _report(self, flight: Flight, seconds: float) -> None:
         if not self.observers:

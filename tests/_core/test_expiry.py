@@ -106,6 +106,10 @@ def test_a_session_that_was_never_seen_open_takes_a_quorum_of_five() -> None:
     assert observed(*looks) == [False, False, False, False, True]
 
 
+def test_a_reading_at_the_very_moment_of_the_expiry_does_not_show_the_session_open() -> None:
+    assert observed(look(100.0), look(105.0)) == [False, False]
+
+
 def test_readings_that_are_not_believed_settle_it_only_by_being_five_in_a_row() -> None:
     looks = [look(0.0), *(look(105.0 + 2.0 * number) for number in range(5))]
 
