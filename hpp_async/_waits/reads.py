@@ -21,7 +21,7 @@ import attrs
 from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError
 from hpp_async._core.session import Session
-from hpp_async._loop import Sleeper, spawn
+from hpp_async._loop import Clock, Sleeper, spawn
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import Claim, Turns
@@ -39,10 +39,10 @@ class Flight:
     __slots__ = ("failure", "finished_at", "is_command", "number", "reading", "session_id", "started_at")
 
     def __init__(self, session_id: str, number: int, started_at: float, *, is_command: bool) -> None:
-        self.session_id = session_id
-        self.number = number
-        self.started_at = started_at
-        self.is_command = is_command
+        self.session_id: str = session_id
+        self.number: int = number
+        self.started_at: float = started_at
+        self.is_command: bool = is_command
         self.finished_at: float | None = None
         self.reading: Session | None = None
         self.failure: Exception | None = None
@@ -128,10 +128,10 @@ class Reads:
 
     def __init__(self, read: Operation, *, turns: Turns, observers: Observers) -> None:
         self.turns = turns
-        self.clock = turns.clock
+        self.clock: Clock = turns.clock
         self.observers = observers
-        self.streams = Streams()
-        self.is_closed = False
+        self.streams: Streams = Streams()
+        self.is_closed: bool = False
         self._read = read
         self._sessions: dict[str, SharedReads] = {}
         self._subscribers: list[Subscriber] = []

@@ -60,10 +60,10 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         self.clock = clock
         self.endpoint = endpoint
         self.auth = auth
-        self.http_client = httpx.AsyncClient(transport=self)
-        self.model = Provider(now=clock.provider_time, auth=auth, quota=None, base_url=str(endpoint))
+        self.http_client: httpx.AsyncClient = httpx.AsyncClient(transport=self)
+        self.model: Provider = Provider(now=clock.provider_time, auth=auth, quota=None, base_url=str(endpoint))
         self.requests: list[httpx.Request] = []
-        self.latency = 0.0
+        self.latency: float = 0.0
         self._next: deque[int | Exception | httpx.Response] = deque()
 
     def add(
