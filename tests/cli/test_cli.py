@@ -463,6 +463,27 @@ def test_a_command_leaves_the_handling_of_signals_as_it_was(simulated: Provider)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_ctrl_c_does_not_interrupt_a_command_in_the_background_and_sigterm_does(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the fixture restores it
+    session_id = simulated.create([(5, "IN_PROGRESS")])
+
+    with piped() as output:
+
+        def interrupt_twice() -> None:
+            output.readline()
+            interrupt()
+            output.readline()  # the wait went on
+            interrupt(signal.SIGTERM)
+
+        with in_background(interrupt_twice):
+            assert run("wait", session_id, "--every", "0.1") == 130
+
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_a_command_runs_in_a_thread_which_cannot_handle_signals(simulated: Provider) -> None:
     session_id, codes = simulated.create(), list[int]()
 
