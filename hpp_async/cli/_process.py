@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType
 
 import typer
 
@@ -22,7 +19,7 @@ from hpp_async.cli._words import say
 def exiting(verbosity: int) -> Generator[None]:
     """Log to stderr, and turn an exception of the command into a sentence and an exit code."""
     try:
-        with _logging(verbosity), _terminable():
+        with _logging(verbosity):
             yield
     except (HPPError, KeyboardInterrupt) as ending:
         say(str(ending) or "interrupted")
@@ -54,32 +51,6 @@ def needing_simulator() -> Generator[None]:
             raise
         say('the simulated provider needs more packages: pip install "hpp-async[cli,simulator]"')
         raise typer.Exit(UNEXPECTED) from None
-
-
-@contextmanager
-def _terminable() -> Generator[None]:
-    """
-    Let SIGTERM do what Ctrl-C does.
-
-    Its default action would end the process without the resume command. As process 1 of a container, a process without
-    a handler does not even get the signal.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can have handlers
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_: int, frame: FrameType | None) -> None:
-    interrupt = signal.getsignal(signal.SIGINT)  # while a loop runs, asyncio's own: it cancels the main task
-    if callable(interrupt):
-        interrupt(signal.SIGINT, frame)
-    else:  # a shell lets the processes that it runs in the background ignore Ctrl-C
-        raise KeyboardInterrupt
 
 
 class _Remarks(logging.Handler):

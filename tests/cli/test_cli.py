@@ -121,7 +121,6 @@ def simulated(served: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
     for name, value in (("USERNAME", AUTH[0]), ("PASSWORD", AUTH[1]), ("ENDPOINT", served.base_url)):
         monkeypatch.setenv(f"HPP_{name}", value)
     monkeypatch.delenv("HPP_API_KEY", raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("COLUMNS", "100")
     return served
 
@@ -265,6 +264,32 @@ def test_the_endpoint_can_be_given(
     monkeypatch.setenv("HPP_ENDPOINT", "http://127.0.0.1:1")
 
     assert run("read", simulated.create(), "--endpoint", simulated.base_url) == 0
+
+
+@pytest.mark.parametrize("command", ["read", "wait"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_is_between_a_command_and_this_machine(
+    simulated: Provider, monkeypatch: pytest.MonkeyPatch, command: str, variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")  # nothing listens there
+
+    assert run(command, simulated.create([(0, "COMPLETED")])) == 0
+
+
+def test_an_empty_api_key_counts_as_unset(simulated: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPP_API_KEY", "")
+
+    assert run("read", simulated.create()) == 0
+
+
+def test_a_failed_read_says_why_and_from_where(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", SESSION, "--endpoint", "http://127.0.0.1:1") == 13
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"hpp-async: session {SESSION}: no answer: ")
+    assert "127.0.0.1:1" in said
 
 
 # -- wait -------------------------------------------------------------------------------------------------------------
@@ -456,11 +481,45 @@ def test_a_command_can_be_interrupted_before_the_first_reading(
     assert capsys.readouterr().err == f"hpp-async: {said}"
 
 
+@pytest.mark.parametrize("by", SIGNALS)
+def test_a_command_can_be_interrupted_while_it_is_imported(monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "hpp_async.cli._app":
+                signal.raise_signal(by)
+
+    monkeypatch.delitem(sys.modules, "hpp_async.cli._app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+
+    assert run("--version") == 130
+
+
 def test_a_command_leaves_the_handling_of_signals_as_it_was(simulated: Provider) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     assert run("read", simulated.create()) == 0
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_ctrl_c_does_not_interrupt_a_command_in_the_background_and_sigterm_does(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the fixture restores it
+    session_id = simulated.create([(5, "IN_PROGRESS")])
+
+    with piped() as output:
+
+        def interrupt_twice() -> None:
+            output.readline()
+            interrupt()
+            output.readline()  # the wait went on
+            interrupt(signal.SIGTERM)
+
+        with in_background(interrupt_twice):
+            assert run("wait", session_id, "--every", "0.1") == 130
+
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_command_runs_in_a_thread_which_cannot_handle_signals(simulated: Provider) -> None:
