@@ -176,7 +176,7 @@ def state_after(outcome: AnyOutcome) -> str:
 async def events(order: Order, wait: OutcomeWait) -> AsyncGenerator[str]:
     """Turn *wait* into server-sent events."""
     if order.is_settled:
-        wait.close()
+        await wait.aclose()
         yield last_event(order.state)
         return
     try:

@@ -14,7 +14,7 @@ an attempt of a read   a transient failure; up to the      0.5, 1, 2 … at most
 a read of a wait       the read failed, after its last     2, 4 … 64 s, jittered down to half; no      here
                        attempt                             longer than the schedule's delay; a hint
                                                            of at most 300 s is kept
-any read of the        a 429                               all reads of the client pause for the       `_core.budget`
+any read of the        a 429                               all reads of the client pause for the       `token_bucket`
 client                                                     hint, else for 1, 2 … 64 s, at most 60 s;
                                                            then the rate is half, and climbs back
                                                            within a minute
