@@ -99,7 +99,7 @@ async def test_lost_callbacks_cost_seconds_and_no_order(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
-    hpp_provider.add_fault(Dropped(), on=[Operation.CALLBACK])
+    hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
     path = await order(browser)
 
     stream = (await browser.get(f"{path}/events")).text
@@ -110,7 +110,7 @@ async def test_lost_callbacks_cost_seconds_and_no_order(
 
 async def test_an_outage_is_sat_out(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
-    hpp_provider.add_fault(Answered(503), start=20, until=400)
+    hpp_provider.trouble(Answered(503), start=20, until=400)
     path = await order(browser)
 
     assert await state_of(browser, path) == "paid"
@@ -121,7 +121,7 @@ async def test_an_outage_without_end_is_a_matter_for_people(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
-    hpp_provider.add_fault(Refused(), start=20)
+    hpp_provider.trouble(Refused(), start=20)
     path = await order(browser)
 
     stream = (await browser.get(f"{path}/events")).text
@@ -169,7 +169,7 @@ async def test_a_paid_order_stays_paid_when_the_provider_has_forgotten_it(
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
     path = await order(browser)
     await state_of(browser, path)
-    hpp_provider.add_fault(Missing())
+    hpp_provider.trouble(Missing())
 
     shown = await browser.get(path)
     stream = await browser.get(f"{path}/events")
@@ -206,7 +206,7 @@ async def test_a_failure_to_read_is_no_state_of_an_order(
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), vanishes)
     path = await order(browser)
-    hpp_provider.add_fault(Answered(401))
+    hpp_provider.trouble(Answered(401))
 
     answer = await browser.get(path)
 
@@ -215,7 +215,7 @@ async def test_a_failure_to_read_is_no_state_of_an_order(
 
 async def test_a_callback_without_an_id_is_acted_on(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
-    hpp_provider.add_fault(Dropped(), on=[Operation.CALLBACK])
+    hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
     path = await order(browser)
     await hpp_provider.clock.sleep(3630.5)
 

@@ -143,7 +143,7 @@ def test_what_the_readme_settles_is_what_happened(steps: list[Any], said: str) -
 
     with world() as provider:
         session = provider.add(steps)
-        provider.add_fault(Answered(503), start=30)
+        provider.trouble(Answered(503), start=30)
         assert asyncio.run(names["settle"](provider.client(), session)) == said
 
 

@@ -36,7 +36,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         clock = VirtualClock()
         provider = ScriptedProvider(clock)
         session = provider.add(Script(opens(after=30), declines, retries, pays(after=65)))
-        provider.add_fault(Answered(503), share=0.2)
+        provider.trouble(Answered(503), share=0.2)
         async with provider.client() as client:
             outcome = await client.wait_for_outcome(session)
 
@@ -85,7 +85,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         )
         return f"{self.endpoint}/hpp/v1/sessions/{session_id}"
 
-    def add_fault(self, kind: FaultKind, **when: Any) -> str:
+    def trouble(self, kind: FaultKind, **when: Any) -> str:
         """
         Let a fault of this *kind* affect requests from now on: all of them, or as *when* says (attributes of `Fault`).
 

@@ -292,7 +292,7 @@ async def test_requests_to_other_paths_are_not_affected(provider: ScriptedProvid
 
 
 async def test_a_client_raises_the_error_of_the_fault(provider: ScriptedProvider) -> None:
-    provider.add_fault(Throttled(7, "retry-after"), first=1)
+    provider.trouble(Throttled(7, "retry-after"), first=1)
     session_url = provider.add()
 
     async with provider.client(attempts=1) as client:
@@ -305,7 +305,7 @@ async def test_a_client_raises_the_error_of_the_fault(provider: ScriptedProvider
 async def test_a_wait_has_its_outcome_through_all_faults(provider: ScriptedProvider) -> None:
     session_url = provider.add(Consumer.DECLINE_AND_RETRY)
     for fault in (Slow(1), Stalled(), Refused(), Dropped(), Cut(), Answered(500), Throttled(), Garbled(), Stale(3)):
-        provider.add_fault(fault, share=0.1, until=300)
+        provider.trouble(fault, share=0.1, until=300)
 
     async with provider.client() as client:
         outcome = await client.wait_for_outcome(session_url, stop_on=FINAL)
@@ -315,7 +315,7 @@ async def test_a_wait_has_its_outcome_through_all_faults(provider: ScriptedProvi
 
 async def test_a_read_whose_answer_is_lost_is_repeated(provider: ScriptedProvider) -> None:
     session_url = provider.add(Script(pays(after=0)))
-    provider.add_fault(Cut(), first=1)
+    provider.trouble(Cut(), first=1)
 
     async with provider.client() as client:
         assert (await client.read_session(session_url)).status == "COMPLETED"

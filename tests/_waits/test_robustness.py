@@ -212,7 +212,7 @@ async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(pr
 async def test_a_callback_that_is_ahead_of_the_replica_costs_two_seconds(provider: ScriptedProvider) -> None:
     client = provider.client()
     wait = client.wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")]))
-    provider.add_fault(Stale(1.5))
+    provider.trouble(Stale(1.5))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run, wait)
         await provider.clock.sleep(7200.5)
@@ -261,7 +261,7 @@ async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(pro
 async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
     provider: ScriptedProvider, kind: FaultKind
 ) -> None:
-    provider.add_fault(kind, start=20)
+    provider.trouble(kind, start=20)
     wait = provider.client(timeout=9.5).wait_for_outcome(provider.add([(0, "IN_PROGRESS")]), timeout=25)
     with pytest.raises(WaitTimeoutError, match="is still IN_PROGRESS after 25 s"):
         await wait
@@ -275,7 +275,7 @@ async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_
 ) -> None:
     session = provider.add()
     await provider.clock.sleep(1000)
-    provider.add_fault(Slow(3000))
+    provider.trouble(Slow(3000))
     with pytest.raises(WaitTimeoutError):
         await provider.client(timeout=10).wait_for_outcome(session, timeout=0)
 
@@ -287,7 +287,7 @@ async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider
     wait = provider.client(timeout=10).wait_for_outcome(provider.add(), timeout=30)
     await anext(wait)
     await provider.clock.sleep(1000)
-    provider.add_fault(Slow(3000))
+    provider.trouble(Slow(3000))
     assert wait.next_read_in is None
     await provider.clock.sleep(1000)
     with pytest.raises(WaitTimeoutError):
@@ -300,7 +300,7 @@ async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider
 async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
     await anext(wait)
-    provider.add_fault(Slow(60), start=20, until=30)
+    provider.trouble(Slow(60), start=20, until=30)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run, wait)

@@ -109,8 +109,8 @@ async def test_a_failed_callback_is_repeated_three_times_three_seconds_apart(
 
 
 async def test_faults_of_callbacks_lose_and_delay_them(provider: ScriptedProvider, clock: VirtualClock) -> None:
-    provider.add_fault(Cut(), on=Operation.CALLBACK, first=1)
-    provider.add_fault(Slow(7), on=Operation.CALLBACK)
+    provider.trouble(Cut(), on=Operation.CALLBACK, first=1)
+    provider.trouble(Slow(7), on=Operation.CALLBACK)
     provider.add([(5, "IN_PROGRESS"), (10, "BACK")], merchant_urls=URL)
     told: list[tuple[float, str]] = []
 

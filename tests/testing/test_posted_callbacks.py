@@ -163,8 +163,8 @@ async def test_sessions_without_a_url_have_no_callbacks(
 
 
 async def test_faults_delay_and_lose_callbacks(provider: ScriptedProvider, clock: VirtualClock, shop: Shop) -> None:
-    provider.add_fault(Dropped(), on=Operation.CALLBACK, first=1)
-    provider.add_fault(Slow(7), on=Operation.CALLBACK)
+    provider.trouble(Dropped(), on=Operation.CALLBACK, first=1)
+    provider.trouble(Slow(7), on=Operation.CALLBACK)
     provider.add([(5, "IN_PROGRESS"), (10, "BACK")], merchant_urls=URLS)
     async with posting(provider, shop):
         await clock.sleep(100)

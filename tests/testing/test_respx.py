@@ -47,7 +47,7 @@ async def test_a_broken_connection_is_the_error_that_httpx_raises(
 ) -> None:
     mock_provider(respx_mock, provider)
     session = provider.add()
-    provider.add_fault(Dropped())
+    provider.trouble(Dropped())
     async with client_of(provider) as client:
         with pytest.raises(TransportError, match="RemoteProtocolError"):
             await client.read_session(session)
