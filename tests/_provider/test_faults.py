@@ -51,7 +51,7 @@ async def answer_to(provider: ScriptedProvider, *kinds: FaultKind, method: str =
     session_url = provider.add(Script(opens(after=5)))
     await provider.clock.sleep(10)
     for kind in kinds:
-        provider.add_fault(kind)
+        provider.trouble(kind)
     return await provider.http_client.request(method, session_url, auth=provider.auth)
 
 
@@ -286,7 +286,7 @@ async def test_an_error_can_have_no_date(provider: ScriptedProvider) -> None:
 
 
 async def test_requests_to_other_paths_are_not_affected(provider: ScriptedProvider) -> None:
-    provider.add_fault(Refused())
+    provider.trouble(Refused())
 
     assert (await provider.http_client.get(f"{provider.endpoint}/elsewhere")).status_code == 401
 
