@@ -25,6 +25,7 @@ from hpp_async._loop import Sleeper
 from hpp_async._waits.agenda import Agenda, PlacedTracker
 from hpp_async._waits.reads import Flight, Notification, Reads
 from hpp_async._waits.reports import Reports
+from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
@@ -122,7 +123,7 @@ class Watch(AsyncIterator[WatchEvent]):
         self._error: Exception | None = None
         self._left_at = _FOREVER
         self._stage = _Stage.MADE
-        self._is_stepping = False
+        self._steps = Stepping("another task is iterating this watch: one at a time")
 
     # -- which sessions -----------------------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ class Watch(AsyncIterator[WatchEvent]):
         session_id = self._id_of(session)
         if session_id in self._trackers:
             return
+        self._reads.enter()
         tracker = PlacedTracker(self._poller_of(session_id, since), reads=self._reads, reports=self._reports)
         self._trackers[session_id] = tracker
         self._agenda.place(tracker)
@@ -175,6 +177,7 @@ class Watch(AsyncIterator[WatchEvent]):
     async def __aenter__(self) -> Self:
         if self._stage is not _Stage.MADE:
             raise RuntimeError("a watch is entered once: start another with client.watch(watch.tokens())")
+        self._reads.enter()
         self._stage = _Stage.ENTERED
         self._reads.subscribe(self)
         return self
@@ -202,10 +205,9 @@ class Watch(AsyncIterator[WatchEvent]):
         """
         if self._stage is _Stage.MADE:
             raise RuntimeError("enter the watch before it is iterated: async with client.watch(…) as watch")
-        if self._is_stepping:
-            raise RuntimeError("another task is iterating this watch: one at a time")
-        self._is_stepping = True
+        step = self._steps.begin()
         try:
+            self._reads.enter()
             self._resume()
             while not self._is_closed:
                 self._catch_up()
@@ -221,9 +223,9 @@ class Watch(AsyncIterator[WatchEvent]):
                     await self._sleeper.sleep(look_again_at)
             raise StopAsyncIteration
         finally:
-            self._is_stepping = False
-            self._agenda.leave()
-            self._left_at = self._reads.clock.now()
+            if self._steps.end(step):
+                self._agenda.leave()
+                self._left_at = self._reads.clock.now()
 
     @property
     def _is_closed(self) -> bool:
@@ -306,6 +308,10 @@ class Watch(AsyncIterator[WatchEvent]):
         if tracker is not None and tracker.keep(flight):
             self._agenda.finished(tracker)
             self.wake()
+
+    def follows(self, session_id: str) -> bool:
+        """Tell whether the session is watched."""
+        return session_id in self._trackers
 
     def notified(self, notification: Notification) -> bool:
         """Make a read of the session due; return whether it is watched."""
