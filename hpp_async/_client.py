@@ -239,7 +239,8 @@ class HPPClient:
 
         Args:
             sessions: ids or ``session_url``s; or a mapping from them to what `wait_for_outcome` takes as ``since``:
-                a reading, a resume token, or ``None``. `Watch.add` takes more at any time.
+                a reading, a resume token, or ``None``. `Watch.add` takes more at any time. A token that is refused is
+                the one event of its session, and the others are watched.
             stop_on: see `wait_for_outcome`.
             schedule: instead of the client's.
             forever: whether the iteration goes on when nothing is left to watch, and waits for another `Watch.add`.

@@ -542,7 +542,9 @@ async def asynchronous_observer(event: Event) -> None:
 
 
 @pytest.mark.parametrize(
-    "observer", [asynchronous_observer, partial(asynchronous_observer), AsynchronousObserver()], ids=repr
+    "observer",
+    [asynchronous_observer, partial(asynchronous_observer), AsynchronousObserver()],
+    ids=["function", "partial", "object"],
 )
 def test_an_asynchronous_observer_is_refused(provider: ScriptedProvider, observer: Any) -> None:
     with pytest.raises(ConfigurationError, match="is asynchronous"):

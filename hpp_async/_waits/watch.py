@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import attrs
 
-from hpp_async._core.exceptions import ClientClosedError, HPPError
+from hpp_async._core.exceptions import ClientClosedError, ConfigurationError, HPPError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
@@ -118,6 +118,8 @@ class Watch(AsyncIterator[WatchEvent]):
         self._forever = forever
         self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
         self._trackers: dict[str, PlacedTracker] = {}
+        self._refused: dict[str, tuple[ConfigurationError, str | None]] = {}
+        """Sessions that cannot be watched: why, and the token that they came with."""
         self._sleeper = Sleeper(reads.clock)
         self._agenda = Agenda(lambda: reads.turns.claim(self._sleeper))
         self._error: Exception | None = None
@@ -134,16 +136,23 @@ class Watch(AsyncIterator[WatchEvent]):
         *session* is an id, or a ``session_url`` of the client's endpoint; *since* a reading or a resume token:
         transitions up to it are not yielded again. To be called in the event loop.
 
+        Where *since* is refused, because a stored token is damaged or of another session, the watch of the others goes
+        on: the `ConfigurationError` is the one event of this session.
+
         Raises:
-            ConfigurationError: an argument is refused.
+            ConfigurationError: *session* is refused.
         """
         session_id = self._id_of(session)
-        if session_id in self._trackers:
+        if session_id in self._trackers or session_id in self._refused:
             return
         self._reads.enter()
-        tracker = PlacedTracker(self._poller_of(session_id, since), reads=self._reads, reports=self._reports)
-        self._trackers[session_id] = tracker
-        self._agenda.place(tracker)
+        try:
+            poller = self._poller_of(session_id, since)
+        except ConfigurationError as error:
+            self._refused[session_id] = error, since if isinstance(since, str) else None
+        else:
+            tracker = self._trackers[session_id] = PlacedTracker(poller, reads=self._reads, reports=self._reports)
+            self._agenda.place(tracker)
         self.wake()
 
     def discard(self, session: str) -> None:
@@ -153,10 +162,12 @@ class Watch(AsyncIterator[WatchEvent]):
         Raises:
             ConfigurationError: *session* is refused.
         """
-        tracker = self._trackers.pop(self._id_of(session), None)
+        session_id = self._id_of(session)
+        self._refused.pop(session_id, None)
+        tracker = self._trackers.pop(session_id, None)
         if tracker is not None:
             self._agenda.discard(tracker)
-            self.wake()
+        self.wake()
 
     def tokens(self) -> dict[str, str | None]:
         """
@@ -164,10 +175,11 @@ class Watch(AsyncIterator[WatchEvent]):
 
         ``None`` for a session that was not seen yet. `HPPClient.watch` takes the whole mapping.
         """
-        return {session_id: tracker.token for session_id, tracker in self._trackers.items()}
+        tokens: dict[str, str | None] = {session_id: token for session_id, (_, token) in self._refused.items()}
+        return tokens | {session_id: tracker.token for session_id, tracker in self._trackers.items()}
 
     def __len__(self) -> int:
-        return len(self._trackers)
+        return len(self._trackers) + len(self._refused)
 
     def __repr__(self) -> str:
         return f"<Watch of {len(self)} sessions{', closed' if self._stage is _Stage.CLOSED else ''}>"
@@ -217,7 +229,7 @@ class Watch(AsyncIterator[WatchEvent]):
                 if event is not None:
                     return event
                 self._check()
-                if not self._trackers and not self._forever:
+                if not self and not self._forever:
                     break
                 if is_reading and not self._agenda.untold:
                     await self._sleeper.sleep(look_again_at)
@@ -250,6 +262,11 @@ class Watch(AsyncIterator[WatchEvent]):
             self._agenda.place(tracker)
 
     def _next_event(self) -> WatchEvent | None:
+        if self._refused:
+            session_id = next(iter(self._refused))
+            error, _ = self._refused.pop(session_id)
+            self._reports.ended(session_id, error, latest=None, reads=0)
+            return WatchEvent(session_id=session_id, token=None, news=error)
         tracker = self._agenda.next_ready()
         if tracker is None:
             return None
@@ -266,7 +283,7 @@ class Watch(AsyncIterator[WatchEvent]):
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._reads.is_closed and (self._trackers or self._forever):
+        if self._reads.is_closed and (self or self._forever):
             raise ClientClosedError(f"{len(self)} sessions cannot be watched: the client was closed")
 
     # -- reading ------------------------------------------------------------------------------------------------------
