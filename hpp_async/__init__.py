@@ -35,6 +35,7 @@ from hpp_async._core.outcome import (
     PlacedOrder,
     Stopped,
 )
+from hpp_async._core.position import is_token
 from hpp_async._core.schedule import Delay, PollSchedule, Schedule
 from hpp_async._core.session import (
     FINAL,
@@ -124,5 +125,6 @@ __all__ = [
     "Watch",
     "WatchEvent",
     "__version__",
+    "is_token",
     "parse_callback",
 ]

@@ -31,6 +31,7 @@ from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
+from hpp_async._waits.awaitable import mark_coroutine_function
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.turns import Turns
@@ -69,7 +70,10 @@ class HPPClient:
     """
     Reads Hosted Payment Page sessions and waits for their outcome, on asyncio, uvloop and trio.
 
-    Use it as ``async with``, or call `aclose` at the end. It can be made anywhere, and is used in one event loop.
+    Use it as ``async with``, or call `aclose` at the end. It can be made anywhere, and is used in one event loop at a
+    time. When that loop is gone (a second ``asyncio.run``, a test with a loop of its own, a fork), the client goes on
+    in the next one: reads that were in flight are asked for again. In two running loops at once it raises
+    `RuntimeError`.
 
     Args:
         auth: ``(username, password)``, or an API key.
@@ -89,7 +93,7 @@ class HPPClient:
         outage_tolerance: seconds without a readable answer after which a wait ends with `OutageError`. Idle time, in
             which no task takes a step in the wait, does not count.
         user_agent: the name of your product, for the provider; it goes before the library's own in the header.
-        observers: callables that are told of events; see the event classes.
+        observers: plain functions that are called with each event, in the event loop; see the event classes.
         clock: another clock, for tests.
 
     Raises:
@@ -118,6 +122,7 @@ class HPPClient:
         # Whatever is refused from here on: an error reporter that prints the locals finds no secret among them.
         hidden = auth if isinstance(auth, Hidden) else Hidden(auth)
         del auth
+        mark_coroutine_function(HPPClient.wait_for_outcome)
         self._target = Target.of(endpoint)
         credentials = Credentials.of(hidden, self._target)
         self._schedule = _checked_schedule(schedule)
@@ -149,7 +154,9 @@ class HPPClient:
         calls = Calls(exchange, target=self._target, clock=clock)
         self._commands = Commands(calls, attempts=attempts)
         turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=told)
-        self._reads = Reads(Reader(calls, attempts=attempts).read, turns=turns, observers=told)
+        self._reads = Reads(
+            Reader(calls, attempts=attempts).read, turns=turns, observers=told, moved=self._connections.drop
+        )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
@@ -232,7 +239,8 @@ class HPPClient:
 
         Args:
             sessions: ids or ``session_url``s; or a mapping from them to what `wait_for_outcome` takes as ``since``:
-                a reading, a resume token, or ``None``. `Watch.add` takes more at any time.
+                a reading, a resume token, or ``None``. `Watch.add` takes more at any time. A token that is refused is
+                the one event of its session, and the others are watched.
             stop_on: see `wait_for_outcome`.
             schedule: instead of the client's.
             forever: whether the iteration goes on when nothing is left to watch, and waits for another `Watch.add`.
@@ -311,8 +319,9 @@ class HPPClient:
         """
         Make a read of the session due now in every wait and watch of it; return whether there is one.
 
-        Call it for every status callback. Callbacks are not signed, so one is only a hint: what counts is the read that
-        follows. If that shows nothing new, another read follows two seconds later, for a replica that is behind.
+        Call it for every status callback, from any thread. Callbacks are not signed, so one is only a hint: what counts
+        is the read that follows. If that shows nothing new, another read follows two seconds later, for a replica that
+        is behind.
 
         Raises:
             ConfigurationError: *session* is refused.

@@ -1,12 +1,15 @@
-"""The event loop: its clock, and tasks that no caller's cancellation reaches."""
+"""The event loop: which one a client is in, its clock, and tasks that no caller's cancellation reaches."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
@@ -35,16 +38,32 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The clock of the running event loop, on asyncio, uvloop and trio."""
+    """
+    The clock of the running event loop, on asyncio, uvloop and trio.
+
+    Each run of trio begins at a time drawn at random, so the loops' own times are shifted to one that all share.
+    """
+
+    __slots__ = ("_loop", "_offset")
+
+    def __init__(self) -> None:
+        self._loop: object = None
+        self._offset = 0.0
 
     def now(self) -> float:
-        """Return the running loop's time, in seconds."""
+        """Return the running loop's time, in seconds since any moment."""
         import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
 
+        loop: object
         try:
-            return asyncio.get_running_loop().time()  # anyio's answer too, without its search for the backend
+            loop = running = asyncio.get_running_loop()
+            now = running.time()  # anyio's answer too, without its search for the backend
         except RuntimeError:
-            return anyio.current_time()
+            now = anyio.current_time()
+            loop = running_loop()
+        if loop is not self._loop:
+            self._loop, self._offset = loop, monotonic() - now
+        return now + self._offset
 
     def today(self) -> datetime:
         """Return the system's date and time, in UTC."""
@@ -78,12 +97,16 @@ class Sleeper:
         try:
             await self._clock.wait(event, until)
         finally:
-            self._event = None
+            if self._event is event:  # else this sleep was given up with its loop, and there is another one
+                self._event = None
 
     def wake(self) -> None:
-        """End the sleep, if there is one."""
+        """End the sleep, if there is one; harmless in any loop, and where that of the sleep was closed."""
         if self._event is not None:
-            self._event.set()
+            try:  # noqa: SIM105 - suppress costs more than the rest of this, for every read
+                self._event.set()
+            except RuntimeError:  # asyncio: the loop of the sleep was closed
+                pass
 
 
 Soon = Callable[[Callable[[], object]], object]
@@ -130,3 +153,89 @@ def _is_running(trio: ModuleType) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def running_loop() -> Any:
+    """Return the event loop that runs in this thread, of asyncio's, or trio's token for it; ``None`` if none runs."""
+    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio is not None:
+        with suppress(RuntimeError):
+            return trio.lowlevel.current_trio_token()
+    if asyncio is not None:
+        with suppress(RuntimeError):
+            return asyncio.get_running_loop()
+    return None
+
+
+def running_task() -> object:
+    """Return the task that runs in this thread, of asyncio's or trio's; ``None`` if none runs."""
+    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio is not None:
+        with suppress(RuntimeError):
+            return trio.lowlevel.current_task()
+    if asyncio is not None:
+        with suppress(RuntimeError):
+            return asyncio.current_task()
+    return None
+
+
+class Home:
+    """
+    The event loop that a client is in.
+
+    A client is in one loop at a time, and may outlive it: when it is used in another one, each *moved* is called, to
+    drop what belonged to the loop before.
+    """
+
+    __slots__ = ("_call_soon", "_loop", "_moved", "_process")
+
+    def __init__(self, *moved: Callable[[], object]) -> None:
+        self._moved = moved
+        self._loop: Any = None
+        self._call_soon: Soon | None = None
+        self._process = 0
+
+    def enter(self) -> None:
+        """
+        Note that the client is used in the running loop.
+
+        Raises:
+            RuntimeError: the loop that the client is in runs as well, in another thread.
+        """
+        loop = running_loop()
+        if loop is self._loop and self._process == os.getpid():
+            return
+        if loop is None:
+            return
+        if self._loop is not None:
+            if self.is_running():
+                raise RuntimeError(
+                    "this HPPClient is in use in another event loop, which is running: make one client for each loop, "
+                    "or use it in one loop after the other"
+                )
+            self._loop = None
+            for moved in self._moved:
+                moved()
+        self._loop, self._call_soon, self._process = loop, soon(), os.getpid()
+
+    def is_here(self) -> bool:
+        """Tell whether the running loop is the client's."""
+        return self._loop is not None and running_loop() is self._loop
+
+    def is_running(self) -> bool:
+        """Tell whether the client's loop runs, in whichever thread of this process."""
+        loop = self._loop
+        if loop is None or self._process != os.getpid():  # a fork leaves the loop behind
+            return False
+        if hasattr(loop, "is_running"):
+            return bool(loop.is_running())
+        return self.call(bool)
+
+    def call(self, do: Callable[[], object]) -> bool:
+        """Have the client's loop call *do* soon, from any thread; return whether it will, as far as is known."""
+        assert self._call_soon is not None, "the client is in a loop"
+        try:
+            self._call_soon(do)
+        except RuntimeError:  # asyncio: the loop is closed; trio: the run is over
+            return False
+        return True

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from starlette.background import BackgroundTask
 from support.servers import Handler, request_of, run, serve, wire
 
 from hpp_async import (
@@ -525,3 +527,38 @@ def test_importing_needs_none_of_the_extras() -> None:
         "assert not {'typer', 'starlette', 'uvicorn', 'pytest'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# -- accepted, and then nothing ----------------------------------------------------------------------------------------
+
+
+class AsynchronousObserver:
+    async def __call__(self, event: Event) -> None:
+        raise AssertionError("it would never be awaited")
+
+
+async def asynchronous_observer(event: Event) -> None:
+    raise AssertionError("it would never be awaited")
+
+
+@pytest.mark.parametrize(
+    "observer",
+    [asynchronous_observer, partial(asynchronous_observer), AsynchronousObserver()],
+    ids=["function", "partial", "object"],
+)
+def test_an_asynchronous_observer_is_refused(provider: ScriptedProvider, observer: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is asynchronous"):
+        provider.client(observers=[observer])
+
+
+def test_an_observer_that_cannot_be_called_is_refused(provider: ScriptedProvider) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be called"):
+        provider.client(observers=[None])  # type: ignore[list-item]  # that is the point
+
+
+@pytest.mark.anyio
+async def test_a_wait_runs_as_a_background_task_of_starlette(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    await BackgroundTask(client.wait_for_outcome, provider.add([(0, "COMPLETED")]))()
+
+    assert len(provider.requests) == 1

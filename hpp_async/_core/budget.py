@@ -135,6 +135,16 @@ class Budget:
             return _FOREVER
         return max(self._due_at(turn, now), self._bucket.ready_at(now))
 
+    def forget(self) -> None:
+        """Forget all turns and reads in flight: the event loop that they belonged to is gone."""
+        self._bucket.give_back(len(self._granted))
+        for turn in (*self._granted, *(turn for heap in self._heaps.values() for *_, turn in heap)):
+            turn.is_over = True
+        self._granted.clear()
+        for heap in self._heaps.values():
+            heap.clear()
+        self._in_flight = 0
+
     def release(self, now: float) -> None:
         """Note that a read that was admitted is over; not to be called for another attempt of one."""
         self._advance(now)

@@ -53,7 +53,7 @@ class Position:
             for name in ("updated_at", "expires_at", "read_at"):
                 moment: datetime | None = getattr(since, name)
                 if moment is not None and moment.tzinfo is None:
-                    raise ConfigurationError(f"since.{name} has no time zone: give an aware datetime")
+                    raise ConfigurationError(f"session {session_id}: since.{name} has no time zone")
             position = cls(
                 session_id=since.session_id or session_id,
                 status=since.status,
@@ -62,7 +62,13 @@ class Position:
                 sequence=0,
             )
         else:
-            position = cls._parse(since)
+            parsed = cls._parse(since)
+            if parsed is None:
+                raise ConfigurationError(
+                    f"session {session_id}: since is neither a Session nor a resume token ({_TOKEN_VERSION}:…): pass "
+                    "the token of a Transition, of a wait or of a WaitError, as it was given"
+                )
+            position = parsed
         if position.session_id.casefold() != session_id.casefold():
             raise ConfigurationError(
                 f"since is of session {position.session_id}, the wait of session {session_id}: pass the token that the "
@@ -71,11 +77,13 @@ class Position:
         return attrs.evolve(position, session_id=session_id)
 
     @classmethod
-    def _parse(cls, token: str) -> Self:
+    def _parse(cls, token: object) -> Self | None:
+        if not isinstance(token, str):
+            return None
         try:
             version, sequence, updated_at, expires_at, session_id, status = token.split(":", 5)
             if version != _TOKEN_VERSION or not session_id or not is_status(status) or not sequence.isdecimal():
-                raise ValueError(version)
+                return None
             return cls(
                 session_id=session_id,
                 status=status_of(status),
@@ -83,17 +91,28 @@ class Position:
                 expires_at=_from_text(expires_at),
                 sequence=int(sequence),
             )
-        except (AttributeError, TypeError, ValueError, OverflowError):
-            raise ConfigurationError(
-                f"since is neither a Session nor a resume token ({_TOKEN_VERSION}:…): pass the token of a Transition, "
-                "of a wait or of a WaitError, as it was given"
-            ) from None
+        except (ValueError, OverflowError):
+            return None
+
+    @classmethod
+    def is_token(cls, text: object) -> bool:
+        """Tell whether *text* is a position as text."""
+        return cls._parse(text) is not None
 
     def as_session(self) -> Session:
         """Return the position as a reading, for an outcome that no reading of this wait shows."""
         return Session(
             session_id=self.session_id, status=self.status, updated_at=self.updated_at, expires_at=self.expires_at
         )
+
+
+def is_token(text: object) -> bool:
+    """
+    Tell whether *text* is a resume token: what ``since`` takes, beside a `Session`.
+
+    For stored tokens that may be damaged. Whether one is of the right session is checked where it is used.
+    """
+    return Position.is_token(text)
 
 
 def _to_text(moment: datetime | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable
 
 import attrs
 
+from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.session import AnyStatus
 
 _logger = logging.getLogger("hpp_async")
@@ -90,12 +92,25 @@ Observer = Callable[[Event], object]
 
 
 class Observers:
-    """The callables that are told of events. One that raises is logged, and the wait goes on."""
+    """
+    The callables that are told of events. One that raises is logged, and the wait goes on.
+
+    Raises:
+        ConfigurationError: an observer cannot be called, or is asynchronous.
+    """
 
     __slots__ = ("_observers",)
 
     def __init__(self, observers: Iterable[Observer]) -> None:
         self._observers = tuple(observers)
+        for observer in self._observers:
+            if not callable(observer):
+                raise ConfigurationError(f"observers has {observer!r} in it, which cannot be called with an event")
+            if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(type(observer).__call__):
+                raise ConfigurationError(
+                    f"observer {observer!r} is asynchronous, and would never be awaited: give a plain function, and "
+                    "have it put the event into a queue, say, that a task of yours reads"
+                )
 
     def __bool__(self) -> bool:
         return bool(self._observers)

@@ -5,6 +5,9 @@ At any time there is at most one read in flight per session (the pattern is know
 goes to every wait on that session. A read runs in a task of the client, and its callers wait for it to finish: a caller
 that is cancelled leaves without touching the request, because native asyncio cancellation in the middle of a request
 leaves httpx's pool unusable.
+
+Reads belong to the event loop in which they were started. When the client is used in another loop, because the first
+one is gone, they are dropped: a dropped read shows nothing, and whoever waits for it asks again.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ import anyio
 import attrs
 
 from hpp_async._core.budget import Kind
-from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError
+from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, TransportError
 from hpp_async._core.session import Session
-from hpp_async._loop import Clock, Sleeper, spawn
+from hpp_async._loop import Clock, Home, Sleeper, spawn
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import Claim, Turns
@@ -36,7 +39,17 @@ Operation = Callable[[str, Turns], Awaitable[Session | None]]
 class Flight:
     """One request for a session: in flight, then finished with a reading or a failure. Times are in loop seconds."""
 
-    __slots__ = ("failure", "finished_at", "is_command", "number", "reading", "session_id", "started_at")
+    __slots__ = (
+        "callers",
+        "failure",
+        "finished_at",
+        "is_command",
+        "is_dropped",
+        "number",
+        "reading",
+        "session_id",
+        "started_at",
+    )
 
     def __init__(self, session_id: str, number: int, started_at: float, *, is_command: bool) -> None:
         self.session_id: str = session_id
@@ -46,6 +59,10 @@ class Flight:
         self.finished_at: float | None = None
         self.reading: Session | None = None
         self.failure: Exception | None = None
+        self.is_dropped = True
+        """Whether it shows nothing: the default result, as the task may be cancelled, or lost with its event loop."""
+        self.callers: list[Sleeper] = []
+        """Who sleeps until it has finished."""
 
     def result(self) -> Session | None:
         """
@@ -77,10 +94,14 @@ class Notification:
 
 
 class Subscriber(Protocol):
-    """Who follows sessions: a wait follows one, a watch many, and a caller of `Reads.read` one for a moment."""
+    """Who follows sessions: a wait follows one, and a watch many."""
 
     def finished(self, flight: Flight) -> None:
         """Take note that a flight has finished; only those who asked for it care for a failure."""
+        ...
+
+    def follows(self, session_id: str) -> bool:
+        """Tell, in any thread, whether the session is followed."""
         ...
 
     def notified(self, notification: Notification) -> bool:
@@ -106,27 +127,17 @@ class SharedReads:
         self.subscribers: list[Subscriber] = []  # of one or two: a set is three times as large
 
 
-class _Caller(Sleeper):
-    """Who waits for one flight and needs to know when it has finished."""
-
-    __slots__ = ()
-
-    def finished(self, flight: Flight) -> None:
-        self.wake()
-
-    def notified(self, notification: Notification) -> bool:
-        return False
-
-
 class Reads:
     """
     All reads of one client, and its commands, which are counted in the same budget.
 
     Whoever follows sessions subscribes, to one session or to all, and is told of each flight that finishes and of each
-    notification: there is no other way to hear of them.
+    notification: there is no other way to hear of them. *moved* is called when the client is used in another loop.
     """
 
-    def __init__(self, read: Operation, *, turns: Turns, observers: Observers) -> None:
+    def __init__(
+        self, read: Operation, *, turns: Turns, observers: Observers, moved: Callable[[], object] = bool
+    ) -> None:
         self.turns = turns
         self.clock: Clock = turns.clock
         self.observers = observers
@@ -137,7 +148,11 @@ class Reads:
         self._subscribers: list[Subscriber] = []
         self._in_flight: dict[Flight, anyio.CancelScope] = {}
         self._were_read: OrderedDict[str, None] = OrderedDict()
+        self._callers: set[Sleeper] = set()
         self._count = 0
+        self._home = Home(moved, self._forget)
+        self._unheard: dict[str, None] = {}
+        """Sessions of which a notification came outside of the client's loop, until that is told of it."""
 
     @property
     def in_flight(self) -> int:
@@ -162,14 +177,9 @@ class Reads:
             shared.subscribers.remove(subscriber)
             self._tidy(shared)
 
-    @contextmanager
-    def _calling(self, session_id: str) -> Generator[_Caller]:
-        caller = _Caller(self.clock)
-        self.subscribe(caller, session_id)
-        try:
-            yield caller
-        finally:
-            self.unsubscribe(caller, session_id)
+    def is_followed(self, session_id: str) -> bool:
+        """Tell, in any thread, whether anyone follows the session."""
+        return any(subscriber.follows(session_id) for subscriber in self._subscribers_of(session_id))
 
     def _shared(self, session_id: str) -> SharedReads:
         shared = self._sessions.get(session_id)
@@ -187,13 +197,58 @@ class Reads:
         return (*(() if shared is None else shared.subscribers), *self._subscribers)
 
     def notify(self, session_id: str) -> bool:
-        """Make a read of the session due for everyone who follows it; return whether there is anyone."""
+        """
+        Make a read of the session due for everyone who follows it; return whether there is anyone.
+
+        To be called in any thread: the event loop of the client does it, now if this is its thread, and soon otherwise.
+        If that loop does not run, the read is due when the client is next used in one.
+        """
+        if self._home.is_here():
+            return self._notify(session_id)
+        is_followed = self.is_followed(session_id)
+        if is_followed or session_id in self._sessions:
+            self._unheard[session_id] = None
+            if self._home.is_running():
+                self._home.call(self._hear)
+        return is_followed
+
+    def _hear(self) -> None:
+        while self._unheard:
+            self._notify(self._unheard.popitem()[0])
+
+    def _notify(self, session_id: str) -> bool:
         notification = Notification(session_id, self.clock.now(), self._count)
         shared = self._sessions.get(session_id)
         if shared is not None:
             shared.latest, shared.outdated = None, self._count
         are_following = [subscriber.notified(notification) for subscriber in self._subscribers_of(session_id)]
         return any(are_following)
+
+    # -- the event loop -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """
+        Note that the client is used in the running loop; to be called before anything else is done in it.
+
+        Raises:
+            RuntimeError: the client is in use in another loop, which is running.
+        """
+        self._home.enter()
+        self._hear()
+
+    def _forget(self) -> None:
+        """Drop what belonged to the loop that is gone."""
+        for flight in list(self._in_flight):
+            self._finish(flight)
+        self.turns.forget()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for caller in list(self._callers):
+            caller.wake()
+        alone = [subscriber for shared in self._sessions.values() for subscriber in shared.subscribers]
+        for subscriber in (*self._subscribers, *alone):
+            subscriber.wake()
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -212,14 +267,14 @@ class Reads:
 
         *key* is when a read of the schedule is due, in the budget's virtual time.
         """
+        self._home.enter()
         shared = self._sessions.get(session_id)
         if shared is not None and shared.flight is not None:
             claim.leave()
             return shared.flight
         if not claim.is_admitted(kind, key):
             return None
-        shared = self._shared(session_id)
-        flight = shared.flight = self._flight(session_id)
+        flight = self._shared(session_id).flight = self._flight(session_id)
         self._start(flight, self._read)
         return flight
 
@@ -230,18 +285,19 @@ class Reads:
         Raises:
             HPPError: the read's failure.
             ClientClosedError: the client was closed, before or meanwhile.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
+        self.enter()
         asked_at = self.clock.now()
-        with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
+        with self._calling() as caller, self.turns.claim(caller) as claim:
             while True:
                 self.check_open(session_id)
                 flight = self.ask(session_id, claim, Kind.URGENT if is_urgent else Kind.NEW)
                 if flight is None:
                     await claim.sleep()
                     continue
-                while flight.finished_at is None:
-                    await caller.sleep()
-                if flight.started_at >= asked_at:
+                await _finished(flight, caller)
+                if flight.started_at >= asked_at and not flight.is_dropped:
                     reading = flight.result()
                     assert reading is not None, "a read that did not fail has a reading"
                     self._remember(session_id)
@@ -261,19 +317,31 @@ class Reads:
         the answer was lost, it may have been done.
 
         Raises:
-            HPPError: the operation's failure.
+            HPPError: the operation's failure; `TransportError` also where its task was cancelled.
             ClientClosedError: the client was closed, before or meanwhile.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
-        with self._calling(session_id) as caller, self.turns.claim(caller) as claim:
+        self.enter()
+        with self._calling() as caller, self.turns.claim(caller) as claim:
             self.check_open(session_id)
             while not claim.is_admitted(Kind.URGENT):
                 await claim.sleep()
                 self.check_open(session_id)
             flight = self._flight(session_id, is_command=True)
             self._start(flight, operation)
-            while flight.finished_at is None:
-                await caller.sleep()
+            await _finished(flight, caller)
+        if flight.is_dropped:
+            raise TransportError(f"session {session_id}: no answer (the request was cancelled)", session_id=session_id)
         flight.result()
+
+    @contextmanager
+    def _calling(self) -> Generator[Sleeper]:
+        caller = Sleeper(self.clock)
+        self._callers.add(caller)
+        try:
+            yield caller
+        finally:
+            self._callers.discard(caller)
 
     # -- closing ------------------------------------------------------------------------------------------------------
 
@@ -288,15 +356,20 @@ class Reads:
             raise ClientClosedError(f"session {session_id} cannot be read: the client was closed")
 
     async def aclose(self) -> None:
-        """End every flight and every wait. Cancelled half-way, it can be called again."""
+        """
+        End every flight and every wait. Cancelled half-way, it can be called again.
+
+        Raises:
+            RuntimeError: the client is in use in another event loop, which is running.
+        """
+        self.enter()
         self.is_closed = True
-        for subscriber in [*self._subscribers, *(who for one in self._sessions.values() for who in one.subscribers)]:
-            subscriber.wake()
+        self._wake_all()
         for scope in list(self._in_flight.values()):
             scope.cancel()
-        while self._in_flight:
-            with self._calling(next(iter(self._in_flight)).session_id) as caller:
-                await caller.sleep()
+        with self._calling() as caller:
+            while self._in_flight:
+                await _finished(next(iter(self._in_flight)), caller)
 
     # -- a flight -----------------------------------------------------------------------------------------------------
 
@@ -305,8 +378,6 @@ class Reads:
         return Flight(session_id, self._count, self.clock.now(), is_command=is_command)
 
     def _start(self, flight: Flight, operation: Operation) -> None:
-        # The default result: the task may be cancelled before its first step.
-        flight.failure = ClientClosedError(f"session {flight.session_id}: the client was closed during a read")
         try:
             scope = self._in_flight[flight] = anyio.CancelScope()
             spawn(
@@ -323,16 +394,23 @@ class Reads:
         try:
             with scope:
                 flight.reading = await operation(flight.session_id, self.turns)
-                flight.failure = None
+                flight.is_dropped = False
+        except GeneratorExit:
+            raise  # the task was lost with its loop: see _forget
         except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
-            flight.failure = error
-        finally:
+            flight.failure, flight.is_dropped = error, False
+        except BaseException:
             self._finish(flight)
+            raise
+        self._finish(flight)
 
     def _finish(self, flight: Flight) -> None:
         if flight.finished_at is not None:
             return
         flight.finished_at = self.clock.now()
+        if flight.is_dropped and self.is_closed:
+            flight.failure = ClientClosedError(f"session {flight.session_id}: the client was closed during a read")
+            flight.is_dropped = False
         self._in_flight.pop(flight, None)
         self.turns.release()
         shared = self._shared(flight.session_id)
@@ -342,14 +420,16 @@ class Reads:
                 shared.latest = flight  # failures are not shared: only the callers of this read get them
         for subscriber in self._subscribers_of(flight.session_id):
             subscriber.finished(flight)
+        for caller in flight.callers:
+            caller.wake()
         if flight.is_command:
-            self.notify(flight.session_id)
+            self._notify(flight.session_id)
         else:
             self._report(flight, flight.finished_at - flight.started_at)
         self._tidy(shared)
 
     def _report(self, flight: Flight, seconds: float) -> None:
-        if not self.observers:
+        if not self.observers or flight.is_dropped:
             return
         reading, error = flight.reading, flight.failure
         if reading is not None:
@@ -372,3 +452,9 @@ class Reads:
                     seconds=seconds,
                 )
             )
+
+
+async def _finished(flight: Flight, caller: Sleeper) -> None:
+    flight.callers.append(caller)
+    while flight.finished_at is None:
+        await caller.sleep()

@@ -151,7 +151,7 @@ class Tracker:
         while self._inbox:
             flight, self._inbox = self._inbox[0], self._inbox[1:]
             self._use(flight)
-        if asked is not None and asked.reading is None and self._used < asked.number:
+        if asked is not None and asked.failure is not None and self._used < asked.number:
             # A later reading makes a failure obsolete. And it counts from now: idle time does not count as outage.
             self._fail(asked, self._reads.clock.now())
 

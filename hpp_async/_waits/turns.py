@@ -42,7 +42,8 @@ class Claim:
         timeout.
         """
         turn = self._turn
-        if turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key):
+        is_earlier = turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key)
+        if turn is None or is_earlier or turn.is_over:  # over: it went with its event loop
             self.leave()
             turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
         return turn
@@ -60,7 +61,11 @@ class Claim:
 
     def opens_at(self) -> float:
         """Return when to ask again at the latest, in loop seconds; never, if the driver will be woken."""
-        return _FOREVER if self._turn is None else self._budget.opens_at(self._turn, self._sleeper.now())
+        if self._turn is None:
+            return _FOREVER
+        if self._turn.is_over:  # it went with its event loop
+            return -_FOREVER
+        return self._budget.opens_at(self._turn, self._sleeper.now())
 
     async def sleep(self, until: float = _FOREVER) -> None:
         """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""
@@ -114,6 +119,10 @@ class Turns:
     def claim(self, sleeper: Sleeper) -> Claim:
         """Return a claim of the driver that sleeps in *sleeper*."""
         return Claim(self._budget, sleeper)
+
+    def forget(self) -> None:
+        """Forget all turns and reads in flight: the event loop that they belonged to is gone."""
+        self._budget.forget()
 
     def release(self) -> None:
         """Note that a read that was admitted is over."""

@@ -19,6 +19,7 @@ from hpp_async._loop import Sleeper
 from hpp_async._waits.awaitable import AwaitableWait
 from hpp_async._waits.reads import Flight, Notification, Reads
 from hpp_async._waits.reports import Reports
+from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.tracker import Tracker
 
 _FOREVER: Final = float("inf")
@@ -45,6 +46,9 @@ class _Tracker(Tracker):
         if self.keep(flight):
             self.sleeper.wake()
 
+    def follows(self, session_id: str) -> bool:
+        return session_id == self.session_id
+
     def notified(self, notification: Notification) -> bool:
         self.bring_forward(notification)
         self.sleeper.wake()
@@ -52,11 +56,6 @@ class _Tracker(Tracker):
 
     def wake(self) -> None:
         self.sleeper.wake()
-
-    def end_step(self) -> None:
-        """Wake the step that sleeps, which ends as it finds another sleeper here: the next step's."""
-        self.sleeper.wake()
-        self.sleeper = Sleeper(self._reads.clock)
 
 
 class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
@@ -83,10 +82,10 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
     __slots__ = (
         "__weakref__",
         "_is_started",
-        "_is_stepping",
         "_is_subscribed",
         "_left_at",
         "_reads",
+        "_steps",
         "_tracker",
     )
 
@@ -94,7 +93,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         super().__init__()
         self._reads = reads
         self._tracker = _Tracker(poller, reads=reads)
-        self._is_started = self._is_stepping = False
+        self._steps = Stepping(
+            f"another task is already going on with the wait for session {self.session_id}: one at a time, or start a "
+            "second wait (they share their reads)"
+        )
+        self._is_started = False
         self._is_subscribed: bool | None = None
         """``None`` before the first step; it ends with the wait."""
         self._left_at = 0.0
@@ -185,28 +188,23 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         If another task takes that step, its iteration ends; if it awaits the wait, it gets a `RuntimeError`.
         """
         self._is_started = True
-        if self._is_stepping:
-            self._is_stepping = False
+        if self._steps.is_under_way():
+            self._steps.cancel()
             self._left_at = self._reads.clock.now()
-            self._tracker.end_step()
+            self._tracker.wake()
 
     # -- one step -----------------------------------------------------------------------------------------------
 
     async def _step(self, until: float) -> Transition | AnyOutcome | None:
         """Go on to the next transition, or to the outcome; return ``None`` if *until* (loop seconds) comes first."""
-        if self._is_stepping:
-            raise RuntimeError(
-                f"another task is already going on with the wait for session {self.session_id}: one at a time, or "
-                "start a second wait (they share their reads)"
-            )
-        self._is_stepping = self._is_started = True
-        is_in_loop = True
-        tracker, reads = self._tracker, self._reads
-        sleeper = tracker.sleeper
+        tracker, reads, is_in_loop = self._tracker, self._reads, True
+        step = self._steps.begin()
+        self._is_started = True
         try:
+            reads.enter()
             self._start()
             tracker.resume(self._left_at)
-            with reads.turns.claim(sleeper) as claim:
+            with reads.turns.claim(tracker.sleeper) as claim:
                 while True:
                     tracker.catch_up()
                     news = tracker.take_news()
@@ -217,7 +215,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                     if reads.clock.now() >= until:
                         return None
                     await claim.sleep(min(look_again_at, until))
-                    if tracker.sleeper is not sleeper:
+                    if not self._steps.is_current(step):
                         raise _StepClosedError(f"the wait for session {self.session_id} was closed during this step")
         except ClientClosedError as error:
             self._end(error)
@@ -226,10 +224,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             is_in_loop = False  # closed where it was dropped: there may be no loop to ask for its time
             raise
         finally:
-            if tracker.sleeper is sleeper:  # else the wait was closed, and may be in its next step
-                self._is_stepping = False
-                if is_in_loop:
-                    self._left_at = reads.clock.now()
+            if self._steps.end(step) and is_in_loop:
+                self._left_at = reads.clock.now()
+
+    def _is_stepping(self) -> bool:
+        return self._steps.is_under_way()
 
     async def _step_of_stream(self, until: float) -> Transition | AnyOutcome | None:
         """Do as `_step` does; return ``None`` where the streams of the client are stopped first."""

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import attrs
 
-from hpp_async._core.exceptions import ClientClosedError, HPPError
+from hpp_async._core.exceptions import ClientClosedError, ConfigurationError, HPPError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
@@ -25,6 +25,7 @@ from hpp_async._loop import Sleeper
 from hpp_async._waits.agenda import Agenda, PlacedTracker
 from hpp_async._waits.reads import Flight, Notification, Reads
 from hpp_async._waits.reports import Reports
+from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
@@ -117,12 +118,14 @@ class Watch(AsyncIterator[WatchEvent]):
         self._forever = forever
         self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
         self._trackers: dict[str, PlacedTracker] = {}
+        self._refused: dict[str, tuple[ConfigurationError, str | None]] = {}
+        """Sessions that cannot be watched: why, and the token that they came with."""
         self._sleeper = Sleeper(reads.clock)
         self._agenda = Agenda(lambda: reads.turns.claim(self._sleeper))
         self._error: Exception | None = None
         self._left_at = _FOREVER
         self._stage = _Stage.MADE
-        self._is_stepping = False
+        self._steps = Stepping("another task is iterating this watch: one at a time")
 
     # -- which sessions -----------------------------------------------------------------------------------------------
 
@@ -133,15 +136,23 @@ class Watch(AsyncIterator[WatchEvent]):
         *session* is an id, or a ``session_url`` of the client's endpoint; *since* a reading or a resume token:
         transitions up to it are not yielded again. To be called in the event loop.
 
+        Where *since* is refused, because a stored token is damaged or of another session, the watch of the others goes
+        on: the `ConfigurationError` is the one event of this session.
+
         Raises:
-            ConfigurationError: an argument is refused.
+            ConfigurationError: *session* is refused.
         """
         session_id = self._id_of(session)
-        if session_id in self._trackers:
+        if session_id in self._trackers or session_id in self._refused:
             return
-        tracker = PlacedTracker(self._poller_of(session_id, since), reads=self._reads, reports=self._reports)
-        self._trackers[session_id] = tracker
-        self._agenda.place(tracker)
+        self._reads.enter()
+        try:
+            poller = self._poller_of(session_id, since)
+        except ConfigurationError as error:
+            self._refused[session_id] = error, since if isinstance(since, str) else None
+        else:
+            tracker = self._trackers[session_id] = PlacedTracker(poller, reads=self._reads, reports=self._reports)
+            self._agenda.place(tracker)
         self.wake()
 
     def discard(self, session: str) -> None:
@@ -151,10 +162,12 @@ class Watch(AsyncIterator[WatchEvent]):
         Raises:
             ConfigurationError: *session* is refused.
         """
-        tracker = self._trackers.pop(self._id_of(session), None)
+        session_id = self._id_of(session)
+        self._refused.pop(session_id, None)
+        tracker = self._trackers.pop(session_id, None)
         if tracker is not None:
             self._agenda.discard(tracker)
-            self.wake()
+        self.wake()
 
     def tokens(self) -> dict[str, str | None]:
         """
@@ -162,10 +175,11 @@ class Watch(AsyncIterator[WatchEvent]):
 
         ``None`` for a session that was not seen yet. `HPPClient.watch` takes the whole mapping.
         """
-        return {session_id: tracker.token for session_id, tracker in self._trackers.items()}
+        tokens: dict[str, str | None] = {session_id: token for session_id, (_, token) in self._refused.items()}
+        return tokens | {session_id: tracker.token for session_id, tracker in self._trackers.items()}
 
     def __len__(self) -> int:
-        return len(self._trackers)
+        return len(self._trackers) + len(self._refused)
 
     def __repr__(self) -> str:
         return f"<Watch of {len(self)} sessions{', closed' if self._stage is _Stage.CLOSED else ''}>"
@@ -175,6 +189,7 @@ class Watch(AsyncIterator[WatchEvent]):
     async def __aenter__(self) -> Self:
         if self._stage is not _Stage.MADE:
             raise RuntimeError("a watch is entered once: start another with client.watch(watch.tokens())")
+        self._reads.enter()
         self._stage = _Stage.ENTERED
         self._reads.subscribe(self)
         return self
@@ -202,10 +217,9 @@ class Watch(AsyncIterator[WatchEvent]):
         """
         if self._stage is _Stage.MADE:
             raise RuntimeError("enter the watch before it is iterated: async with client.watch(…) as watch")
-        if self._is_stepping:
-            raise RuntimeError("another task is iterating this watch: one at a time")
-        self._is_stepping = True
+        step = self._steps.begin()
         try:
+            self._reads.enter()
             self._resume()
             while not self._is_closed:
                 self._catch_up()
@@ -215,15 +229,15 @@ class Watch(AsyncIterator[WatchEvent]):
                 if event is not None:
                     return event
                 self._check()
-                if not self._trackers and not self._forever:
+                if not self and not self._forever:
                     break
                 if is_reading and not self._agenda.untold:
                     await self._sleeper.sleep(look_again_at)
             raise StopAsyncIteration
         finally:
-            self._is_stepping = False
-            self._agenda.leave()
-            self._left_at = self._reads.clock.now()
+            if self._steps.end(step):
+                self._agenda.leave()
+                self._left_at = self._reads.clock.now()
 
     @property
     def _is_closed(self) -> bool:
@@ -248,6 +262,11 @@ class Watch(AsyncIterator[WatchEvent]):
             self._agenda.place(tracker)
 
     def _next_event(self) -> WatchEvent | None:
+        if self._refused:
+            session_id = next(iter(self._refused))
+            error, _ = self._refused.pop(session_id)
+            self._reports.ended(session_id, error, latest=None, reads=0)
+            return WatchEvent(session_id=session_id, token=None, news=error)
         tracker = self._agenda.next_ready()
         if tracker is None:
             return None
@@ -264,7 +283,7 @@ class Watch(AsyncIterator[WatchEvent]):
         error, self._error = self._error, None
         if error is not None:
             raise error
-        if self._reads.is_closed and (self._trackers or self._forever):
+        if self._reads.is_closed and (self or self._forever):
             raise ClientClosedError(f"{len(self)} sessions cannot be watched: the client was closed")
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -306,6 +325,10 @@ class Watch(AsyncIterator[WatchEvent]):
         if tracker is not None and tracker.keep(flight):
             self._agenda.finished(tracker)
             self.wake()
+
+    def follows(self, session_id: str) -> bool:
+        """Tell whether the session is watched."""
+        return session_id in self._trackers
 
     def notified(self, notification: Notification) -> bool:
         """Make a read of the session due; return whether it is watched."""

@@ -26,6 +26,7 @@ from hpp_async import (
     ResponseError,
     SessionNotFoundError,
     SessionVanishedError,
+    TransportError,
     WaitEnded,
     WaitTimeoutError,
 )
@@ -57,18 +58,31 @@ async def test_a_refused_disable_with_an_open_session_is_no_outcome(provider: Sc
 
 
 @pytest.mark.asyncio
-async def test_a_read_whose_task_never_ran_lands_all_the_same(provider: ScriptedProvider) -> None:
+async def test_a_read_whose_task_was_cancelled_by_others_is_asked_for_again(provider: ScriptedProvider) -> None:
     client = provider.client()
-    wait = client.wait_for_outcome(provider.add())
+    wait = client.wait_for_outcome(provider.add([(0, "COMPLETED")]))
     before = asyncio.all_tasks()
     step = asyncio.create_task(run(wait))
     await asyncio.sleep(0)
     for task in asyncio.all_tasks() - before - {step}:
-        task.cancel()
-    with pytest.raises(ClientClosedError):
-        await step
+        task.cancel()  # before its first step
     with anyio.fail_after(10):
+        await step
         await client.aclose()
+
+    assert isinstance(wait.outcome, Completed)
+
+
+@pytest.mark.asyncio
+async def test_a_command_whose_task_was_cancelled_by_others_says_so(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    before = asyncio.all_tasks()
+    disabling = asyncio.create_task(client.disable_session(provider.add()))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before - {disabling}:
+        task.cancel()
+    with pytest.raises(TransportError, match="was cancelled"):
+        await disabling
 
 
 @pytest.mark.anyio

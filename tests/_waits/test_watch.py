@@ -14,6 +14,7 @@ from hpp_async import (
     AuthenticationError,
     Completed,
     ConfigurationError,
+    Event,
     Expired,
     OutageError,
     PollSchedule,
@@ -22,6 +23,7 @@ from hpp_async import (
     SessionNotFoundError,
     SessionVanishedError,
     Transition,
+    WaitEnded,
     Watch,
 )
 from hpp_async.testing import ScriptedProvider, VirtualClock
@@ -279,13 +281,33 @@ async def test_a_refused_session_among_others_refuses_the_watch(provider: Script
     assert provider.requests == []
 
 
-async def test_since_of_another_session_is_refused_and_not_watched(provider: ScriptedProvider) -> None:
-    async with provider.client() as client, client.watch() as watch:
-        token = (await anext(client.wait_for_outcome(provider.add()))).token
-        with pytest.raises(ConfigurationError, match="since is of session"):
-            watch.add(provider.add(), since=token)
+async def test_a_damaged_token_is_the_event_of_its_session_and_stops_no_other(provider: ScriptedProvider) -> None:
+    names = [provider.add([(0, "COMPLETED")], session_id=name) for name in ("damaged", "of-another", "well")]
+    tokens = {"damaged": "hpp1:1:oops", "of-another": "hpp1:1:-:-:somebody:WAITING", "well": None}
+    told_of: list[Event] = []
+    async with provider.client(observers=[told_of.append]) as client, client.watch(tokens) as watch:
+        before = watch.tokens()
+        watch.add(names[0])  # it is watched already
+        events = await events_of(watch)
 
-    assert len(watch) == 0
+    assert before == tokens
+    assert len(names) == 3
+    assert by_session(events) == {
+        "damaged": ["ConfigurationError"],
+        "of-another": ["ConfigurationError"],
+        "well": ["COMPLETED", "Completed"],
+    }
+    assert [event.is_last for event in events] == [True, True, False, True]
+    assert ["damaged" in str(events[0].news), "somebody" in str(events[1].news)] == [True, True]
+    assert [event.session_id for event in told_of if isinstance(event, WaitEnded)] == ["damaged", "of-another", "well"]
+
+
+async def test_a_session_with_a_damaged_token_can_be_discarded(provider: ScriptedProvider) -> None:
+    async with provider.client() as client, client.watch({"damaged": "oops"}) as watch:
+        watch.discard("damaged")
+
+        assert len(watch) == 0
+        assert await events_of(watch) == []
 
 
 @pytest.mark.parametrize(
@@ -294,7 +316,6 @@ async def test_since_of_another_session_is_refused_and_not_watched(provider: Scr
         ({"sessions": "one-id"}, "sessions is one string"),
         ({"stop_on": "FAILED"}, "stop_on"),
         ({"schedule": 5.0}, "schedule"),
-        ({"sessions": {"one": "not a token"}}, "since"),
         ({"sessions": [7]}, "session is a int"),
     ],
 )
