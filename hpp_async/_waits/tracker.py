@@ -16,7 +16,8 @@ from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.session import Session
-from hpp_async._waits.reads import Flight, Notification, Reads
+from hpp_async._waits.flight import Flight, Notification
+from hpp_async._waits.reads import Reads
 from hpp_async._waits.reports import Reports
 from hpp_async._waits.turns import Claim
 

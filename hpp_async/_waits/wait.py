@@ -17,7 +17,8 @@ from hpp_async._core.schedule import seconds
 from hpp_async._core.session import Session
 from hpp_async._loop import Sleeper
 from hpp_async._waits.awaitable import AwaitableWait
-from hpp_async._waits.reads import Flight, Notification, Reads
+from hpp_async._waits.flight import Flight, Notification
+from hpp_async._waits.reads import Reads
 from hpp_async._waits.reports import Reports
 from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.tracker import Tracker

@@ -23,7 +23,8 @@ from hpp_async._core.poller import Poller
 from hpp_async._core.session import Session
 from hpp_async._loop import Sleeper
 from hpp_async._waits.agenda import Agenda, PlacedTracker
-from hpp_async._waits.reads import Flight, Notification, Reads
+from hpp_async._waits.flight import Flight, Notification
+from hpp_async._waits.reads import Reads
 from hpp_async._waits.reports import Reports
 from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.turns import Claim
@@ -317,7 +318,7 @@ class Watch(AsyncIterator[WatchEvent]):
         if tracker.asked.finished_at is not None:
             self._agenda.finished(tracker)
 
-    # -- what the client tells: see `hpp_async._waits.reads.Subscriber` -----------------------------------------------
+    # -- what the client tells: see `hpp_async._waits.flight.Subscriber` -----------------------------------------------
 
     def finished(self, flight: Flight) -> None:
         """Take note of a flight that has finished."""

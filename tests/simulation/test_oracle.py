@@ -22,7 +22,8 @@ from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._core.token_bucket import TokenBucket
 from hpp_async._loop import Sleeper
-from hpp_async._waits.reads import Flight, Reads
+from hpp_async._waits.flight import Flight
+from hpp_async._waits.reads import Reads
 from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
 from hpp_async.testing import (
