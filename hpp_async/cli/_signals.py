@@ -19,13 +19,13 @@ def terminable() -> Generator[None]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can have handlers
-        return
-    with _interruptible():
-        before = signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    else:
+        with _interruptible():
+            before = signal.signal(signal.SIGTERM, _interrupt)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:
@@ -44,11 +44,11 @@ def _interruptible() -> Generator[None]:
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    else:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])

@@ -57,7 +57,8 @@ def control_routes(provider: Provider) -> list[Route]:
             raise ConfigurationError("act: give one of act, acts and visitor")
         if asked.act is not None:
             provider.act(session_id, asked.act)
-        elif visitor is not None:
+        else:
+            assert visitor is not None, "one of the two is given"
             provider.visit(session_id, visitor)
         return JSONResponse(session_record(provider, life, provider.now()))
 
