@@ -26,6 +26,12 @@ from hpp_async._client import Options
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    """Skip in time: what is skipped inside of an event loop is complained of in a later test."""
+    path_of_nginx()
+
+
 @asynccontextmanager
 async def behind_nginx(
     caplog: pytest.LogCaptureFixture, home: Path, nginx_options: dict[str, str], **options: Unpack[Options]
