@@ -131,3 +131,15 @@ async def test_no_request_carries_on_what_was_written_into_another() -> None:
         (["x-ours"], ["timeout"]),
     ]
     assert exchange._timeouts["read"] is None
+
+
+async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() -> None:
+    async def hook(response: httpx.Response) -> None:
+        response.raise_for_status()
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(403, headers={"X-Theirs": "1"}, content=b"why"))
+    async with httpx.AsyncClient(transport=transport, event_hooks={"response": [hook]}) as http_client:
+        answer = await Exchange(Lent(http_client), headers={}, timeout=5.0).ask("GET", URL)
+
+    assert isinstance(answer, Answer)
+    assert (answer.status_code, answer.body, answer.header(b"x-theirs")) == (403, b"", "1")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpp_async import HPPError, RateLimitedError, ResponseError, ServerError, TransportError
+from hpp_async import HPPError, NotProcessedError, RateLimitedError, ResponseError, ServerError, TransportError
 from hpp_async._core.token_bucket import Quota
 from hpp_async._http.retry import with_retries
 
@@ -40,6 +40,14 @@ def unavailable() -> ServerError:
 
 def limited(retry_after: float | None) -> RateLimitedError:
     return RateLimitedError("429", session_id="session", status_code=429, retry_after=retry_after)
+
+
+HINTED = (
+    limited,
+    lambda hint: ServerError("503", session_id="session", status_code=503, retry_after=hint),
+    lambda hint: NotProcessedError("425", session_id="session", status_code=425, retry_after=hint),
+)
+"""Transient answers that may say when to ask again."""
 
 
 def dropped() -> TransportError:
@@ -91,8 +99,11 @@ async def test_the_last_attempts_error_is_raised(attempts: int) -> None:
     ("hint", "drawn", "pause"),
     [(None, 1.0, 0.5), (None, 0.0, 0.0), (0.1, 1.0, 0.5), (0.1, 0.0, 0.1), (3.0, 1.0, 3.0), (5.0, 1.0, 5.0)],
 )
-async def test_a_pause_is_at_least_what_the_provider_asks_for(hint: float | None, drawn: float, pause: float) -> None:
-    assert await tried(limited(hint), attempts=2, drawn=drawn) == (2, [pause], None)
+@pytest.mark.parametrize("of", HINTED, ids=["429", "503", "425"])
+async def test_a_pause_is_at_least_what_the_provider_asks_for(
+    of: Callable[[float | None], HPPError], hint: float | None, drawn: float, pause: float
+) -> None:
+    assert await tried(of(hint), attempts=2, drawn=drawn) == (2, [pause], None)
 
 
 async def test_a_hint_is_heeded_after_every_attempt() -> None:
@@ -101,8 +112,9 @@ async def test_a_hint_is_heeded_after_every_attempt() -> None:
     assert (made, pauses, error) == (4, [0.0, 4.0, 0.0], None)
 
 
-async def test_a_hint_for_longer_than_five_seconds_is_the_callers() -> None:
-    hint = limited(5.001)
+@pytest.mark.parametrize("of", HINTED, ids=["429", "503", "425"])
+async def test_a_hint_for_longer_than_five_seconds_is_the_callers(of: Callable[[float | None], HPPError]) -> None:
+    hint = of(5.001)
 
     assert await tried(hint, attempts=3) == (1, [], hint)
 
