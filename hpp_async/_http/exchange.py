@@ -27,7 +27,7 @@ is cut off.
 A handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); one that times out does not.
 """
 
-_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_WINDOW_BITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _NO_BODY: Final = httpx.ByteStream(b"")
 
 _url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
@@ -112,6 +112,7 @@ class Exchange:
             method, _url(url), stream=_NO_BODY, headers=self._headers, extensions={"timeout": self._timeouts.copy()}
         )
         request.read()  # hooks may look at the content
+        request.headers.encoding = "ascii"  # else httpx finds that out anew for each request
         return request
 
 
@@ -133,9 +134,12 @@ async def _answer_over(connection: Connection, request: httpx.Request) -> Answer
 def _answer_of(response: httpx.Response, body: bytes | None, connection: Connection) -> Answer:
     if response.status_code >= 500:
         connection.retire()
-    # httpx searches its headers from end to end for each name.
-    headers = {name.lower(): value for name, value in response.headers.raw}
-    return Answer(status_code=response.status_code, headers=headers, body=body, connection=connection)
+    return Answer(status_code=response.status_code, headers=_headers_of(response), body=body, connection=connection)
+
+
+def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
+    """Return the headers by their names in lower case. httpx would decode them all, and search them for each name."""
+    return {name.lower(): value for name, value in response.headers.raw}
 
 
 # -- the body ------------------------------------------------------------------------------------------------------
@@ -159,12 +163,12 @@ async def _body_of(response: httpx.Response) -> bytes | None:
     except httpx.HTTPError:
         if size <= MAXIMUM_BODY:
             raise
-    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), response.headers.get("Content-Encoding", ""))
+    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), _headers_of(response).get(b"content-encoding", b""))
 
 
-def _unpacked(raw: bytes, encoding: str) -> bytes | None:
+def _unpacked(raw: bytes, encoding: bytes) -> bytes | None:
     encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
+    if encoding in (b"", b"identity"):
         return raw
     if encoding not in _WINDOW_BITS:
         return None

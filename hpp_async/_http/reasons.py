@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import httpx
@@ -146,7 +146,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     if before is not None and not isinstance(before, HPPError):
         yield from _chain(before)
     if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
+        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from _chain(one)
     yield error
 
