@@ -140,14 +140,15 @@ def _plain(text: str) -> str:
     return "no reason given" if found is None else found[0].strip(" .")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException, *seen: BaseException) -> Iterator[BaseException]:
     """Yield what *error* came from, innermost first; not what a former attempt had failed with."""
     before = error.__cause__ or error.__context__
-    if before is not None and not isinstance(before, HPPError):
-        yield from _chain(before)
+    # respx raises an error from one that came from it: the chain is a ring.
+    if before is not None and not isinstance(before, HPPError) and all(before is not one for one in (*seen, error)):
+        yield from _chain(before, *seen, error)
     if isinstance(error, BaseExceptionGroup):
         for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _chain(one)
+            yield from _chain(one, *seen, error)
     yield error
 
 
