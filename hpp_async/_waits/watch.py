@@ -298,10 +298,11 @@ class Watch(AsyncIterator[WatchEvent]):
         agenda, turns = self._agenda, self._reads.turns
         # An eager task of asyncio's finishes at once, so this loop must be bounded, too.
         while agenda.ready + agenda.untold < turns.max_in_flight:
-            now, look_again_at = self._reads.clock.now(), _FOREVER
+            look_again_at = _FOREVER
             for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
                 opens_at = claim.opens_at()
-                if opens_at <= now:
+                # Look at the clock afterwards: a turn that is admitted opens "now", and a real clock runs on meanwhile.
+                if opens_at <= self._reads.clock.now():
                     self._ask_for(tracker, claim)
                     break
                 look_again_at = min(look_again_at, opens_at)
