@@ -146,9 +146,9 @@ def _chain(error: BaseException, *seen: BaseException) -> Iterator[BaseException
     # respx raises an error from one that came from it: the chain is a ring.
     if before is not None and not isinstance(before, HPPError) and all(before is not one for one in (*seen, error)):
         yield from _chain(before, *seen, error)
-    if isinstance(error, BaseExceptionGroup):
-        for one in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _chain(one, *seen, error)
+    is_group = isinstance(error, BaseExceptionGroup)
+    for one in cast("BaseExceptionGroup[BaseException]", error).exceptions if is_group else ():
+        yield from _chain(one, *seen, error)
     yield error
 
 
