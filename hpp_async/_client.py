@@ -1,4 +1,4 @@
-"""The client: checks what it is given, makes the parts of the house and connects them. Everything starts here."""
+"""The client: checks its arguments, makes the parts of the library and connects them. Everything starts here."""
 
 from __future__ import annotations
 

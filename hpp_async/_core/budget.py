@@ -1,12 +1,12 @@
 """
-Whose read is next when reads are short.
+Which read is next when the budget is short.
 
 The provider counts requests per merchant, captures and refunds included, so all waits of a client share one budget. Its
 rate is a token bucket (`hpp_async._core.token_bucket`); this module is the queue for the tokens.
 
 *The virtual clock.* What the schedule made due is ordered by due time on a virtual clock, as in start-time fair
 queueing. The clock runs with the real one, and stops while the budget holds the first read that is due: by its rate, by
-a pause, or because enough reads are in flight. A short budget so stretches every delay by the same factor: a session
+a pause, or because enough reads are in flight. So a short budget stretches every delay by the same factor: a session
 that was promised a read in 2 seconds is still read fifteen times as often as one that was promised it in 30, nobody
 starves, and nobody bursts afterwards. By time of arrival both would wait equally long; by priority one would starve.
 

@@ -1,4 +1,4 @@
-"""The wait's own timeout: when it is over, and how long its last look is waited for. Times are loop seconds."""
+"""The wait's own timeout: when it is over, and how long it waits for its last look. Times are loop seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Deadline:
     """
     The end of a wait that has a timeout: at *at* one last look is taken.
 
-    The look is waited for *patience* seconds, and then the wait ends without it.
+    The wait gives the look *patience* seconds, and then ends without it.
     """
 
     at: float

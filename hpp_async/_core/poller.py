@@ -104,7 +104,7 @@ class Poller:
     """
     One wait on one session; *since* is where an earlier wait on it was.
 
-    Thousands of pollers live for days, so a part that is seldom needed is made when it is.
+    Thousands of pollers live for days, so a part that is seldom needed is made only when it is needed.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Which error an answer is that is not the one asked for, or the lack of any."""
+"""Which error stands for an answer other than the one asked for, or for no answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Shared reads: single flight, and who is told of what the reads show.
+Shared reads: single flight, and how subscribers learn what the reads show.
 
 At any time there is at most one read in flight per session (the pattern is known as *single flight*), and its answer
 goes to every wait on that session. A read runs in a task of the client, and its callers wait for it to finish: a caller
@@ -7,7 +7,7 @@ that is cancelled leaves without touching the request, because native asyncio ca
 leaves httpx's pool unusable.
 
 Reads belong to the event loop in which they were started. When the client is used in another loop, because the first
-one is gone, they are dropped: a dropped read shows nothing, and whoever waits for it asks again.
+one is gone, they are dropped: a dropped read shows nothing, and each wait for it asks again.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Reads:
     """
     All reads of one client, and its commands, which are counted in the same budget.
 
-    Whoever follows sessions subscribes, to one session or to all, and is told of each flight that finishes and of each
-    notification: there is no other way to hear of them. *moved* is called when the client is used in another loop.
+    A wait or a watch subscribes, to one session or to all, and is told of each flight that finishes and of each
+    notification: there is no other way to learn of them. *moved* is called when the client is used in another loop.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         ExpiryUnknownError: still open 72 hours after it was first seen, and no reading tells when it expires.
         WaitTimeoutError: the wait's ``timeout`` ran out. The session may still be paid.
         OutageError: nothing readable for longer than the client's ``outage_tolerance``.
-        ConfigurationError: the schedule returned a delay that is none.
+        ConfigurationError: the schedule returned something that is not a delay.
         ClientClosedError: the client was closed.
     """
 

@@ -101,7 +101,7 @@ class Watch(AsyncIterator[WatchEvent]):
     `add`; with ``forever`` it waits for that.
 
     Every event is handed over at least once: one that was not dealt with comes again when its session is resumed from
-    the token before it. Between two steps nothing runs: reads that are under way land with the client, and a step that
+    the token before it. Between two steps nothing runs: the client finishes the reads in flight, and a step that
     is cancelled loses nothing. One task iterates at a time; `add` and `discard` are for any task of the event loop.
     """
 
