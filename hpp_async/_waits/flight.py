@@ -59,7 +59,7 @@ class Flight:
 @attrs.frozen
 class Notification:
     """
-    A hint that a session changed: *at* is when it came, *after* the last flight started by then.
+    A hint that a session changed: *at* is when it came (loop seconds), *after* the number of the last flight by then.
 
     A read serves it only if it started later. Flights are compared by number: a clock may show the same moment twice.
     """
