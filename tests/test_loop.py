@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from math import inf
 
 import anyio
 import pytest
 
-from hpp_async._loop import LoopClock
+from hpp_async._loop import Home, LoopClock, running_loop, running_task
 
 
 @pytest.mark.anyio
@@ -30,3 +31,15 @@ async def test_the_loops_clock_never_goes_back_and_the_calendar_is_aware() -> No
 
     assert clock.now() >= first
     assert clock.today().utcoffset() == timedelta(0)
+
+
+def test_without_asyncio_and_trio_no_loop_and_no_task_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("asyncio", "trio"):
+        monkeypatch.delitem(sys.modules, library, raising=False)
+
+    assert running_loop() is None
+    assert running_task() is None
+
+
+def test_a_home_without_a_loop_does_not_run() -> None:
+    assert not Home().is_running()

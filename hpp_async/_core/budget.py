@@ -15,8 +15,9 @@ took time. So a read is *granted* its token at the very moment at which the budg
 need be, and the clock goes on from that moment; the read is *admitted* when its driver asks next.
 
 *New arrivals.* First reads, reads that a caller asks for, and notifications did not come from the schedule, and there
-is no limit to them. They are served in order of arrival, do not stop the clock, and take turns with what the schedule
-made due: whatever their number, the schedule gets at least half of the tokens.
+is no limit to them. (The first read of a wait that goes on from a resume token is the schedule's.) They are served in
+order of arrival, do not stop the clock, and take turns with what the schedule made due: whatever their number, the
+schedule gets at least half of the tokens.
 
 Nothing here awaits or looks at a clock: a driver queues a `Turn`, asks whether it is admitted, and is told when to ask
 again. Times are in loop seconds; keys are in seconds of the virtual clock.

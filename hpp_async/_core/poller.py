@@ -173,6 +173,11 @@ class Poller:
         return self._notified_at > -_FOREVER
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the wait goes on from ``since``, until its session ends: its first read is no new arrival."""
+        return self._history.since is not None and self.settings.timeout is None
+
+    @property
     def expires_at(self) -> float | None:
         """When the session expires, in loop seconds, as far as is known."""
         return self._expiry.at

@@ -303,8 +303,8 @@ class Reads:
             with scope:
                 flight.reading = await operation(flight.session_id, self.turns)
                 flight.is_dropped = False
-        except GeneratorExit:
-            raise  # the task was lost with its loop: see _forget
+        except GeneratorExit:  # pragma: no cover - at the interpreter's exit, of a task that was lost with its loop
+            raise
         except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
             flight.failure, flight.is_dropped = error, False
         except BaseException:

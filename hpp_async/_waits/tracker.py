@@ -202,7 +202,7 @@ class Tracker:
                 return outcome
             case Fail(error):
                 return error
-            case Read() | Sleep():
+            case _:
                 return None
 
     def next_read(self) -> tuple[Kind, float] | None:
@@ -213,7 +213,7 @@ class Tracker:
         """
         match self._action():
             case Read() as read:
-                return self._kind(read), read.due - self._lateness
+                return self._kind(read), self._key(read)
             case Sleep(until):
                 return Kind.DUE, until - self._lateness
             case _:
@@ -222,7 +222,12 @@ class Tracker:
     def _kind(self, read: Read) -> Kind:
         if read.is_urgent:
             return Kind.URGENT
-        return Kind.NEW if read.due == -_FOREVER or self._poller.is_notified else Kind.DUE
+        if read.due == -_FOREVER:
+            return Kind.DUE if self._poller.is_resumed else Kind.NEW
+        return Kind.NEW if self._poller.is_notified else Kind.DUE
+
+    def _key(self, read: Read) -> float:
+        return self._reads.turns.virtual() if read.due == -_FOREVER else read.due - self._lateness
 
     def _action(self) -> Action:
         now = self._reads.clock.now()
@@ -244,13 +249,12 @@ class Tracker:
                 claim.leave()
                 return until
             case Read() as read if not self._use_latest(read.fresh_from):
-                key = max(read.due - self._lateness, lowest_key)
+                key = max(self._key(read), lowest_key)
                 flight = self._reads.ask(self.session_id, claim, self._kind(read), key)
-                if flight is not None:
-                    self._await(flight, read.due)
-                    if flight.finished_at is not None:  # in an eager task of asyncio's
-                        return now
-                return read.until
+                if flight is None:
+                    return read.until
+                self._await(flight, read.due)
+                return read.until if flight.finished_at is None else now  # an eager task of asyncio's has finished
             case _:
                 return now
 

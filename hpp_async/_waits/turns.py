@@ -63,9 +63,8 @@ class Claim:
         """Return when to ask again at the latest, in loop seconds; never, if the driver will be woken."""
         if self._turn is None:
             return _FOREVER
-        if self._turn.is_over:  # it went with its event loop
-            return -_FOREVER
-        return self._budget.opens_at(self._turn, self._sleeper.now())
+        # A turn that is over went with its event loop.
+        return -_FOREVER if self._turn.is_over else self._budget.opens_at(self._turn, self._sleeper.now())
 
     async def sleep(self, until: float = _FOREVER) -> None:
         """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""

@@ -132,8 +132,7 @@ def wait(
         options = {"--endpoint": endpoint, "--final": final, "--timeout": timeout, "--every": every}
         options |= {"--json": as_json, "--show-token": show_token}
         with resumable(waiting, lambda token: _command(session, options | {"--since": token})):
-            outcome = asyncio.run(follow(client, waiting, view))
-        raise typer.Exit(exit_code(outcome))
+            raise typer.Exit(exit_code(asyncio.run(follow(client, waiting, view))))
 
 
 @app.command(help=DEMO)

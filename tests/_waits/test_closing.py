@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from contextlib import aclosing
 
@@ -113,3 +114,15 @@ async def test_a_wait_that_was_only_closed_does_not_count_as_forgotten(
     await client.wait_for_outcome(provider.add(PAYS)).aclose()
 
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_task_may_be_made_from_a_wait_that_was_closed_under_another(wait: OutcomeWait) -> None:
+    first = asyncio.create_task(wait)
+    await asyncio.sleep(0)
+    await wait.aclose()
+    second = asyncio.create_task(wait)
+
+    assert isinstance(await second, Completed)
+    with pytest.raises(RuntimeError, match="closed during this step"):
+        await first
