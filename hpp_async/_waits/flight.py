@@ -35,7 +35,7 @@ class Flight:
         self.finished_at: float | None = None
         self.reading: Session | None = None
         self.failure: Exception | None = None
-        self.is_dropped = True
+        self.is_dropped: bool = True
         """Whether it shows nothing: the default result, as the task may be cancelled, or lost with its event loop."""
         self.callers: list[Sleeper] = []
         """Who sleeps until it has finished."""

@@ -19,7 +19,7 @@ class Streams:
     """The steps of streams that are under way, each with the way into its event loop."""
 
     def __init__(self) -> None:
-        self.are_stopped = False
+        self.are_stopped: bool = False
         self._steps: dict[anyio.CancelScope, Soon] = {}
 
     @contextmanager
