@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hpp_async import HPPClient, HPPError, Outcome, OutcomeWait, Transition
+from hpp_async import AnyOutcome, HPPClient, HPPError, OutcomeWait, Transition
 from hpp_async.cli._views import View
 
 _TICK = 1.0
 """Seconds between two updates of the live line."""
 
 
-async def follow(client: HPPClient, wait: OutcomeWait, view: View) -> Outcome:
+async def follow(client: HPPClient, wait: OutcomeWait, view: View) -> AnyOutcome:
     """
     Show *wait* in *view* until it ends, close *client*, and return the outcome.
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from hpp_async import AnyStatus, Expired, Outcome, OutcomeWait, Session, SessionStatus, Transition
+from hpp_async import AnyOutcome, AnyStatus, Expired, OutcomeWait, Session, SessionStatus, Transition
 from hpp_async.cli._views import View
 from hpp_async.cli._words import advice, duration, facts, local_time, reason
 
@@ -62,7 +62,7 @@ class TerminalView(View):
         line.no_wrap, line.overflow = True, "ellipsis"
         self._live.update(line, refresh=True)
 
-    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+    def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:
         """Print the outcome, its reading, and what to do next."""
         name = Text("EXPIRED", style="bold red") if isinstance(outcome, Expired) else _status(outcome.status)
         reads = "1 read" if wait.reads == 1 else f"{wait.reads} reads"

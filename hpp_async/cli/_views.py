@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 
-from hpp_async import Event, HPPError, Outcome, OutcomeWait, ReadFailed, ReadFinished, Session, Transition
+from hpp_async import AnyOutcome, Event, HPPError, OutcomeWait, ReadFailed, ReadFinished, Session, Transition
 from hpp_async.cli import _records as records
 from hpp_async.cli._words import advice, facts, reason, say
 
@@ -46,7 +46,7 @@ class View(ABC):
         self._is_failure_said = self.failure is not None
 
     @abstractmethod
-    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+    def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:
         """Show the outcome."""
 
     def failed(self, error: HPPError, wait: OutcomeWait) -> None:  # noqa: B027 - most views need no more than the sentence
@@ -60,7 +60,7 @@ class PlainView(View):
         """Print the time and the new status."""
         print(records.iso(transition.session.updated_at) or "-", transition.status, flush=True)
 
-    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+    def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:
         """Print the outcome's name and its reading."""
         print_lines({"outcome": type(outcome).__name__, **facts(outcome.session, show_token=self.show_token)})
         say(advice(outcome))
@@ -73,7 +73,7 @@ class JSONView(View):
         """Print the transition."""
         print(records.line(records.of_transition(transition, wait)), flush=True)
 
-    def ended(self, outcome: Outcome, wait: OutcomeWait) -> None:
+    def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:
         """Print the outcome."""
         print(records.line(records.of_outcome(outcome, wait, show_token=self.show_token)), flush=True)
         if outcome.needs_attention:

@@ -5,8 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from typing import assert_never
 
-from hpp_async import Authorization, Cancelled, Completed, Disabled, Expired, Outcome, PlacedOrder, ReadFailed, Session
+from hpp_async import (
+    AnyOutcome,
+    Authorization,
+    Cancelled,
+    Completed,
+    Disabled,
+    Errored,
+    Expired,
+    Failed,
+    PlacedOrder,
+    ReadFailed,
+    Session,
+    Stopped,
+)
 from hpp_async.cli._records import iso
 
 
@@ -37,7 +51,7 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def advice(outcome: Outcome) -> str:
+def advice(outcome: AnyOutcome) -> str:
     """Return what the merchant should do next."""
     match outcome:
         case Completed(payment=PlacedOrder()):
@@ -54,8 +68,10 @@ def advice(outcome: Outcome) -> str:
             return "The session can no longer be paid: another purchase needs another session."
         case Expired():
             return "The session vanished after its expiry, its end unseen: look for an order before you sell again."
-        case _:
+        case Failed() | Errored() | Stopped():
             return "The session is still open and may yet be paid: wait with --final, or disable the session."
+        case _ as never:
+            assert_never(never)
 
 
 def reason(failure: ReadFailed) -> str:

@@ -25,6 +25,7 @@ import pytest
 from rich.console import Console
 
 from hpp_async import (
+    AnyOutcome,
     AuthenticationError,
     Cancelled,
     Completed,
@@ -883,7 +884,7 @@ def test_every_ending_has_its_code(ending: object, code: int) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Outcome) else value,
 )
-def test_every_outcome_has_a_next_step(outcome: Outcome, said: str) -> None:
+def test_every_outcome_has_a_next_step(outcome: AnyOutcome, said: str) -> None:
     assert said in advice(outcome)
     assert "a-secret" not in advice(outcome)
 

@@ -25,6 +25,7 @@ from wire_faults import (
     FAULTS,
     FLOODS,
     FRAMING,
+    NOT_PROCESSED,
     ODDITIES,
     REDIRECTS,
     REFUSALS,
@@ -38,6 +39,7 @@ from wire_faults import (
 
 from hpp_async import (
     HPPError,
+    NotProcessedError,
     RateLimitedError,
     ReadBudget,
     ResponseError,
@@ -64,6 +66,7 @@ ERRORS: Final[dict[str, type[HPPError]]] = {
     **dict.fromkeys(REDIRECTS, ResponseError),
     **dict.fromkeys(REFUSALS, ResponseError),
     "101": TransportError,
+    **dict.fromkeys(NOT_PROCESSED, NotProcessedError),
     **dict.fromkeys(SERVER_ERRORS, ServerError),
     **dict.fromkeys(THROTTLES, RateLimitedError),
 }

@@ -245,8 +245,9 @@ REDIRECTS: Final = {f"redirect {status}": _redirect(status) for status in (301, 
 REFUSALS: Final = {
     "304": _raw(b"HTTP/1.1 304 Not Modified\r\n\r\n", is_closed=False),
     "101": _raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + LEAK),
-    **{str(status): _error(status) for status in (300, 400, 405, 407, 408, 418, 451)},
+    **{str(status): _error(status) for status in (300, 400, 405, 407, 418, 451)},
 }
+NOT_PROCESSED: Final = {str(status): _error(status) for status in (408, 421, 425)}
 SERVER_ERRORS: Final = {
     **{str(status): _error(status) for status in (500, 501, 502, 503, 504, 599)},
     **{f"{status} as a page": _error_page(status) for status in (500, 502, 503)},
@@ -324,6 +325,7 @@ FAULTS: Final[dict[str, Fault]] = {
     **STRANGERS,
     **REDIRECTS,
     **REFUSALS,
+    **NOT_PROCESSED,
     **SERVER_ERRORS,
     **THROTTLES,
 }
