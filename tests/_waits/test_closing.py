@@ -120,8 +120,8 @@ async def test_a_wait_that_was_only_closed_does_not_count_as_forgotten(
 async def test_a_task_may_be_made_from_a_wait_that_was_closed_under_another(wait: OutcomeWait) -> None:
     first = asyncio.create_task(wait)
     await asyncio.sleep(0)
+    second = asyncio.create_task(wait)  # it takes its first step before the first task hears that its step was closed
     await wait.aclose()
-    second = asyncio.create_task(wait)
 
     assert isinstance(await second, Completed)
     with pytest.raises(RuntimeError, match="closed during this step"):
