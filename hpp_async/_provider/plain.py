@@ -53,7 +53,7 @@ def read(value: object, kind: type[_Read], *, ignores_unknown_keys: bool = False
     raise refusal
 
 
-@attrs.frozen
+@attrs.define(eq=False)  # not frozen: cattrs adds notes to it
 class _WrongValueError(ConfigurationError):
     value: object
     what: str
