@@ -243,9 +243,7 @@ class Budget:
         self._bucket.give_back(len(self._granted), at_most=1.0)
         for turn in reversed(self._granted):
             turn.is_granted = False
-            heapq.heappush(
-                self._heaps[turn.kind], (turn.key if turn.kind is Kind.DUE else 0.0, -next(self._order), turn)
-            )
+            self._push(turn, -next(self._order))  # before all that queued later
         self._granted.clear()
         self._wake_heads()
 
