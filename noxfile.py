@@ -149,5 +149,5 @@ def schemathesis(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; `nox -s bench -- --quick` only sees that they run."""
     session.install(*CHECKOUT, *_group("bench"))
-    for module in ("benchmarks", "benchmarks.schedule", "benchmarks.watch", "benchmarks.budget"):
+    for module in ("benchmarks", "benchmarks.schedule", "benchmarks.watch", "benchmarks.promises", "benchmarks.budget"):
         session.run("python", "-m", module, *session.posargs)

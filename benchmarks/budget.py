@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.bound import bound
 from benchmarks.lives import MIXES, Lives
-from hpp_async import Event, HPPClient, Outcome, PollSchedule, ReadBudget, Slept, Watch
+from hpp_async import Event, HPPClient, Outcome, PollSchedule, ReadBudget, Session, Slept, Watch
 from hpp_async.testing import ScriptedProvider, VirtualClock
 from hpp_async.testing._transport import AUTH
 
@@ -32,6 +32,11 @@ _OWN_CALLS: Final = 20.0
 """Captures, refunds and new sessions per second."""
 
 _OWN_PAUSE: Final = 0.25
+
+_VIEWED: Final = 1_000_000_000
+"""The first id of the sessions whose pages people look at."""
+
+_VIEW_PAUSE: Final = 1.9
 
 _PATIENCE: Final = 7200.0
 
@@ -52,16 +57,18 @@ class Scenario:
     alive: int
     rate: float
     callbacks: bool = False
+    viewers: int = 0
+    """People who look at pages of other sessions without end: each look is a read that a caller asks for."""
     warm_up: float = 0.0
-    """Seconds before measuring begins; 0 measures a restart, where every session is read anew."""
+    """Seconds before measuring begins; 0 measures a restart, where every session is resumed, and read anew."""
     seconds: float = 3600.0
     """Seconds in which ends are counted; the run goes on until all of them were seen, so that no latency is cut."""
     seed: int = 2026
 
     @property
     def name(self) -> str:
-        when = "" if self.warm_up else ", after a restart"
-        return f"{self.alive:,} at {self.rate:g}/s{', callbacks' if self.callbacks else ''}{when}"
+        views, when = f", {self.viewers} viewers" * bool(self.viewers), "" if self.warm_up else ", after a restart"
+        return f"{self.alive:,} at {self.rate:g}/s{', callbacks' if self.callbacks else ''}{views}{when}"
 
 
 @attrs.define(kw_only=True)
@@ -104,6 +111,8 @@ class _Provider(ScriptedProvider):
         now, session_id = self.clock.now(), request.url.path.rpartition("/")[2]
         virtual = now - self.reader._reads.turns.lateness()
         self.seen.moments.append(now)
+        if int(session_id) >= _VIEWED:
+            return response
         earlier, scenario = self._read.get(session_id), self.seen.scenario
         if earlier is not None:
             if earlier[0] >= scenario.warm_up:
@@ -162,7 +171,8 @@ class _Run:
         for after, _ in steps[1:]:
             if after > 0 and self.street.rng.random() >= _LOST:
                 heapq.heappush(self._callbacks, (now + after + _ON_ITS_WAY, session_id))
-        self.watch.add(url)
+        seen = [status for after, status in steps if after < 0]
+        self.watch.add(url, since=Session(session_id=session_id, status=seen[-1]) if seen else None)
 
     async def follow(self) -> None:
         async for event in self.watch:
@@ -198,6 +208,13 @@ class _Run:
                     self.seen.own += 1
                     self.seen.refused += answer.status_code == 429
 
+    async def view(self, number: int) -> None:
+        """Look at the page of a session that is not watched, again and again."""
+        url = self.provider.add([(1.0, "IN_PROGRESS")], session_id=f"{_VIEWED + number}")
+        while True:
+            await self.provider.reader.read_session(url)
+            await self.clock.sleep(_VIEW_PAUSE)
+
     async def call_back(self) -> None:
         while True:
             left = self._callbacks[0][0] - self.clock.now() if self._callbacks else _ON_ITS_WAY
@@ -222,6 +239,7 @@ async def _run(scenario: Scenario) -> Seen:
         for number, age in street.open_at_first(scenario.alive):
             run.add(number, age)
         tasks = [run.follow(), run.arrive(), run.call(), *([run.call_back()] if scenario.callbacks else [])]
+        tasks += [run.view(number) for number in range(scenario.viewers)]
         running = [asyncio.create_task(task) for task in tasks]
         await run.wait()
         for task in running:
@@ -304,6 +322,8 @@ def scenarios(*, quick: bool) -> list[Scenario]:
             if rate != 100.0:
                 found.append(Scenario(alive=alive, rate=rate, warm_up=warm_up, seconds=seconds, callbacks=True))
                 found.append(Scenario(alive=alive, rate=rate, seconds=min(seconds, max(1.5 * alive / rate, 600.0))))
+    # More looks than the budget has reads: the schedule keeps half of them.
+    found.append(Scenario(alive=1_000, rate=50.0, viewers=110, warm_up=320.0, seconds=6_000.0))
     return found
 
 
@@ -311,6 +331,8 @@ def bars(scenario: Scenario, row: Row) -> Iterator[tuple[str, float, float]]:
     """Yield the bars of a scenario: name, value, and upper limit."""
     yield "share of the merchant's own calls refused", row.refused, 0.001
     yield "reads in the busiest second", row.busiest_second, scenario.rate + 1
+    if scenario.viewers:
+        yield "stretch", row.stretch, 2.0
     if not scenario.warm_up:
         yield "seconds until all were read", row.all_read_at, scenario.alive / scenario.rate * 1.1
     elif not scenario.callbacks:
