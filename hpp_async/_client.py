@@ -22,7 +22,7 @@ from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
 from hpp_async._core.token_bucket import ReadBudget
-from hpp_async._http import codec, connections
+from hpp_async._http import codec, connections, retry
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
@@ -145,6 +145,7 @@ class HPPClient:
         # The first read is not to hold the event loop for what can be done now.
         connections.load_ahead()
         codec.load_ahead()
+        retry.load_ahead()
         self._connections: Connections = (
             Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
         )
@@ -155,7 +156,11 @@ class HPPClient:
         self._commands = Commands(calls, attempts=attempts)
         turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=told)
         self._reads = Reads(
-            Reader(calls, attempts=attempts).read, turns=turns, observers=told, moved=self._connections.drop
+            Reader(calls, attempts=attempts).read,
+            turns=turns,
+            observers=told,
+            moved=exchange.drop,
+            abandon=exchange.abandon,
         )
 
     @classmethod

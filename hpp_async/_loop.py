@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
@@ -44,26 +44,21 @@ class LoopClock:
     Each run of trio begins at a time drawn at random, so the loops' own times are shifted to one that all share.
     """
 
-    __slots__ = ("_loop", "_offset")
+    __slots__ = ("_loop", "_offset", "_time")
 
     def __init__(self) -> None:
         self._loop: object = None
+        self._time: Callable[[], float] = anyio.current_time
         self._offset = 0.0
 
     def now(self) -> float:
         """Return the running loop's time, in seconds since any moment."""
-        import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
-
-        loop: object
-        try:
-            loop = running = asyncio.get_running_loop()
-            now = running.time()  # anyio's answer too, without its search for the backend
-        except RuntimeError:
-            now = anyio.current_time()
-            loop = running_loop()
-        if loop is not self._loop:
-            self._loop, self._offset = loop, monotonic() - now
-        return now + self._offset
+        loop = running_loop()
+        if loop is not self._loop or loop is None:
+            # asyncio's own method gives anyio's answer, too, without its search for the backend.
+            self._time = getattr(loop, "time", anyio.current_time)
+            self._loop, self._offset = loop, monotonic() - self._time()
+        return self._time() + self._offset
 
     def today(self) -> datetime:
         """Return the system's date and time, in UTC."""
@@ -81,11 +76,11 @@ class LoopClock:
 class Sleeper:
     """Sleeps until somebody wakes it, or until a moment. A call of `wake` while nobody sleeps has no effect."""
 
-    __slots__ = ("_clock", "_event")
+    __slots__ = ("_clock", "_sleep")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._event: anyio.Event | None = None
+        self._sleep: anyio.Event | asyncio.Future[None] | None = None
 
     def now(self) -> float:
         """Return the loop's time, in seconds."""
@@ -93,20 +88,33 @@ class Sleeper:
 
     async def sleep(self, until: float = float("inf")) -> None:
         """Return when `wake` is called, or when the loop's time has reached *until*."""
-        event = self._event = anyio.Event()
+        create_future = getattr(running_loop(), "create_future", None) if until == float("inf") else None
+        sleep: anyio.Event | asyncio.Future[None]
+        slept: Awaitable[None]
+        if create_future is not None:  # asyncio's: a future costs a third of an event
+            sleep = slept = create_future()
+        else:
+            sleep = anyio.Event()
+            slept = self._clock.wait(sleep, until)
+        self._sleep = sleep
         try:
-            await self._clock.wait(event, until)
+            await slept
         finally:
-            if self._event is event:  # else this sleep was given up with its loop, and there is another one
-                self._event = None
+            if self._sleep is sleep:  # else this sleep was given up with its loop, and there is another one
+                self._sleep = None
 
     def wake(self) -> None:
         """End the sleep, if there is one; harmless in any loop, and where that of the sleep was closed."""
-        if self._event is not None:
-            try:  # noqa: SIM105 - suppress costs more than the rest of this, for every read
-                self._event.set()
-            except RuntimeError:  # asyncio: the loop of the sleep was closed
-                pass
+        sleep = self._sleep
+        if sleep is None:
+            return
+        try:
+            if isinstance(sleep, anyio.Event):
+                sleep.set()
+            elif not sleep.done():
+                sleep.set_result(None)
+        except RuntimeError:  # asyncio: the loop of the sleep was closed
+            pass
 
 
 Soon = Callable[[Callable[[], object]], object]
@@ -143,8 +151,12 @@ def spawn(run: Callable[[], Coroutine[object, object, None]], name: str, *, ende
 
     task = asyncio.get_running_loop().create_task(run(), name=name)
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    task.add_done_callback(lambda _: ended())
+
+    def is_over(task: asyncio.Task[None]) -> None:
+        _tasks.discard(task)
+        ended()
+
+    task.add_done_callback(is_over)
 
 
 def _is_running(trio: ModuleType) -> bool:
@@ -158,13 +170,12 @@ def _is_running(trio: ModuleType) -> bool:
 def running_loop() -> Any:
     """Return the event loop that runs in this thread, of asyncio's, or trio's token for it; ``None`` if none runs."""
     trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
-    if trio is not None:
-        with suppress(RuntimeError):
-            return trio.lowlevel.current_trio_token()
-    if asyncio is not None:
-        with suppress(RuntimeError):
-            return asyncio.get_running_loop()
-    return None
+    if trio is not None and _is_running(trio):
+        return trio.lowlevel.current_trio_token()
+    try:
+        return None if asyncio is None else asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def running_task() -> object:

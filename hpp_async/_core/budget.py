@@ -127,6 +127,24 @@ class Budget:
         self._in_flight += turn.kind is not Kind.AGAIN
         return True
 
+    def admit_at_once(self, kind: Kind, key: float, now: float) -> bool:
+        """
+        Admit a read without a turn, if a token is there that nobody in the queue can use now; tell whether it was.
+
+        It comes to the same as `queue` and `admit`, at a fifth of their cost. If it was admitted `release` must follow.
+        """
+        self._advance(now)  # so whoever can use a token has been granted one
+        if self._is_full and kind is not Kind.AGAIN:
+            return False
+        if kind is Kind.DUE and key - self._virtual > ROUNDING:
+            return False
+        if not self._bucket.take(now):
+            return False
+        if kind is not Kind.AGAIN:
+            self._is_schedule_next = kind is not Kind.DUE
+            self._in_flight += 1
+        return True
+
     def opens_at(self, turn: Turn, now: float) -> float:
         """Return when to ask about *turn* again at the latest; never, for one that will be woken."""
         self._advance(now, asking=turn)
@@ -136,11 +154,17 @@ class Budget:
             return _FOREVER
         return max(self._due_at(turn, now), self._bucket.ready_at(now))
 
+    def wake_all(self) -> None:
+        """Have everyone in the queue ask again."""
+        for turn in self._turns():
+            turn.wake()
+
     def forget(self) -> None:
         """Forget all turns and reads in flight: the event loop that they belonged to is gone."""
         self._bucket.give_back(len(self._granted))
-        for turn in (*self._granted, *(turn for heap in self._heaps.values() for *_, turn in heap)):
+        for turn in self._turns():
             turn.is_over = True
+            turn.wake()
         self._granted.clear()
         for heap in self._heaps.values():
             heap.clear()
@@ -172,8 +196,16 @@ class Budget:
     # -- how it works -----------------------------------------------------------------------------------------------
 
     @property
+    def _is_empty(self) -> bool:
+        """Whether nobody is in the queue."""
+        return not self._granted and not any(self._heaps.values())
+
+    @property
     def _is_full(self) -> bool:
         return self._in_flight >= self._limits.max_in_flight
+
+    def _turns(self) -> list[Turn]:
+        return [*self._granted, *(turn for heap in self._heaps.values() for *_, turn in heap)]
 
     def _push(self, turn: Turn, number: int) -> None:
         heapq.heappush(self._heaps[turn.kind], (turn.key if turn.kind is Kind.DUE else 0.0, number, turn))
@@ -188,6 +220,10 @@ class Budget:
         """Let the virtual clock run until *now*, and grant the tokens that come meanwhile to the reads that wait."""
         if self._seen_at is None:
             self._virtual = self._seen_at = now
+        if self._is_empty:
+            self._virtual += max(0.0, now - self._seen_at)
+            self._seen_at = max(self._seen_at, now)
+            return
         while True:
             turn, at = self._next_grant(self._seen_at)
             is_later = turn is None or at - now > ROUNDING
@@ -248,6 +284,8 @@ class Budget:
         self._wake_heads()
 
     def _wake_heads(self) -> None:
+        if self._is_empty:
+            return
         heads = [*self._granted, *(self._head(kind) for kind in Kind)]
         for head in heads:
             if head is not None:

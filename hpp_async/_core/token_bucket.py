@@ -107,6 +107,14 @@ class TokenBucket:
         ready_at = max(now, self._paused_until) + (missing / rate if missing > ROUNDING else 0.0)
         return max(ready_at, window_ends_at) if window_ends_at - now > ROUNDING else ready_at
 
+    def take(self, now: float) -> bool:
+        """Take a token for a read that goes out at *now*; tell whether there was one."""
+        if self.ready_at(now) - now > ROUNDING:
+            return False
+        self._tokens -= 1.0
+        self._note(now)
+        return True
+
     def reserve(self, now: float) -> None:
         """Take a token at *now*, for a read that may go out."""
         self.ready_at(now)
@@ -121,9 +129,7 @@ class TokenBucket:
     def spend(self, now: float) -> None:
         """Note that a read for which a token was reserved goes out."""
         self._reserved -= 1
-        self._spent_at.append(now)
-        while self._spent_at[0] < now - max(_WINDOW, 1.0 / self._limits.reads_per_second):
-            self._spent_at.popleft()
+        self._note(now)
 
     def answered(self, quota: Quota, now: float) -> float | None:
         """Note what a good answer says of the quota; return when the pause that it means is over, if it means one."""
@@ -143,6 +149,11 @@ class TokenBucket:
         if is_new:
             self._share = max(_LOWEST_SHARE, self._share / 2)
         return self._paused_until
+
+    def _note(self, now: float) -> None:
+        self._spent_at.append(now)
+        while self._spent_at[0] < now - max(_WINDOW, 1.0 / self._limits.reads_per_second):
+            self._spent_at.popleft()
 
     def _window_ends_at(self, now: float, rate: float) -> float:
         """Return until when no read may go out because the last second has as many as it may have."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qsl
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_structure_fn, override
 
 from hpp_async._core.endpoint import is_session_id
 from hpp_async._core.session import (
@@ -26,6 +24,8 @@ from hpp_async._core.session import (
 )
 
 if TYPE_CHECKING:
+    import cattrs
+
     # orjson is used when it is installed; nothing needs it.
     _fast_loads: Callable[[bytes], Any]
 else:
@@ -90,6 +90,9 @@ def _status(value: object, _: object = None) -> AnyStatus:
 
 
 def _converter() -> cattrs.Converter:
+    import cattrs  # noqa: PLC0415 - loading it takes a tenth of the import time; `load_ahead` pays it
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - likewise
+
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook(str | None, _text)
     converter.register_structure_hook(datetime | None, _moment)
@@ -126,7 +129,7 @@ def _structure() -> Callable[[Mapping[str, object], type[Session]], Session]:
 
 
 def load_ahead() -> None:
-    """Make the decoder, which would else be made at the first reading."""
+    """Load cattrs and make the decoder, which would else happen at the first reading and hold the event loop."""
     _structure()
 
 

@@ -11,7 +11,7 @@ import anyio
 import attrs
 import httpx
 
-from hpp_async._core.exceptions import HPPError
+from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._http.connections import Connection, Connections
 from hpp_async._http.reasons import NoAnswer, no_answer, silence
 
@@ -76,17 +76,24 @@ class Exchange:
         # What bounds the whole ends each step of it. Timers of httpx's own, one a step, could never be first, and take
         # a thirtieth of a read; but for connecting, see above.
         self._timeouts = httpx.Timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
+        self._under_way: set[anyio.CancelScope] = set()
+        self._is_abandoned = False
 
     async def ask(self, method: str, url: str) -> Answer | NoAnswer:
         """
         Send one request without a body, once, and return what came of it.
 
         Raises:
-            ClientClosedError: the lent httpx client was closed.
+            ClientClosedError: the lent httpx client was closed, or `abandon` was called, before or meanwhile.
         """
+        if self._is_abandoned:
+            raise _closed()
         connection: Connection | None = None
+        # One scope bounds the exchange and lets `abandon` end it: a second one would cost a thirtieth of a read.
+        scope = anyio.move_on_after(self._timeout)
         try:
-            with anyio.move_on_after(self._timeout):
+            with scope:
+                self._under_way.add(scope)
                 connection = await self._connections.take()
                 try:
                     return await _answer_over(connection, self._request(method, url))
@@ -95,7 +102,7 @@ class Exchange:
         except httpx.HTTPStatusError as error:
             # A hook of a lent client raised for the status; the body is lost.
             assert connection is not None, "it was sent"
-            return _answer_of(error.response, b"", connection)
+            return _answer_of(error.response, b"", _headers_of(error.response), connection)
         except HPPError:
             raise
         except Exception as error:
@@ -104,7 +111,22 @@ class Exchange:
             if failure is None:
                 raise
             return failure
+        finally:
+            self._under_way.discard(scope)
+        if self._is_abandoned:
+            raise _closed()
         return silence(_host(url), self._timeout)
+
+    def abandon(self) -> None:
+        """End every exchange that is under way, and refuse each that begins later: the client is closed."""
+        self._is_abandoned = True
+        for scope in list(self._under_way):
+            scope.cancel()
+
+    def drop(self) -> None:
+        """Forget what belongs to an event loop that is gone."""
+        self._under_way.clear()
+        self._connections.drop()
 
     def _request(self, method: str, url: str) -> httpx.Request:
         """Return a new request: what a hook writes into its headers or extensions must not go out with another one."""
@@ -116,6 +138,10 @@ class Exchange:
         return request
 
 
+def _closed() -> ClientClosedError:
+    return ClientClosedError("nothing more is sent: the client was closed")
+
+
 def _host(url: str) -> str:
     """Return host and port, but for the scheme's own port."""
     return _url(url).netloc.decode("ascii")
@@ -125,16 +151,19 @@ async def _answer_over(connection: Connection, request: httpx.Request) -> Answer
     response = await connection.send(request)
     connection.stream = response.extensions.get("network_stream")
     try:
-        return _answer_of(response, await _body_of(response), connection)
+        headers = _headers_of(response)
+        return _answer_of(response, await _body_of(response, headers), headers, connection)
     finally:
         # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
         await response.aclose()
 
 
-def _answer_of(response: httpx.Response, body: bytes | None, connection: Connection) -> Answer:
+def _answer_of(
+    response: httpx.Response, body: bytes | None, headers: Mapping[bytes, bytes], connection: Connection
+) -> Answer:
     if response.status_code >= 500:
         connection.retire()
-    return Answer(status_code=response.status_code, headers=_headers_of(response), body=body, connection=connection)
+    return Answer(status_code=response.status_code, headers=headers, body=body, connection=connection)
 
 
 def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
@@ -145,7 +174,7 @@ def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
 # -- the body ------------------------------------------------------------------------------------------------------
 
 
-async def _body_of(response: httpx.Response) -> bytes | None:
+async def _body_of(response: httpx.Response, headers: Mapping[bytes, bytes]) -> bytes | None:
     """Return the unpacked body; ``None`` for one that is too large, or packed in another way than gzip or deflate."""
     if response.is_stream_consumed:  # a transport that builds whole responses, as mock transports do
         return response.content if len(response.content) <= MAXIMUM_BODY else None
@@ -163,7 +192,7 @@ async def _body_of(response: httpx.Response) -> bytes | None:
     except httpx.HTTPError:
         if size <= MAXIMUM_BODY:
             raise
-    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), _headers_of(response).get(b"content-encoding", b""))
+    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), headers.get(b"content-encoding", b""))
 
 
 def _unpacked(raw: bytes, encoding: bytes) -> bytes | None:

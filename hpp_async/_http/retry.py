@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from hpp_async._core.exceptions import HPPError, ReadError, TransportError
 from hpp_async._core.token_bucket import Quota
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 
 _FIRST_DELAY: Final = 0.25
 _MAXIMUM_DELAY: Final = 5.0
 """Seconds. A longer hint is left to the caller: a read that sleeps for a minute looks like one that hangs."""
+
+
+def load_ahead() -> None:
+    """Load tenacity, which would else happen at the first second attempt and hold the event loop."""
+    import tenacity  # noqa: F401, PLC0415 - loading it takes a twentieth of the import time
 
 
 def longest_read(attempts: int, timeout: float) -> float:
@@ -78,6 +84,8 @@ async def with_retries(
         if attempts <= 1 or not _is_worth_another(error):
             raise
         first = error
+
+    import tenacity  # noqa: PLC0415 - see `load_ahead`
 
     # The first attempt was made without tenacity: most calls need no second one, and a retrying object costs a third of
     # a read. (It has to be a new one each time: one that is shared by tasks mixes their states.) Its first attempt

@@ -13,11 +13,8 @@ one is gone, they are dropped: a dropped read shows nothing, and each wait for i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
-
-import anyio
 
 from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, TransportError
@@ -40,11 +37,18 @@ class Reads:
     All reads of one client, and its commands, which are counted in the same budget.
 
     A wait or a watch subscribes, to one session or to all, and is told of each flight that finishes and of each
-    notification: there is no other way to learn of them. *moved* is called when the client is used in another loop.
+    notification: there is no other way to learn of them. *moved* is called when the client is used in another loop, and
+    *abandon* ends all requests when it is closed.
     """
 
     def __init__(
-        self, read: Operation, *, turns: Turns, observers: Observers, moved: Callable[[], object] = bool
+        self,
+        read: Operation,
+        *,
+        turns: Turns,
+        observers: Observers,
+        moved: Callable[[], object],
+        abandon: Callable[[], object],
     ) -> None:
         self.turns = turns
         self.clock: Clock = turns.clock
@@ -52,11 +56,11 @@ class Reads:
         self.streams: Streams = Streams()
         self.is_closed: bool = False
         self._read = read
+        self._abandon = abandon
         self._sessions: dict[str, SharedReads] = {}
         self._subscribers: list[Subscriber] = []
-        self._in_flight: dict[Flight, anyio.CancelScope] = {}
+        self._in_flight: set[Flight] = set()
         self._were_read: OrderedDict[str, None] = OrderedDict()
-        self._callers: set[Sleeper] = set()
         self._count = 0
         self._home = Home(moved, self._forget)
         self._unheard: dict[str, None] = {}
@@ -152,8 +156,6 @@ class Reads:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        for caller in list(self._callers):
-            caller.wake()
         alone = [subscriber for shared in self._sessions.values() for subscriber in shared.subscribers]
         for subscriber in (*self._subscribers, *alone):
             subscriber.wake()
@@ -175,7 +177,6 @@ class Reads:
 
         *key* is when a read of the schedule is due, in the budget's virtual time.
         """
-        self._home.enter()
         shared = self._sessions.get(session_id)
         if shared is not None and shared.flight is not None:
             claim.leave()
@@ -197,7 +198,8 @@ class Reads:
         """
         self.enter()
         asked_at = self.clock.now()
-        with self._calling() as caller, self.turns.claim(caller) as claim:
+        caller = Sleeper(self.clock)
+        with self.turns.claim(caller) as claim:
             while True:
                 self.check_open(session_id)
                 flight = self.ask(session_id, claim, Kind.URGENT if is_urgent else Kind.NEW)
@@ -230,7 +232,8 @@ class Reads:
             RuntimeError: the client is in use in another event loop, which is running.
         """
         self.enter()
-        with self._calling() as caller, self.turns.claim(caller) as claim:
+        caller = Sleeper(self.clock)
+        with self.turns.claim(caller) as claim:
             self.check_open(session_id)
             while not claim.is_admitted(Kind.URGENT):
                 await claim.sleep()
@@ -241,15 +244,6 @@ class Reads:
         if flight.is_dropped:
             raise TransportError(f"session {session_id}: no answer (the request was cancelled)", session_id=session_id)
         flight.result()
-
-    @contextmanager
-    def _calling(self) -> Generator[Sleeper]:
-        caller = Sleeper(self.clock)
-        self._callers.add(caller)
-        try:
-            yield caller
-        finally:
-            self._callers.discard(caller)
 
     # -- closing ------------------------------------------------------------------------------------------------------
 
@@ -272,12 +266,11 @@ class Reads:
         """
         self.enter()
         self.is_closed = True
+        self.turns.close()
         self._wake_all()
-        for scope in list(self._in_flight.values()):
-            scope.cancel()
-        with self._calling() as caller:
-            while self._in_flight:
-                await _finished(next(iter(self._in_flight)), caller)
+        self._abandon()
+        while self._in_flight:
+            await _finished(next(iter(self._in_flight)), Sleeper(self.clock))
 
     # -- a flight -----------------------------------------------------------------------------------------------------
 
@@ -287,9 +280,9 @@ class Reads:
 
     def _start(self, flight: Flight, operation: Operation) -> None:
         try:
-            scope = self._in_flight[flight] = anyio.CancelScope()
+            self._in_flight.add(flight)
             spawn(
-                lambda: self._run(flight, operation, scope),
+                lambda: self._run(flight, operation),
                 f"hpp_async read {flight.session_id}",
                 ended=lambda: self._finish(flight),
             )
@@ -298,11 +291,10 @@ class Reads:
             self._finish(flight)
             raise
 
-    async def _run(self, flight: Flight, operation: Operation, scope: anyio.CancelScope) -> None:
+    async def _run(self, flight: Flight, operation: Operation) -> None:
         try:
-            with scope:
-                flight.reading = await operation(flight.session_id, self.turns)
-                flight.is_dropped = False
+            flight.reading = await operation(flight.session_id, self.turns)
+            flight.is_dropped = False
         except GeneratorExit:  # pragma: no cover - at the interpreter's exit, of a task that was lost with its loop
             raise
         except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
@@ -316,10 +308,10 @@ class Reads:
         if flight.finished_at is not None:
             return
         flight.finished_at = self.clock.now()
-        if flight.is_dropped and self.is_closed:
+        if self.is_closed and (flight.is_dropped or isinstance(flight.failure, ClientClosedError)):
             flight.failure = ClientClosedError(f"session {flight.session_id}: the client was closed during a read")
             flight.is_dropped = False
-        self._in_flight.pop(flight, None)
+        self._in_flight.discard(flight)
         self.turns.release()
         shared = self._shared(flight.session_id)
         if shared.flight is flight:

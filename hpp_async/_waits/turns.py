@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from hpp_async._core.budget import Budget, Kind, Turn
+from hpp_async._core.exceptions import ClientClosedError
 from hpp_async._core.token_bucket import Quota
 from hpp_async._loop import Clock, Sleeper
 from hpp_async._waits.events import BudgetPaused, Observers
@@ -54,6 +55,8 @@ class Claim:
 
         The turn of a read that is admitted is used up, and `Turns.release` must follow once the read is over.
         """
+        if self._turn is None and self._budget.admit_at_once(kind, key, self._sleeper.now()):
+            return True
         if not self._budget.admit(self.queue(kind, key), self._sleeper.now()):
             return False
         self._turn = None
@@ -101,6 +104,9 @@ class Turns:
         self.draw = draw
         self._budget = budget
         self._observers = observers
+        self._pausing: set[Sleeper] = set()
+        """The drivers that sleep between two attempts."""
+        self._is_closed = False
 
     @property
     def max_in_flight(self) -> int:
@@ -119,23 +125,42 @@ class Turns:
         """Return a claim of the driver that sleeps in *sleeper*."""
         return Claim(self._budget, sleeper)
 
+    def close(self) -> None:
+        """Have every driver that waits for a turn ask again, and end the pauses between attempts."""
+        self._is_closed = True
+        self._budget.wake_all()
+        for sleeper in self._pausing:
+            sleeper.wake()
+
     def forget(self) -> None:
         """Forget all turns and reads in flight: the event loop that they belonged to is gone."""
         self._budget.forget()
+        self._pausing.clear()
 
     def release(self) -> None:
         """Note that a read that was admitted is over."""
         self._budget.release(self.clock.now())
 
     async def again(self, delay: float) -> None:
-        """Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all reads."""
+        """
+        Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all reads.
+
+        Raises:
+            ClientClosedError: the client was closed meanwhile.
+        """
         sleeper = Sleeper(self.clock)
         until = self.clock.now() + delay
-        while self.clock.now() < until:
-            await sleeper.sleep(until)
-        with self.claim(sleeper) as claim:
-            while not claim.is_admitted(Kind.AGAIN):
-                await claim.sleep()
+        self._pausing.add(sleeper)
+        try:
+            with self.claim(sleeper) as claim:
+                while not self._is_closed:
+                    is_due = self.clock.now() >= until
+                    if is_due and claim.is_admitted(Kind.AGAIN):
+                        return
+                    await claim.sleep(_FOREVER if is_due else until)
+        finally:
+            self._pausing.discard(sleeper)
+        raise ClientClosedError("no other attempt is made: the client was closed")
 
     def answered(self, quota: Quota, now: float) -> None:
         """Note what a good answer, received at *now* (loop seconds), says of the quota."""

@@ -267,6 +267,84 @@ def test_every_turn_is_admitted_after_any_interleaving(steps: list[tuple[str, in
             in_flight += 1
 
 
+steps_beside_each_other = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "ask", "ask", "again", "leave", "release", "refusal", "quota"]),
+        st.integers(0, 5),
+        st.floats(0.0, 1.0),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300)
+@given(steps_beside_each_other)
+def test_a_read_that_is_admitted_at_once_is_one_that_the_queue_admits(steps: list[tuple[str, int, float]]) -> None:
+    hasty, queued = Budget(ReadBudget(RATE, max_in_flight=2)), Budget(ReadBudget(RATE, max_in_flight=2))
+    waiting: list[tuple[Turn, Turn]] = []
+    now, in_flight = 0.0, 0
+    for name, number, after in steps:
+        now += after * 0.1
+        match name:
+            case "ask":
+                kind = list(Kind)[number % 4]
+                key = queued.virtual(now) + after - 0.5
+                is_admitted = hasty.admit_at_once(kind, key, now)
+                theirs = queued.queue(kind, key, now, lambda: None)
+                if is_admitted:
+                    assert queued.admit(theirs, now)
+                    in_flight += kind is not Kind.AGAIN
+                else:
+                    waiting.append((hasty.queue(kind, key, now, lambda: None), theirs))
+            case "again" if waiting:
+                ours, theirs = waiting[number % len(waiting)]
+                is_admitted = hasty.admit(ours, now)
+                assert queued.admit(theirs, now) is is_admitted
+                if is_admitted:
+                    waiting.remove((ours, theirs))
+                    in_flight += ours.kind is not Kind.AGAIN
+            case "leave" if waiting:
+                ours, theirs = waiting.pop(number % len(waiting))
+                hasty.leave(ours)
+                queued.leave(theirs)
+            case "release" if in_flight:
+                in_flight -= 1
+                hasty.release(now)
+                queued.release(now)
+            case "refusal":
+                assert hasty.refused(after, now) == queued.refused(after, now)
+            case _:
+                quota = Quota(limit=40, remaining=number * 4, reset=after)
+                assert hasty.answered(quota, now) == queued.answered(quota, now)
+        assert hasty.virtual(now) == pytest.approx(queued.virtual(now))
+
+
+@pytest.mark.parametrize(("first", "then"), [(Kind.NEW, Kind.DUE), (Kind.DUE, Kind.NEW)])
+def test_a_read_that_is_admitted_at_once_counts_when_new_arrivals_and_the_schedule_take_turns(
+    first: Kind, then: Kind
+) -> None:
+    budget = Budget(ReadBudget(1.0))
+    assert budget.admit_at_once(first, 0.0, 0.0)
+    waiting = {kind: budget.queue(kind, 0.0, 0.0, lambda: None) for kind in (Kind.NEW, Kind.DUE)}
+
+    assert not budget.admit(waiting[first], 1.0)
+    assert budget.admit(waiting[then], 1.0)
+
+
+def test_everyone_in_the_queue_is_woken_when_the_client_closes() -> None:
+    budget = Budget(ReadBudget(RATE, max_in_flight=1))
+    woken: list[str] = []
+    budget.queue(Kind.NEW, 0.0, 0.0, lambda: woken.append("granted"))
+    budget.virtual(0.0)
+    budget.queue(Kind.NEW, 0.0, 0.0, lambda: woken.append("new"))
+    budget.queue(Kind.DUE, 9.0, 0.0, lambda: woken.append("due"))
+    woken.clear()
+
+    budget.wake_all()
+
+    assert sorted(woken) == ["due", "granted", "new"]
+
+
 def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
