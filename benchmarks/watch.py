@@ -114,6 +114,13 @@ def _traced() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
+def _pass_of_the_collector() -> float:
+    """Return the seconds for which a full garbage collection stops the event loop."""
+    began_at = perf_counter()
+    gc.collect()
+    return perf_counter() - began_at
+
+
 async def _in_memory(count: int) -> list[Figure]:
     """Start from tokens, as after a restart; read every session once; idle; stop."""
     transport, pause = InMemory(), 2.0
@@ -129,6 +136,11 @@ async def _in_memory(count: int) -> list[Figure]:
             cpu, began_at = process_time(), perf_counter()
             await asyncio.sleep(pause)
             idle = (process_time() - cpu) / (perf_counter() - began_at)
+            tracked = len(gc.get_objects())
+            full = _pass_of_the_collector()
+            gc.freeze()
+            frozen = _pass_of_the_collector()
+            gc.unfreeze()
             stopped_at = perf_counter()
         await client.aclose()
         del watch
@@ -138,6 +150,8 @@ async def _in_memory(count: int) -> list[Figure]:
         Figure(name=f"watch_start_{count}", value=start, unit="s", detail="from tokens"),
         Figure(name=f"watch_read_{count}", value=read * 1e6, unit="µs", detail="CPU, on an in-memory transport"),
         Figure(name=f"watch_idle_cpu_{count}", value=idle * 100, unit="%", detail="of a core, nothing due"),
+        Figure(name=f"watch_gc_{count}", value=full * 1e3, unit="ms", detail=f"one full pass, {tracked:,} objects"),
+        Figure(name=f"watch_gc_frozen_{count}", value=frozen * 1e3, unit="ms", detail="the next, after gc.freeze()"),
         Figure(name=f"watch_stop_{count}", value=stop, unit="s", bar=1.0, detail="watch and client, all freed"),
     ]
 

@@ -74,8 +74,10 @@ class Budget:
         self._order = itertools.count()
         self._granted = deque[Turn]()
         self._in_flight = 0
-        self._virtual = 0.0
-        self._seen_at: float | None = None
+        self._lateness = 0.0
+        """The real time minus the virtual one."""
+        self._seen_at = -_FOREVER
+        """Until when the virtual clock ran, in loop seconds."""
         self._is_schedule_next = True
         """Whether, of a new arrival and a read of the schedule that both wait, the latter gets the next token."""
 
@@ -89,11 +91,12 @@ class Budget:
     def virtual(self, now: float) -> float:
         """Return the virtual time at *now*."""
         self._advance(now)
-        return self._virtual
+        return self._seen_at - self._lateness
 
     def lateness(self, now: float) -> float:
         """Return the real time minus the virtual one: for how long the budget has held the clock, in all."""
-        return now - self.virtual(now) or 0.0  # the same zero for every wait that keeps it
+        self._advance(now)
+        return self._lateness
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
@@ -136,7 +139,7 @@ class Budget:
         self._advance(now)  # so whoever can use a token has been granted one
         if self._is_full and kind is not Kind.AGAIN:
             return False
-        if kind is Kind.DUE and key - self._virtual > ROUNDING:
+        if kind is Kind.DUE and self._early(key) > ROUNDING:
             return False
         if not self._bucket.take(now):
             return False
@@ -218,10 +221,7 @@ class Budget:
 
     def _advance(self, now: float, asking: Turn | None = None) -> None:
         """Let the virtual clock run until *now*, and grant the tokens that come meanwhile to the reads that wait."""
-        if self._seen_at is None:
-            self._virtual = self._seen_at = now
         if self._is_empty:
-            self._virtual += max(0.0, now - self._seen_at)
             self._seen_at = max(self._seen_at, now)
             return
         while True:
@@ -237,10 +237,14 @@ class Budget:
 
     def _run(self, until: float) -> None:
         """Let the virtual clock run until *until*, or up to the first read of the schedule that waits."""
-        assert self._seen_at is not None, "the clock has started"
-        head, ran = self._head(Kind.DUE), self._virtual + until - self._seen_at
-        self._virtual = ran if head is None else max(self._virtual, min(ran, head.key))
+        head = self._head(Kind.DUE)
+        if head is not None:
+            self._lateness += max(0.0, until - self._seen_at - max(0.0, self._early(head.key)))
         self._seen_at = until
+
+    def _early(self, key: float) -> float:
+        """Return how many seconds the virtual clock has yet to run until *key*; negative for one that is past."""
+        return key - (self._seen_at - self._lateness)
 
     def _next_grant(self, now: float) -> tuple[Turn | None, float]:
         """Return which turn gets the next token if nothing else happens, and when."""
@@ -259,7 +263,7 @@ class Budget:
 
     def _due_at(self, turn: Turn, now: float) -> float:
         """Return when the virtual clock gets to the turn if nothing holds it."""
-        early = turn.key - self._virtual if turn.kind is Kind.DUE else 0.0
+        early = self._early(turn.key) if turn.kind is Kind.DUE else 0.0
         return now + early if early > ROUNDING else now
 
     def _grant(self, turn: Turn, at: float, asking: Turn | None) -> None:

@@ -73,6 +73,7 @@ from hpp_async._core.schedule import PollSchedule, Schedule
 from hpp_async._core.session import OUTCOME, AnyStatus, Session
 
 _FOREVER: Final = float("inf")
+_NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
 
 
 @attrs.frozen(kw_only=True, weakref_slot=False)
@@ -133,7 +134,7 @@ class Poller:
         self._history = History(session_id=session_id, since=since)
         self._expiry = Expiry()
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
-        self._due = self._notified_at = -_FOREVER
+        self._due = self._notified_at = _NEVER
 
     # -- what the driver and the caller may ask -----------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Poller:
     @property
     def is_notified(self) -> bool:
         """Whether no reading was received since the last notification."""
-        return self._notified_at > -_FOREVER
+        return self._notified_at > _NEVER
 
     @property
     def is_resumed(self) -> bool:
@@ -258,7 +259,7 @@ class Poller:
         if self._verdict is not None:
             return
         is_last_look = self._is_over(now if asked_at is None else asked_at)
-        was_notified, self._notified_at = self.is_notified, -_FOREVER
+        was_notified, self._notified_at = self.is_notified, _NEVER
         self.reads += 1
         self._failures = None
 

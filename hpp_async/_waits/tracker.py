@@ -22,6 +22,7 @@ from hpp_async._waits.reports import Reports
 from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
+_NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
 _NOTIFICATION_INTERVAL: Final = 1.0
 """Seconds: notifications make a session due no more often, so that a flood of them cannot use up the budget."""
 
@@ -56,9 +57,9 @@ class Tracker:
         self._used = 0
         """The number of the last flight that the poller was told of."""
         self._notification: Notification | None = None
-        self._notified_due = -_FOREVER
+        self._notified_due = _NEVER
         """When the last notification made a read due, in loop seconds."""
-        self._rests_since = -_FOREVER
+        self._rests_since = _NEVER
         self._lateness = 0.0
         """How far the budget's virtual time was behind when the delay began that lasts now."""
 
@@ -215,19 +216,24 @@ class Tracker:
             case Read() as read:
                 return self._kind(read), self._key(read)
             case Sleep(until):
-                return Kind.DUE, until - self._lateness
+                return Kind.DUE, self._virtually(until)
             case _:
                 return None
 
     def _kind(self, read: Read) -> Kind:
         if read.is_urgent:
             return Kind.URGENT
-        if read.due == -_FOREVER:
+        if read.due == _NEVER:
             return Kind.DUE if self._poller.is_resumed else Kind.NEW
         return Kind.NEW if self._poller.is_notified else Kind.DUE
 
     def _key(self, read: Read) -> float:
-        return self._reads.turns.virtual() if read.due == -_FOREVER else read.due - self._lateness
+        return self._reads.turns.virtual() if read.due == _NEVER else self._virtually(read.due)
+
+    def _virtually(self, due: float) -> float:
+        """Return when *due* (loop seconds) is in the budget's virtual time."""
+        # Where nothing is late both are one object: thousands of sessions keep it.
+        return due - self._lateness if self._lateness else due
 
     def _action(self) -> Action:
         now = self._reads.clock.now()
@@ -236,7 +242,7 @@ class Tracker:
             action = self._poller.next_action(action.until)
         return action
 
-    def ask(self, claim: Claim, *, lowest_key: float = -_FOREVER) -> float:
+    def ask(self, claim: Claim, *, lowest_key: float = _NEVER) -> float:
         """
         Ask for the read if it is due and `take_news` has nothing; then there is a flight to wait for, `asked`.
 
@@ -270,7 +276,7 @@ class Tracker:
         if self.asked is flight:
             return
         self.asked = flight
-        if due > -_FOREVER:
+        if due > _NEVER:
             seconds, late_by = flight.started_at - self._rests_since, flight.started_at - due
             self._reports.slept(self.session_id, max(0.0, seconds), max(0.0, late_by))
 
