@@ -1,4 +1,4 @@
-"""What a poller can ask of its driver: values, one at a time."""
+"""What a poller can ask its driver to do: values, one at a time. All times are loop seconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hpp_async._core.outcome import AnyOutcome
 @attrs.frozen
 class Read:
     """
-    Read the session. All times are loop seconds.
+    Read the session.
 
     Attributes:
-        fresh_from: the oldest acceptable request time: an answer that was asked for at or after it will do.
-        due: when the read was due.
-        is_urgent: whether the wait's own timeout has passed: such a read goes before all others.
-        until: where no answer came by then, ask the poller again.
+        fresh_from: the oldest acceptable request time: an answer to any request from then or later will do.
+        due: when the read was due; -∞ for the first read of a wait.
+        is_urgent: whether the timeout of the wait has passed: such a read goes before all other new arrivals.
+        until: when to ask the poller again if no answer has come.
     """
 
     fresh_from: float
@@ -29,28 +29,28 @@ class Read:
 
 @attrs.frozen
 class Sleep:
-    """Do nothing until then (loop seconds), unless the session is notified."""
+    """Do nothing until *until*, unless a notification or the reading of a shared read comes earlier."""
 
     until: float
 
 
 @attrs.frozen
 class Emit:
-    """Hand this transition to the caller, then tell the poller that it was emitted."""
+    """Hand this transition to the caller, then call `Poller.emitted`."""
 
     transition: Transition
 
 
 @attrs.frozen
 class Finish:
-    """The wait is over: this is the outcome."""
+    """The wait is over: return this outcome."""
 
     outcome: AnyOutcome
 
 
 @attrs.frozen
 class Fail:
-    """The wait is over: it could not find out."""
+    """The wait is over without an outcome: raise this error."""
 
     error: HPPError
 

@@ -21,9 +21,9 @@ The errors of this package, drawn as a tree.
     │   └── OutageError
     └── ClientClosedError
 
-How a session ended is a value (`hpp_async.Outcome`); that it could not be found out is an error. Messages carry ids,
-status codes and the provider's error codes, and never credentials, tokens, bodies or personal data. All errors can be
-pickled.
+How a session ended is a value (`hpp_async.Outcome`). An error says that a call could not find that out. Messages
+contain ids, status codes and the provider's error codes, and never credentials, tokens, bodies or personal data. All
+errors can be pickled.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 
 class HPPError(Exception):
-    """The root of everything this package raises on purpose."""
+    """The base of all errors that this package raises on purpose."""
 
     @property
     def is_transient(self) -> bool:
-        """Whether asking again may help: the read is retried, and a wait goes on."""
+        """Whether another attempt may help. If so, the request is tried again, and a wait goes on."""
         return False
 
     def to_dict(self) -> dict[str, object]:
-        """Return the error as plain data, for a JSON answer, a queue or a log: its class's name, and its message."""
+        """Return the error as plain data, for a JSON answer, a queue or a log: the class name and the message."""
         return {"type": "error", "error": type(self).__name__, "message": str(self)}
 
     def __reduce__(self) -> tuple[Callable[..., HPPError], tuple[object, ...], dict[str, object]]:
-        # Exception's own __reduce__ calls __init__ with the message alone, which keyword-only arguments do not survive.
+        # With Exception.__reduce__, pickle would call __init__ with the message alone, without the keyword arguments.
         return (_rebuild, (type(self), self.args), dict(self.__dict__))
 
 
@@ -69,14 +69,15 @@ class ClientClosedError(HPPError):
 
 class ReadError(HPPError):
     """
-    One read failed: the base of all such failures.
+    One read, or another request for a session, failed: the base of all such errors.
 
     Attributes:
-        session_id: the session that was read.
-        correlation_id: the provider's id of the exchange, which its support asks for; ``None`` where no answer came.
-        read_at: when the answer was made, by the provider's ``Date`` header; ``None`` where it is not known.
-        retry_after: seconds until the provider expects to answer again; ``None`` where the answer does not say so.
-            A wait heeds it, up to five minutes, whenever it asks again.
+        session_id: the session that was requested.
+        correlation_id: the provider's id of the exchange, which its support asks for; ``None`` where the answer has
+            none, or no answer came.
+        read_at: when the answer was made, by the provider's clock; ``None`` where that is not known.
+        retry_after: seconds after which the answer asks for another request; ``None`` where it does not. The next
+            attempt and the next read of a wait come no earlier; a wait counts at most five minutes of it.
     """
 
     def __init__(
@@ -105,17 +106,17 @@ class TransportError(ReadError):
     """
     No answer came: the connection, TLS, the protocol or a time limit failed.
 
-    The cause is httpx's error, without its traceback, except for errors of the protocol, because their texts quote
-    the answer.
+    ``__cause__`` is httpx's error, without its traceback. An error that may quote the answer, such as a protocol error,
+    is left out, and ``__cause__`` is then ``None``.
 
     Attributes:
-        reason: to branch on: ``"name"`` (the host's name cannot be looked up), ``"refused"`` (the port is closed),
-            ``"unreachable"`` (no route), ``"proxy"`` (it cannot be reached, asks for a password or does not connect),
-            ``"tls"``, ``"certificate"`` (it is not accepted; the message has the reason), ``"reset"`` (the connection
-            ended before the answer did), ``"protocol"`` (what came is not HTTP), ``"silence"`` (nothing came in time),
-            or ``"other"``.
-        is_dropped: whether the connection was closed while the request was under way. That happens to a kept-alive
-            connection which the other side closes just then; another attempt at once helps.
+        reason: to branch on: ``"name"`` (the host name cannot be resolved), ``"refused"`` (the port is closed),
+            ``"unreachable"`` (no route), ``"proxy"`` (the proxy cannot be reached, asks for a password, or does not
+            connect), ``"tls"``, ``"certificate"`` (the certificate is not accepted; the message says why), ``"reset"``
+            (the connection ended before the answer did), ``"protocol"`` (the answer is not HTTP), ``"silence"`` (no
+            whole answer came in time), or ``"other"``.
+        is_dropped: whether the connection broke while the request was under way, as when the server closes a kept-alive
+            connection at the moment at which it is used again. The request is then repeated once, at once.
     """
 
     def __init__(
@@ -143,10 +144,10 @@ class ResponseError(ReadError):
     An answer came that is not 2xx.
 
     Attributes:
-        status_code: of the HTTP answer.
+        status_code: the HTTP status.
         error_code: the provider's own code (``BAD_VALUE``), to branch on; ``None`` where the answer has none.
         error_messages: the provider's sentences, for people to read. They change without notice and may quote the
-            request, so this error's own message leaves them out.
+            request, so the message of this error leaves them out.
     """
 
     def __init__(
@@ -173,8 +174,8 @@ class AuthenticationError(ResponseError):
     """
     401 or 403: wrong credentials, environment or region, no right to read sessions, or an inactive merchant.
 
-    Something in front of the provider may answer so, too, for a moment. So a wait believes it at once only on a session
-    that these credentials never read, and otherwise after two confirmation reads.
+    A gateway in front of the provider may also answer so, for a moment. So on a session that these credentials have
+    read before, a wait believes this answer only after two confirmation reads. On any other session it ends at once.
     """
 
 
@@ -182,7 +183,7 @@ class SessionNotFoundError(ResponseError):
     """
     404: the session has expired, or is unknown to this endpoint and merchant.
 
-    The provider answers the same for a wrong id, another region and another merchant. So a 404 says nothing about
+    The provider gives the same answer for a wrong id, another region and another merchant. So a 404 says nothing about
     payment.
     """
 
@@ -194,7 +195,7 @@ class SessionNotFoundError(ResponseError):
 
 
 class RateLimitedError(ResponseError):
-    """429: the merchant has used up its quota, and is refused until the reset; see ``retry_after``."""
+    """429: the merchant has used up its quota, and is refused until the quota resets; see ``retry_after``."""
 
     @property
     def is_transient(self) -> bool:
@@ -205,8 +206,8 @@ class NotProcessedError(ResponseError):
     """
     408, 421 or 425: a gateway did not let the request through, so another attempt may help.
 
-    It took too long to arrive (408, as on a kept-alive connection that the gateway gives up), came over a connection
-    to the wrong server (421), or came too early (425).
+    The request took too long to arrive (408, which some gateways also send when they close a kept-alive connection),
+    came over a connection to the wrong server (421), or came too early (425).
     """
 
     @property
@@ -229,9 +230,10 @@ class WaitError(HPPError):
     Attributes:
         session_id: the session that was waited for.
         latest: the newest believed reading, or ``None`` where there was none.
-        token: hand it to ``wait_for_outcome(since=…)`` to go on from here; ``None`` before the first reading.
-        reads: how many reads this wait has used.
-        last_error: the failure of the last read, or ``None`` where it succeeded.
+        token: the resume token. Pass it to ``wait_for_outcome(since=…)`` to go on from here; ``None`` where the session
+            was never seen.
+        reads: how many reads this wait has used, failed ones included.
+        last_error: the failure of the last read, or ``None`` where it succeeded. It is the ``__cause__``, too.
     """
 
     def __init__(
@@ -253,32 +255,38 @@ class WaitError(HPPError):
 
     @property
     def correlation_id(self) -> str | None:
-        """The provider's id of the last exchange that had one."""
+        """The provider's id of the exchange behind ``last_error``, or else behind ``latest``."""
         if isinstance(self.last_error, ReadError) and self.last_error.correlation_id is not None:
             return self.last_error.correlation_id
         return None if self.latest is None else self.latest.correlation_id
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The wait's own ``timeout`` passed, and one last read had no outcome either. It says nothing about payment."""
+    """The ``timeout`` of the wait passed, and one last read showed no outcome. This says nothing about payment."""
 
 
 class SessionVanishedError(WaitError):
     """
-    The session was seen, and answers 404 before its expiry: it may have been paid elsewhere, so look for its order.
+    The session cannot be read any more, and may have been paid: search for its order before you sell again.
 
-    Also after its expiry, where ``since`` knows it as final: a paid session does not expire.
+    A wait raises this in three cases:
+
+    - The 404 itself says that the session was completed.
+    - The session was seen before, but is not known to have expired, and two confirmation reads answered 404, too.
+    - The session has expired by its dates, but ``since`` gave it a final status (such as COMPLETED), with which no
+      session expires. Here, too, two confirmation reads answered 404.
     """
 
 
 class ExpiryUnknownError(WaitError):
     """
-    The session is still open 72 hours after it was first seen, and no reading of it tells when it expires.
+    The session is still open 72 hours after it was first seen, and no reading says when it expires.
 
-    Its ``expires_at`` is missing or broken, or no answer had a ``Date`` to compare it with. No session is known to live
-    that long, but nothing proves that this one is over: disable it, and look for its order.
+    Its ``expires_at`` is missing or broken, or no answer had a ``Date`` to compare it with. No session without a
+    readable expiry is known to live that long, but nothing proves that this one is over: disable the session, and
+    search for its order before you sell again.
     """
 
 
 class OutageError(WaitError):
-    """No readable answer came for longer than the client's ``outage_tolerance``; the last failure is the cause."""
+    """The session could not be read for longer than the client's ``outage_tolerance``; see ``last_error``."""
