@@ -4,23 +4,25 @@ Which read is next when the budget is short.
 The provider counts requests per merchant, captures and refunds included, so all waits of a client share one budget. Its
 rate is a token bucket (`hpp_async._core.token_bucket`); this module is the queue for the tokens.
 
-*The virtual clock.* What the schedule made due is ordered by due time on a virtual clock, as in start-time fair
-queueing. The clock runs with the real one, and stops while the budget holds the first read that is due: by its rate, by
-a pause, or because enough reads are in flight. So a short budget stretches every delay by the same factor: a session
-that was promised a read in 2 seconds is still read fifteen times as often as one that was promised it in 30, nobody
-starves, and nobody bursts afterwards. By time of arrival both would wait equally long; by priority one would starve.
+*The virtual clock.* Reads that the schedule made due are ordered by their due time on a virtual clock, as in start-time
+fair queueing. The virtual clock runs as fast as the real one. It stops while the first read that is due has to wait for
+the budget: for the rate, for the end of a pause, or because enough reads are in flight. So a short budget stretches
+every delay by the same factor. A session with a delay of 2 seconds is still read fifteen times as often as one with a
+delay of 30, no session starves, and there is no burst afterwards. In order of arrival, both sessions would wait for the
+budget equally long; by priority, one of them would starve.
 
-*Grants.* The clock must stop for nothing else: not because a timer of the event loop fired late, nor because a step
-took time. So a read is *granted* its token at the very moment at which the budget allows it, computed afterwards if
-need be, and the clock goes on from that moment; the read is *admitted* when its driver asks next.
+*Grants.* Nothing else may stop the virtual clock: neither a timer of the event loop that fires late, nor a step that
+takes long. So a read is *granted* its token at the exact moment at which the budget allows it. Where no step was taken
+at that moment, the next step computes the grant, and the virtual clock runs on from the moment of the grant. The read
+is *admitted* when its driver asks next.
 
-*New arrivals.* First reads, reads that a caller asks for, and notifications did not come from the schedule, and there
-is no limit to them. (The first read of a wait that goes on from a resume token is the schedule's.) They are served in
-order of arrival, do not stop the clock, and take turns with what the schedule made due: whatever their number, the
-schedule gets at least half of the tokens.
+*New arrivals.* First reads, reads that a caller requests, and reads after a notification do not come from the schedule,
+and their number has no limit. (The first read of a wait that goes on from a resume token counts as the schedule's.) New
+arrivals are served in order of arrival and do not stop the virtual clock. Where reads of both kinds wait, they get
+tokens in turn: however many new arrivals there are, the schedule gets at least half of the tokens.
 
-Nothing here awaits or looks at a clock: a driver queues a `Turn`, asks whether it is admitted, and is told when to ask
-again. Times are in loop seconds; keys are in seconds of the virtual clock.
+Nothing here awaits or reads a clock. A driver queues a `Turn`, asks whether the turn is admitted, and learns when to
+ask again. Times are in loop seconds; keys are in seconds of the virtual clock.
 """
 
 from __future__ import annotations
@@ -43,13 +45,13 @@ class Kind(IntEnum):
     """Why a read is wanted."""
 
     AGAIN = 0
-    """Another attempt of a read that is in flight. It has its place there, so it must never wait for one."""
+    """Another attempt of a read. The read is in flight already, so it is not held by the limit of reads in flight."""
     URGENT = 1
-    """A caller's time has run out, or a session is to be disabled: before all other new arrivals."""
+    """The last read of a wait whose timeout has passed, or a DELETE. It goes before all other new arrivals."""
     NEW = 2
-    """A first read, one that a caller asked for, or one after a notification."""
+    """A first read, a read that a caller requests, or a read after a notification."""
     DUE = 3
-    """What the schedule made due."""
+    """A read that the schedule made due."""
 
 
 @attrs.define(eq=False)
@@ -58,10 +60,12 @@ class Turn:
 
     kind: Kind
     key: float
-    """When a read of the schedule is due, by the virtual clock; without a meaning for the other kinds."""
+    """When the read is due, in seconds of the virtual clock; used for `Kind.DUE` only."""
     wake: Callable[[], object]
     is_granted: bool = False
+    """Whether a token is reserved for the read."""
     is_over: bool = False
+    """Whether the turn was admitted, left or forgotten."""
 
 
 class Budget:
@@ -75,11 +79,11 @@ class Budget:
         self._granted = deque[Turn]()
         self._in_flight = 0
         self._lateness = 0.0
-        """The real time minus the virtual one."""
+        """The real time minus the virtual time, in seconds."""
         self._seen_at = -_FOREVER
         """Until when the virtual clock ran, in loop seconds."""
         self._is_schedule_next = True
-        """Whether, of a new arrival and a read of the schedule that both wait, the latter gets the next token."""
+        """Whether the schedule gets the next token where a read of the schedule and a new arrival both wait."""
 
     @property
     def max_in_flight(self) -> int:
@@ -94,23 +98,28 @@ class Budget:
         return self._seen_at - self._lateness
 
     def lateness(self, now: float) -> float:
-        """Return the real time minus the virtual one: for how long the budget has held the clock, in all."""
+        """Return the real time minus the virtual time: for how many seconds the virtual clock has stopped, in all."""
         self._advance(now)
         return self._lateness
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
     def queue(self, kind: Kind, key: float, now: float, wake: Callable[[], object]) -> Turn:
-        """Queue for a read; *key* is when one of the schedule is due, by the virtual clock."""
+        """
+        Queue a read and return its turn, which the caller must either `leave` or have admitted.
+
+        *key* is when the read is due, in seconds of the virtual clock (`Kind.DUE` only).
+        """
         self._advance(now)
         turn = Turn(kind, key, wake)
         self._push(turn, next(self._order))
         return turn
 
     def leave(self, turn: Turn) -> None:
-        """Give up a turn; without an effect on one that is over."""
+        """Give up *turn*. A turn that is over stays as it is."""
         if turn.is_over:
             return
+        # Only saves wakes: a driver that is woken for nothing asks, and sleeps again.
         was_head = turn.is_granted or self._head(turn.kind) is turn
         turn.is_over = True
         if turn.is_granted:
@@ -120,7 +129,11 @@ class Budget:
             self._wake_heads()
 
     def admit(self, turn: Turn, now: float) -> bool:
-        """Tell whether the read may go out now; if so the turn is over, and `release` must follow for each read."""
+        """
+        Tell whether the read may go out now.
+
+        If so, the turn is over, and the caller must call `release` once the read is over (not for `Kind.AGAIN`).
+        """
         self._advance(now, asking=turn)
         if not turn.is_granted or (self._is_full and turn.kind is not Kind.AGAIN):
             return False
@@ -149,7 +162,7 @@ class Budget:
         return True
 
     def opens_at(self, turn: Turn, now: float) -> float:
-        """Return when to ask about *turn* again at the latest; never, for one that will be woken."""
+        """Return when to ask about *turn* again at the latest; ∞ where its ``wake`` will be called."""
         self._advance(now, asking=turn)
         if turn.is_granted:
             return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else now
@@ -174,7 +187,7 @@ class Budget:
         self._in_flight = 0
 
     def release(self, now: float) -> None:
-        """Note that a read that was admitted is over; not to be called for another attempt of one."""
+        """Note that an admitted read is over. Not for `Kind.AGAIN`: that attempt is a part of a read in flight."""
         self._advance(now)
         self._in_flight -= 1
         self._wake_heads()
@@ -182,7 +195,7 @@ class Budget:
     # -- the tokens -------------------------------------------------------------------------------------------------
 
     def answered(self, quota: Quota, now: float) -> float | None:
-        """Note what a good answer says of the quota; return when the pause that it means is over, if it means one."""
+        """Note the *quota* in a good answer; if it calls for a pause, return when the pause ends."""
         self._advance(now)
         paused_until = self._bucket.answered(quota, now)
         if paused_until is not None:
@@ -190,7 +203,7 @@ class Budget:
         return paused_until
 
     def refused(self, retry_after: float | None, now: float) -> float:
-        """Note a 429 and return when the pause that it means is over."""
+        """Note a 429, with the seconds that it asks for; return when its pause ends."""
         self._advance(now)
         paused_until = self._bucket.refused(retry_after, now)
         self._revoke()
@@ -220,7 +233,7 @@ class Budget:
         return heap[0][-1] if heap else None
 
     def _advance(self, now: float, asking: Turn | None = None) -> None:
-        """Let the virtual clock run until *now*, and grant the tokens that come meanwhile to the reads that wait."""
+        """Let the virtual clock run until *now*, and grant tokens to waiting reads at the moments they become ready."""
         if self._is_empty:
             self._seen_at = max(self._seen_at, now)
             return
@@ -228,7 +241,7 @@ class Budget:
             turn, at = self._next_grant(self._seen_at)
             is_later = turn is None or at - now > ROUNDING
             if is_later and self._seen_at < now:
-                self._run(now)  # and look again: while the rate climbs, tokens come earlier than was reckoned
+                self._run(now)  # then compute again: while the rate climbs, tokens come earlier than computed before
             elif turn is None or is_later:
                 return
             else:
@@ -236,7 +249,7 @@ class Budget:
                 self._grant(turn, self._seen_at, asking)
 
     def _run(self, until: float) -> None:
-        """Let the virtual clock run until *until*, or up to the first read of the schedule that waits."""
+        """Let real time pass until *until*; the virtual clock stops at the key of the first `Kind.DUE` in the queue."""
         head = self._head(Kind.DUE)
         if head is not None:
             self._lateness += max(0.0, until - self._seen_at - max(0.0, self._early(head.key)))
@@ -262,7 +275,7 @@ class Budget:
         return (due, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
 
     def _due_at(self, turn: Turn, now: float) -> float:
-        """Return when the virtual clock gets to the turn if nothing holds it."""
+        """Return when the virtual clock reaches the key of *turn* if nothing stops the clock."""
         early = self._early(turn.key) if turn.kind is Kind.DUE else 0.0
         return now + early if early > ROUNDING else now
 
@@ -278,12 +291,12 @@ class Budget:
                 woken.wake()
 
     def _revoke(self) -> None:
-        """Take back the tokens of reads that have not gone out: a pause holds them, too."""
-        # What was granted before a pause must not all go at once after it.
+        """Take back the tokens of reads that have not gone out: the pause holds these reads, too."""
+        # Else the reads that were granted before the pause would all go out at once after it.
         self._bucket.give_back(len(self._granted), at_most=1.0)
         for turn in reversed(self._granted):
             turn.is_granted = False
-            self._push(turn, -next(self._order))  # before all that queued later
+            self._push(turn, -next(self._order))  # a negative number: before all turns that queued later
         self._granted.clear()
         self._wake_heads()
 

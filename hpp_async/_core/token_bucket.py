@@ -1,14 +1,14 @@
 """
 How many reads a second: a token bucket that slows down when the provider says so (AIMD).
 
-Tokens come at the budget's rate; a read takes one. A few can be saved up, so that some reads that are due at once need
-not wait for one another, but no second has more reads than the rate allows. A 429 halves the rate, and it climbs back
-linearly within a minute: additive increase, multiplicative decrease, as TCP does it. An answer that says that little
-of the merchant's quota is left pauses all reads until the quota's next window, so that captures and refunds go first.
+Tokens come at the budget's rate, and each read takes one. A few can be saved up, so that reads that are due at the same
+time need not wait for one another, but no second has more reads than the rate allows. A 429 halves the rate, which then
+climbs back linearly within a minute: additive increase, multiplicative decrease, as in TCP. Where an answer says that
+little of the merchant's quota is left, all reads pause until the quota resets, so that captures and refunds go first.
 
-A token is *reserved* when a read could go, and *spent* when it goes. The two moments are the same for a timer that
-fires exactly; on a real event loop the second is a little later (see `hpp_async._core.budget`). Times are in loop
-seconds.
+A token is *reserved* at the moment at which a read may go out, and *spent* when the read goes out. If timers fired
+exactly on time, the two moments would be the same; on a real event loop the second is a little later (see
+`hpp_async._core.budget`). Times are in loop seconds.
 """
 
 from __future__ import annotations
@@ -23,39 +23,48 @@ from hpp_async._core.exceptions import ConfigurationError
 _FOREVER: Final = float("inf")
 _LOWEST_RATE: Final = 0.001
 _HINT_MAXIMUM: Final = 60.0
-"""Seconds. No header pauses the reads for longer: what it says is approximate, and a typo must not stop a merchant."""
+"""Seconds. No header pauses the reads for longer: a wrong header must not stop a merchant's reads."""
 
 _WINDOW: Final = 1.0
-"""Seconds that a used-up quota lasts where no header says so: the provider's limit is per second (rate limit page)."""
+"""
+Seconds of the window in which reads are counted: the provider's limit is per second (rate limit page).
+
+A quota that is used up resets after one window, unless a header says when.
+"""
 
 _SAVING: Final = 0.2
-"""Seconds of the rate that may be saved up, so that a few reads that are due at once need not wait."""
+"""Seconds: the tokens of this time may be saved up, so that a few reads that are due at once need not wait."""
 
 _SHORTEST_PAUSE: Final = 0.05
+"""Seconds. A quota or a 429 that asks for less pauses the reads for this long."""
 
 _RECOVERY: Final = 60.0
-"""Seconds in which the rate climbs back to what it was."""
+"""Seconds in which the rate climbs from zero to the whole rate: from half of it, it takes 30."""
 
 _LOWEST_SHARE: Final = 1 / 64
+"""However many 429s come, the rate falls no lower than to this share."""
+
 ROUNDING: Final = 1e-9
-"""Seconds, or tokens, that are none: sums of floats are not exact."""
+"""Seconds or tokens. A difference that is no larger counts as none, because sums of floats are not exact."""
 
 _RESERVE: Final = 0.25
-"""Below this share of the limit reads stop until the reset, so that captures and refunds go first."""
+"""Where less than this share of the quota remains, reads pause until it resets: captures and refunds go first."""
 
 
 @attrs.frozen
 class ReadBudget:
     """
-    What the reads of one client may use of the merchant's quota.
+    How much of the merchant's quota one client may use.
 
     Args:
-        reads_per_second: over all waits and reads of the client, retries included, and in every second. What was not
-            used in the last fifth of a second can be used at once, but for no more than *max_in_flight* reads.
+        reads_per_second: the most requests in any second, over all waits and reads of the client, retries and
+            `HPPClient.disable_session` included. Tokens that were not used in the last fifth of a second can be used
+            at once, but no more than *max_in_flight* of them.
         max_in_flight: how many reads may be in flight at once.
 
     Raises:
-        ConfigurationError: not a positive number of reads, or less than one in flight.
+        ConfigurationError: *reads_per_second* is not a finite number of at least 0.001, or *max_in_flight* is not a
+            whole number of at least 1.
     """
 
     reads_per_second: float
@@ -74,7 +83,16 @@ class ReadBudget:
 
 @attrs.frozen(kw_only=True)
 class Quota:
-    """What an answer says of the merchant's quota; the provider calls it approximate, and may leave it out."""
+    """
+    What the headers of an answer say of the merchant's quota.
+
+    The provider calls the numbers approximate, and may leave them out: then they are ``None``.
+
+    Attributes:
+        limit: how many requests the quota has in all.
+        remaining: how many of them are left.
+        reset: seconds until the quota is full again.
+    """
 
     limit: float | None = None
     remaining: float | None = None
@@ -88,15 +106,16 @@ class TokenBucket:
         self._limits = limits
         self._tokens = self._most_saved(limits.reads_per_second)
         self._counted_at = -_FOREVER
-        """Until when the tokens that came are counted."""
+        """Up to when the tokens that came have been added to `_tokens`."""
         self._reserved = 0
+        """How many tokens are reserved and not yet spent."""
         self._spent_at = deque[float]()
         """When the reads of the last second went out."""
         self._paused_until = -_FOREVER
         self._share = 1.0
-        """Of the budget's rate, at the end of the last pause; it climbs from there."""
+        """The share of the budget's rate that was left when the last pause ended; the rate climbs from there."""
         self._refusals = 0
-        """429s since the last good answer: without a hint each pause is twice as long as the one before."""
+        """Pauses after a 429 since the last good answer. Without a hint, each is twice as long as the one before."""
 
     def ready_at(self, now: float) -> float:
         """Return when a token can be reserved, at *now* or later."""
@@ -122,7 +141,7 @@ class TokenBucket:
         self._reserved += 1
 
     def give_back(self, count: int, *, at_most: float = _FOREVER) -> None:
-        """Give reserved tokens back, so that there are no more than *at_most*."""
+        """Give *count* reserved tokens back; the bucket then has no more than *at_most*."""
         self._tokens = min(self._tokens + count, at_most)
         self._reserved -= count
 
@@ -132,7 +151,7 @@ class TokenBucket:
         self._note(now)
 
     def answered(self, quota: Quota, now: float) -> float | None:
-        """Note what a good answer says of the quota; return when the pause that it means is over, if it means one."""
+        """Note the *quota* in a good answer; if it calls for a pause, return when the pause ends."""
         self._refusals = 0
         if quota.limit is None or quota.remaining is None or quota.remaining >= quota.limit * _RESERVE:
             return None
@@ -140,8 +159,8 @@ class TokenBucket:
         return self._paused_until
 
     def refused(self, retry_after: float | None, now: float) -> float:
-        """Note a 429 and return when the pause that it means is over."""
-        # Once for each pause: the answers of reads that were in flight together say the same thing.
+        """Note a 429, with the seconds that it asks for; return when its pause ends."""
+        # The rate is halved once per pause: the 429s of reads that were in flight together count as one.
         is_new = now >= self._paused_until
         self._refusals += is_new
         guess = _WINDOW * 2.0 ** min(self._refusals - 1, 6)
@@ -156,19 +175,21 @@ class TokenBucket:
             self._spent_at.popleft()
 
     def _window_ends_at(self, now: float, rate: float) -> float:
-        """Return until when no read may go out because the last second has as many as it may have."""
+        """Return when the limit of reads per second allows another read; in the past (or -∞) where it does now."""
         most = max(1, int(rate * _WINDOW))
         left = most - self._reserved
         if left <= 0:
-            return now + most / rate  # at the earliest: those that are reserved have not gone out yet
+            return now + most / rate  # at the earliest: the reads with reserved tokens have not gone out yet
         return self._spent_at[-left] + most / rate if len(self._spent_at) >= left else -_FOREVER
 
     def _count(self, now: float, rate: float, window_ends_at: float) -> None:
+        """Add the tokens that came since they were counted last."""
         if now <= self._counted_at:
             return
         since = max(self._counted_at, self._paused_until)
         if since < (until := min(now, window_ends_at)):
-            # While the second is used up nothing is saved: else as many would go at once when it ends.
+            # Until the window allows another read, no more than one token is saved: else the reads that it held back
+            # would all go out when it ends.
             self._tokens = min(1.0, self._tokens + (until - since) * rate)
             since = until
         self._tokens = min(self._most_saved(rate), self._tokens + max(0.0, now - since) * rate)
@@ -178,11 +199,12 @@ class TokenBucket:
         return max(1.0, min(self._limits.max_in_flight, rate * _SAVING // 1))
 
     def _rate(self, now: float) -> float:
+        # The condition only saves time: a whole share stays whole.
         recovered = max(0.0, now - self._paused_until) / _RECOVERY if self._share < 1.0 else 0.0
         return self._limits.reads_per_second * min(1.0, self._share + recovered)
 
     def _pause(self, now: float, length: float) -> None:
-        self.ready_at(now)  # count what came, and how far the rate has climbed, up to here
+        self.ready_at(now)  # adds the tokens that came until now, at the rate before the pause
         self._share = self._rate(now) / self._limits.reads_per_second
-        self._tokens = min(1.0, self._tokens)  # what was saved up before must not go at once afterwards
+        self._tokens = min(1.0, self._tokens)  # tokens saved up before the pause must not be used at once after it
         self._paused_until = max(self._paused_until, now + min(_HINT_MAXIMUM, max(_SHORTEST_PAUSE, length)))

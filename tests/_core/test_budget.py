@@ -40,12 +40,12 @@ from hpp_async.testing import ScriptedProvider, VirtualClock
 RATE: Final = 20.0
 
 
-# -- readers that do nothing but what the budget tells them ---------------------------------------------------------
+# -- readers that do what the budget says, and nothing else ---------------------------------------------------------
 
 
 @attrs.define(eq=False)
 class Reader:
-    """Wants *reads* reads, each *delay* seconds after the one before; gives up a turn after its *patience*."""
+    """Makes *reads* reads, each due *delay* seconds after the one before; gives up a turn after *patience* seconds."""
 
     delay: float
     reads: int = 1_000_000
@@ -63,14 +63,14 @@ class Reader:
 
 @attrs.define
 class Street:
-    """Readers with one budget. Like an event loop it honours wakes and times: whoever is not told waits for ever."""
+    """Readers that share one budget. As on an event loop, a reader that is neither woken nor timed waits for ever."""
 
     limits: ReadBudget
     service: float = 0.05
     budget: Budget = attrs.field(init=False)
     jitter: float = attrs.field(init=False, default=0.0)
     late: float = 0.0
-    """Seconds by which timers fire late, at the most: a real event loop is never quite on time."""
+    """Seconds by which timers fire late at most, as on a real event loop."""
     now: float = attrs.field(init=False, default=0.0)
     admissions: list[float] = attrs.field(init=False, factory=list[float])
     in_flight: int = attrs.field(init=False, default=0)
@@ -90,7 +90,7 @@ class Street:
             self.at(reader.starts_at, lambda reader=reader: self._queue(reader, reader.starts_at))  # type: ignore[misc]
 
     def crowd(self, delays: Sequence[float], demand: float) -> list[Reader]:
-        """Let as many readers of each delay in as want *demand* times what the budget gives; as spread as in life."""
+        """Add as many readers of each delay as need *demand* times the budget's rate, with their starts spread."""
         self.jitter = 0.1
         copies = round(demand * self.limits.reads_per_second * 0.95 / sum(1 / delay for delay in delays))
         crowd = [Reader(delay, starts_at=self._chance.uniform(0, delay)) for delay in delays for _ in range(copies)]
@@ -129,9 +129,9 @@ class Street:
         self.admissions.append(self.now)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        self.at(self.now + self.service, lambda: self._land(reader))
+        self.at(self.now + self.service, lambda: self._finish(reader))
 
-    def _land(self, reader: Reader) -> None:
+    def _finish(self, reader: Reader) -> None:
         self.in_flight -= 1
         self.budget.release(self.now)
         reader.lateness = self.budget.lateness(self.now)
@@ -159,7 +159,7 @@ def most_within(moments: Sequence[float], window: float) -> int:
 
 @attrs.frozen
 class Trouble:
-    """What an answer says at some moment: a 429 with this hint, or a quota."""
+    """What an answer at some moment says: a 429 with this hint, or a quota."""
 
     at: float
     says: Quota | float | None
@@ -198,7 +198,7 @@ troubles = st.builds(
     st.integers(1, 5),
     st.floats(0.0, 2.0),
 )
-def test_everybody_has_a_turn_and_no_window_more_than_its_share(
+def test_every_read_is_admitted_and_no_window_has_more_reads_than_its_share(
     crowd: list[Reader], troubles: list[Trouble], rate: float, max_in_flight: int, service: float
 ) -> None:
     here = street(rate, max_in_flight, service)
@@ -345,7 +345,7 @@ def test_everyone_in_the_queue_is_woken_when_the_client_closes() -> None:
     assert sorted(woken) == ["due", "granted", "new"]
 
 
-def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None:
+def test_another_attempt_of_a_read_in_flight_goes_first_and_is_counted() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
     due = budget.queue(Kind.DUE, 0.0, 0.0, lambda: None)
@@ -363,7 +363,7 @@ def test_another_attempt_of_a_read_under_way_goes_first_and_is_counted() -> None
 
 
 @given(st.lists(st.floats(-100.0, 0.0), max_size=30))
-def test_turns_come_by_virtual_due_time(keys: list[float]) -> None:
+def test_turns_are_admitted_by_virtual_due_time(keys: list[float]) -> None:
     budget = Budget(ReadBudget(RATE))
     budget.refused(1.0, 0.0)  # nothing can be granted while they queue
     waiting = [budget.queue(Kind.DUE, key, 0.0, lambda: None) for key in keys]
@@ -378,7 +378,7 @@ def test_turns_come_by_virtual_due_time(keys: list[float]) -> None:
     assert order == sorted(keys)
 
 
-def test_equal_turns_come_in_the_order_of_arrival() -> None:
+def test_equal_turns_are_admitted_in_the_order_of_arrival() -> None:
     here = street()
     crowd = [Reader(1.0, reads=1) for _ in range(50)]
     here.add(*crowd)
@@ -402,7 +402,7 @@ def test_a_short_budget_stretches_every_delay_by_the_same_factor(overload: float
 
 
 @given(st.lists(readers, max_size=30), st.floats(0.0, 3.0), st.booleans())
-def test_timers_that_fire_late_cost_a_budget_that_suffices_no_time(
+def test_late_timers_do_not_hold_the_virtual_clock_where_the_budget_suffices(
     crowd: list[Reader], late: float, is_paused: bool
 ) -> None:
     here = Street(ReadBudget(10_000, max_in_flight=1000), late=late)
@@ -448,7 +448,7 @@ arrivals = st.lists(
 def test_new_arrivals_leave_half_of_the_rate_to_the_schedule(
     crowd: list[Reader], delays: list[float], rate: float, late: float
 ) -> None:
-    """Whatever arrives, each read of the schedule comes within twice its delay, stretched as without the arrivals."""
+    """Whatever arrives, each read of the schedule comes within twice the delay that it has without the arrivals."""
 
     def gaps(arriving: list[Reader]) -> list[tuple[float, float]]:
         here = Street(ReadBudget(rate), 0.0, late=late)
@@ -480,7 +480,7 @@ def test_an_overloaded_budget_is_used_up() -> None:
 
 
 @pytest.mark.parametrize("rate", [12.5, 50.0, 200.0])
-def test_a_budget_that_suffices_stretches_nothing_when_some_are_due_at_once(rate: float) -> None:
+def test_a_budget_that_suffices_stretches_no_delay_when_some_reads_are_due_at_once(rate: float) -> None:
     here = street(rate, service=0.0)
     here.crowd([2.0, 5.0, 10.0, 30.0, 100.0], demand=0.5)
     here.run(until=400.0)
@@ -488,7 +488,7 @@ def test_a_budget_that_suffices_stretches_nothing_when_some_are_due_at_once(rate
     assert here.budget.lateness(here.now) < 400.0 * 0.02
 
 
-def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -> None:
+def test_saved_tokens_are_used_at_once_and_made_up_for_within_the_second() -> None:
     here = street(rate=50.0, max_in_flight=1000)
     here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(100)))
     here.run()
@@ -498,7 +498,7 @@ def test_what_was_saved_up_goes_at_once_and_is_made_up_for_within_the_second() -
     )
 
 
-def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends() -> None:
+def test_saved_tokens_that_are_left_are_not_used_at_once_where_a_window_ends() -> None:
     here = street(rate=40.0, max_in_flight=100)
     at_once, meanwhile = [30.0] * 4, [30.02 + number * 0.026 for number in range(36)]
     here.add(*(Reader(1.0, reads=1, starts_at=moment) for moment in [*at_once, *meanwhile, *[30.99] * 10]))
@@ -507,7 +507,7 @@ def test_what_is_left_of_the_savings_does_not_come_at_once_where_a_window_ends()
     assert most_within(here.admissions, 1.0) <= 41
 
 
-def test_no_more_is_saved_up_than_may_be_under_way() -> None:
+def test_no_more_tokens_are_saved_up_than_reads_may_be_in_flight() -> None:
     here = street(rate=50.0, max_in_flight=3, service=0.0)
     here.add(*(Reader(1.0, reads=1, starts_at=30.0) for _ in range(5)))
     here.run()
@@ -515,7 +515,7 @@ def test_no_more_is_saved_up_than_may_be_under_way() -> None:
     assert here.admissions == pytest.approx([30.0] * 3 + [30.02, 30.04])
 
 
-def test_what_was_saved_up_before_a_pause_does_not_come_at_once_after_it() -> None:
+def test_tokens_saved_up_before_a_pause_are_not_used_at_once_after_it() -> None:
     here = street(rate=50.0)
     here.at(30.0, lambda: here.budget.refused(5.0, here.now))
     here.add(*(Reader(1.0, reads=1, starts_at=31.0) for _ in range(3)))
@@ -524,7 +524,7 @@ def test_what_was_saved_up_before_a_pause_does_not_come_at_once_after_it() -> No
     assert here.admissions == pytest.approx([35.0, 35.04, 35.08], abs=0.001)
 
 
-def test_nobody_starves_while_newcomers_keep_arriving() -> None:
+def test_no_read_starves_while_new_ones_keep_arriving() -> None:
     here = street()
     patient = Reader(60.0, reads=2)
     here.add(patient, *(Reader(2.0, reads=3, starts_at=number / 10) for number in range(4000)))
@@ -533,7 +533,7 @@ def test_nobody_starves_while_newcomers_keep_arriving() -> None:
     assert [60.0 <= gap < 60.0 * 2.5 for gap in patient.gaps] == [True]
 
 
-def test_nobody_bursts_after_a_pause() -> None:
+def test_there_is_no_burst_after_a_pause() -> None:
     here = street()
     crowd = here.crowd([10.0], demand=0.3)
     here.run(until=40.0)
@@ -545,7 +545,7 @@ def test_nobody_bursts_after_a_pause() -> None:
     assert all(9.0 <= gap <= 10.0 * 1.2 + 30.0 for reader in crowd for gap in reader.gaps)
 
 
-def test_a_turn_that_is_given_up_is_somebody_elses() -> None:
+def test_a_turn_that_is_given_up_goes_to_the_next_in_the_queue() -> None:
     here = street(rate=1.0)
     leaving, staying = Reader(1.0, reads=1, patience=0.5), Reader(1.0, reads=1, starts_at=0.1)
     here.add(Reader(1.0, reads=1), leaving, staying)
@@ -561,7 +561,7 @@ def test_a_turn_that_is_given_up_is_somebody_elses() -> None:
 @pytest.mark.parametrize(
     ("hint", "pause"), [(None, 1.0), (0.0, 0.05), (-3.0, 0.05), (nan, 0.05), (7.0, 7.0), (1e9, 60.0), (inf, 60.0)]
 )
-def test_a_429_pauses_within_sane_bounds(hint: float | None, pause: float) -> None:
+def test_the_pause_after_a_429_has_bounds(hint: float | None, pause: float) -> None:
     budget = Budget(ReadBudget(RATE))
 
     assert budget.refused(hint, 100.0) == pytest.approx(100.0 + pause)
@@ -589,7 +589,7 @@ def test_a_shorter_hint_ends_no_pause() -> None:
 
 
 def rates_after(*refusals: float) -> list[float]:
-    """Return the admissions in each second after the pauses of a second that 429s at *refusals* mean."""
+    """Return the number of admissions in each second after the last pause; each 429 at *refusals* pauses for 1 s."""
     here = street(100.0)
     here.crowd([1.0, 2.0], demand=3.0)
     for moment in refusals:
@@ -599,7 +599,7 @@ def rates_after(*refusals: float) -> list[float]:
     return [sum(s <= moment - opened_at < s + 1 for moment in here.admissions) for s in range(45)]
 
 
-def test_the_rate_halves_once_per_closed_window() -> None:
+def test_the_rate_halves_once_per_pause() -> None:
     once, together, twice = rates_after(5.0), rates_after(5.0, 5.2, 5.4), rates_after(5.0, 6.1)
 
     assert once[0] == pytest.approx(51, abs=2)
@@ -613,7 +613,7 @@ def test_the_rate_climbs_back_over_a_minute() -> None:
     assert [after[15], after[31], after[44]] == pytest.approx([76, 100, 100], abs=3)
 
 
-def test_a_rate_that_has_fallen_saves_up_as_much_less() -> None:
+def test_a_lower_rate_saves_up_fewer_tokens() -> None:
     here = street(rate=50.0)
     for number in range(5):
         here.at(number * 2.0, lambda: here.budget.refused(1.0, here.now))
@@ -658,7 +658,7 @@ def test_reads_stop_while_the_merchants_quota_runs_low(quota: Quota, pause: floa
     "arguments",
     [(0,), (-1,), (nan,), (inf,), ("5",), (True,), (None,), (timedelta(seconds=5),), (5, 0), (5, True), (5, 1.5)],
 )
-def test_a_budget_that_is_none_is_refused(arguments: tuple[Any, ...]) -> None:
+def test_a_budget_of_something_else_than_numbers_of_reads_is_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigurationError, match="ReadBudget"):
         ReadBudget(*arguments)
 
@@ -667,7 +667,7 @@ def test_a_budget_that_is_none_is_refused(arguments: tuple[Any, ...]) -> None:
 
 
 class Noting(ScriptedProvider):
-    """A provider that notes when what was asked."""
+    """A provider that notes when each request came."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock)
@@ -689,7 +689,7 @@ def provider(clock: VirtualClock) -> Noting:
 
 @attrs.define
 class Crowd:
-    """Waits that go on at the same time until they end, or *scope* is cancelled."""
+    """Waits that run at the same time until they end, or until *scope* is cancelled."""
 
     waits: list[OutcomeWait]
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
@@ -713,7 +713,7 @@ def crowd_of(client: HPPClient, provider: ScriptedProvider, number: int) -> Crow
 
 
 @pytest.mark.anyio
-async def test_waits_resumed_in_one_instant_are_read_in_turn_and_told_how_late(
+async def test_reads_of_waits_that_start_together_are_spread_and_their_delays_reported(
     provider: Noting, clock: VirtualClock
 ) -> None:
     number, rate, sessions = 1000, 50, set[str]()
@@ -818,7 +818,7 @@ async def test_when_the_first_wait_leaves_the_others_on_its_session_notice_nothi
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("is_watched", [False, True], ids=["waits", "watch"])
-async def test_a_callback_goes_before_others_where_the_budget_is_short(
+async def test_a_read_after_a_callback_goes_before_others_where_the_budget_is_short(
     provider: Noting, clock: VirtualClock, is_watched: bool
 ) -> None:
     sessions = [provider.add() for _ in range(60)]
@@ -828,7 +828,7 @@ async def test_a_callback_goes_before_others_where_the_budget_is_short(
         tasks.start_soon(crowd.run)
         tasks.start_soon(_drain, watch)
         await clock.sleep(150.5)
-        called = provider.asked[-30][2]  # due by its schedule for 20 seconds, and in its turn in another 30
+        called = provider.asked[-30][2]  # overdue by 20 seconds by its schedule, and next in its turn in another 30
         for _ in range(3):
             client.notify(called)
         await clock.sleep(1.0)
@@ -860,7 +860,7 @@ async def test_a_cancelled_wait_gives_its_turn_back(provider: Noting, clock: Vir
 
 
 @pytest.mark.anyio
-async def test_closing_the_client_ends_thousands_in_the_queue_promptly(provider: Noting, clock: VirtualClock) -> None:
+async def test_closing_the_client_ends_thousands_of_queued_waits(provider: Noting, clock: VirtualClock) -> None:
     client = provider.client(budget=ReadBudget(10))
     crowd = crowd_of(client, provider, 2000)
     async with anyio.create_task_group() as tasks:
