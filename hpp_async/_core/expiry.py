@@ -1,20 +1,22 @@
 """
 Whether a session has expired, by a quorum of readings.
 
-There is no EXPIRED status, so expiry is inferred from ``expires_at``. A wrong inference is expensive: the shop takes
-goods back that are paid for a moment later. A single answer may come from a machine with a wrong clock, or from a
-replica that is behind. Three rules follow.
+The provider has no EXPIRED status, so expiry is inferred from ``expires_at``. A wrong inference is expensive: the shop
+sells the goods again, and the session is paid a moment later. A single answer may come from a machine with a wrong
+clock, or from a replica that is behind. Three rules follow.
 
-*When.* Each reading names a moment: its ``expires_at``, as a distance from its own ``Date``, on the loop's clock. The
-session expires at the latest moment that one of the last five readings names. A reading that only this machine's
-calendar dates names none, for that calendar may be days ahead.
+*When.* Each reading gives an estimate of the expiry on the loop's clock: the loop time at which the reading arrived,
+plus the distance from its ``Date`` to its ``expires_at``. The session expires at the latest of the last five estimates.
+A reading that is dated by this machine's calendar gives no estimate, because that calendar may be days ahead.
 
-*Whether.* It has expired once a reading taken after that moment (plus a grace) still shows it open, and a quorum of
-readings agrees: one from before the moment and one from after it. Where no reading ever showed the session before its
-expiry, all of the last five must be from after it.
+*Whether.* The session has expired once a reading that arrives after that time (plus a grace) still shows it open, and a
+quorum of readings agrees. The quorum is two if any reading was made before the expiry that it gave itself. Otherwise no
+reading ever showed the session before its expiry, and the quorum is five. Five readings in a row from after that time
+always settle it, stale ones too, because every wait must end.
 
-*Never known.* Where no reading ever names a moment, the wait must end all the same: 72 hours after the session was
-first seen. The provider's sessions live for 47 hours; those that move their expiry name it.
+*Never known.* Where no reading gives an estimate, the wait must end all the same: 72 hours after the session was first
+seen. Klarna's sessions live for 47 hours. Kustom's can live longer, because their expiry moves, but their readings say
+when they expire.
 
 All times are loop seconds.
 """
@@ -30,58 +32,59 @@ from hpp_async._core.position import expiry_of
 from hpp_async._core.session import Session
 
 EXPIRY_GRACE: Final = 5.0
-"""Seconds after ``expires_at`` at which the last look is taken: a payment of the last second has to show up first."""
+"""Seconds from the expiry to the read that decides: a payment in the last second needs time to show up."""
 
 UNKNOWN_FOR: Final = 72 * 3600.0
-"""Seconds for which a session is followed whose expiry nobody can read."""
+"""Seconds for which a session is followed where no reading says when it expires."""
 
 _QUORUM: Final = 5
-"""How many of the last readings must agree that expiry has passed."""
+"""How many estimates are kept, and how many must agree where no reading was made before the expiry."""
 
 _DATE_RESOLUTION: Final = 1.0
-"""``Date`` counts whole seconds, so two readings may disagree by one about when the session expires."""
+"""Seconds. ``Date`` has whole seconds, so the estimates of two readings may differ by one."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
 class Expiry:
-    """When one session expires, and whether it has."""
+    """When one session expires, and whether it has. Owned by one poller."""
 
-    _moments: tuple[float, ...] = attrs.field(init=False, default=())
-    """When the session expires by each of the last readings that knew, oldest first."""
+    _estimates: tuple[float, ...] = attrs.field(init=False, default=())
+    """When the session expires by each of the last readings, oldest first."""
     _was_open: bool = attrs.field(init=False, default=False)
-    """Whether any reading was taken before the moment that it named."""
-    _late_looks: int = attrs.field(init=False, default=0)
-    """Readings in a row that were taken after the expiry."""
+    """Whether any reading was made before the expiry that it gave."""
+    _late_readings: int = attrs.field(init=False, default=0)
+    """How many readings in a row arrived after the expiry."""
     _seen_at: float | None = attrs.field(init=False, default=None)
-    """When the session was first seen, as long as no reading named a moment."""
+    """When the session was first seen; ``None`` before that, and as soon as there is an estimate."""
 
     @property
     def at(self) -> float | None:
         """When the session expires, as far as is known."""
-        return max(self._moments) if self._moments else None
+        return max(self._estimates) if self._estimates else None
 
     @property
-    def last_look_at(self) -> float | None:
-        """When the look is due that decides."""
-        if self._moments:
-            return max(self._moments) + EXPIRY_GRACE
+    def deciding_read_at(self) -> float | None:
+        """When the read is due that may decide: after the expiry, or after 72 hours where nothing is known of it."""
+        if self._estimates:
+            return max(self._estimates) + EXPIRY_GRACE
         return None if self._seen_at is None else self._seen_at + UNKNOWN_FOR
 
     def is_unknown(self, now: float) -> bool:
-        """Tell whether the session was followed for 72 hours, and no reading named its expiry."""
+        """Tell whether the session was first seen 72 hours ago, and no reading gave an estimate."""
         return self._seen_at is not None and now >= self._seen_at + UNKNOWN_FOR
 
     def is_suspected(self, now: float) -> bool:
-        """Tell whether the newest reading says that expiry has passed, whether or not the others agree."""
-        return bool(self._moments) and self._moments[-1] + EXPIRY_GRACE <= now
+        """Tell whether the expiry has passed by the newest estimate, whether or not the others agree."""
+        return bool(self._estimates) and self._estimates[-1] + EXPIRY_GRACE <= now
 
     def is_past(self, now: float, *, said_at: datetime | None, known: datetime | None) -> bool:
         """
         Tell whether a 404 that arrived at *now* came after the expiry.
 
-        *said_at* is the provider's date of the 404 itself, and *known* the last ``expires_at`` that was believed.
-        Where the readings name a moment and the 404 has a date, both must agree: there may be one reading only, with a
-        wrong date. After a restart no reading names one, and then *known* is from the resume token.
+        *said_at* is the provider's date of the 404, and *known* is the last ``expires_at`` that was believed. Where
+        there are estimates and *said_at* is known, the expiry must have passed by both, as there may be only one
+        estimate, from a wrong ``Date``. After a restart there is no estimate: then *said_at* decides, against the
+        ``expires_at`` of the resume token.
         """
         at = self.at
         if at is not None and (now < at or said_at is None):
@@ -92,33 +95,34 @@ class Expiry:
         self, reading: Session, now: float, *, known: datetime | None, is_believed: bool, seen_for: float = 0.0
     ) -> bool:
         """
-        Note *reading*, which arrived at *now*; return whether the session has expired by it.
+        Note *reading*, which arrived at *now*; return whether the session has now expired.
 
-        *known* is the last ``expires_at`` that was believed: a reading without one counts as naming that. One that is
-        not believed names a moment like any other, but decides nothing. *seen_for* is for how many seconds the session
-        was known before this wait.
+        *known* is the last ``expires_at`` that was believed; a reading without one of its own uses it. A reading that
+        is not believed gives an estimate like any other, but it decides only as one of five late readings in a row.
+        *seen_for* is for how many seconds the session was known before this wait.
         """
         self._note(reading, now, known)
-        if not self._moments:
+        if not self._estimates:
             if self._seen_at is None:
                 self._seen_at = now - seen_for
             return False
         self._seen_at = None
-        if now < max(self._moments) + EXPIRY_GRACE - _DATE_RESOLUTION:
-            self._late_looks = 0
+        if now < max(self._estimates) + EXPIRY_GRACE - _DATE_RESOLUTION:
+            self._late_readings = 0
             return False
-        self._late_looks += 1
+        self._late_readings += 1
         needed = 2 if self._was_open else _QUORUM
-        # A wait must end even where only stale readings come, or only one ever names an expiry: five late looks decide.
-        return (is_believed and len(self._moments) >= needed) or self._late_looks >= _QUORUM
+        # Five late readings in a row settle it: a wait must end even where only stale readings come, or where only one
+        # reading ever gave an estimate.
+        return (is_believed and len(self._estimates) >= needed) or self._late_readings >= _QUORUM
 
     def _note(self, reading: Session, now: float, known: datetime | None) -> None:
         expires_at = expiry_of(reading) or known
         if expires_at is None or reading.read_at is None or reading.is_locally_dated:
             return
         expires_in = (expires_at - reading.read_at).total_seconds()
-        moment = now + expires_in
-        if self._moments and abs(moment - self._moments[-1]) <= _DATE_RESOLUTION:
-            moment = self._moments[-1]
-        self._moments = (*self._moments, moment)[-_QUORUM:]
+        estimate = now + expires_in
+        if self._estimates and abs(estimate - self._estimates[-1]) <= _DATE_RESOLUTION:
+            estimate = self._estimates[-1]  # whole seconds cannot tell the two apart
+        self._estimates = (*self._estimates, estimate)[-_QUORUM:]
         self._was_open = self._was_open or expires_in > 0

@@ -1,34 +1,36 @@
 """
-What the failures of one wait mean, and when to read again after one.
+What the failed reads of one wait mean, and when to read again after one.
 
 Three back-offs
 ===============
 
-Three things are asked again after a failure, each with a delay of its own. They are the only ones.
+Three things are done again after a failure, each after a delay of its own. A *hint* is the number of seconds for which
+the server asks. (One thing has no delay: a request whose connection was dropped is repeated at once, one time.)
 
 =====================  ==================================  ==========================================  ===============
-what is asked again    when                                delay                                       where
+what is done again     when                                delay                                       where
 =====================  ==================================  ==========================================  ===============
-an attempt of a read   a transient failure; up to the      0.5, 1, 2 … at most 5 s, full jitter; a     `_http.retry`
-                       client's ``attempts`` in all        hint of at most 5 s is kept
-a read of a wait       the read failed, after its last     2, 4 … 64 s, jittered down to half; no      here
-                       attempt                             longer than the schedule's delay; a hint
-                                                           of at most 300 s is kept
-any read of the        a 429                               all reads of the client pause for the       `token_bucket`
-client                                                     hint, else for 1, 2 … 64 s, at most 60 s;
-                                                           then the rate is half, and climbs back
+an attempt of a read   after a transient failure, up to    0.5, 1, 2 … at most 5 s with full jitter,   `_http.retry`
+                       the client's ``attempts`` in all,   and at least the hint
+                       unless the hint is over 5 s
+a read of a wait       after its last attempt has failed   2, 4 … 64 s, jittered down to half, at      here
+                                                           most the schedule's delay, and at least
+                                                           the hint, which counts as at most 300 s
+any read of the        after a 429                         all reads pause for the hint, or without    `token_bucket`
+client                                                     one for 1, 2, 4 … s; at most for 60 s.
+                                                           Then the rate is half, and climbs back
                                                            within a minute
 =====================  ==================================  ==========================================  ===============
 
 Two deadlines
 =============
 
-- The *attempt timeout* (``HPPClient(timeout=10.0)``) bounds one attempt of a read, connection and body included. What
-  it cuts off is a `TransportError`, which is tried again.
-- The *wait timeout* (``wait_for_outcome(timeout=…)``) ends the wait, with one last look that is waited for no longer
-  than one attempt timeout: see `_core.deadline`.
+- The *attempt timeout* (``HPPClient(timeout=10.0)``) bounds one attempt of a read, connection and body included. When
+  it passes, the attempt fails with a `TransportError`, and is tried again.
+- The *wait timeout* (``wait_for_outcome(timeout=…)``) bounds the wait. When it passes, one last read is made, and the
+  wait gives it no longer than one attempt timeout: see `_core.deadline`.
 
-Beside them a wait has an *outage tolerance*: how long it goes on while nothing can be read.
+Beside them, a wait has an *outage tolerance*: how long it goes on while the session cannot be read.
 """
 
 from __future__ import annotations
@@ -42,57 +44,60 @@ from hpp_async._core.exceptions import AuthenticationError, HPPError, ReadError,
 
 CONFIRMATION_DELAY: Final = 2.0
 """
-Seconds to a confirmation read, which settles a doubt.
+Seconds to a confirmation read: one more read, which settles a suspicion.
 
-There are four doubts: a 404, or a 401 or 403, on a session that was read before; an expiry that only one reading names;
-and a notification after which nothing had changed.
+There are four suspicions: a 404 on a session that was read before; a 401 or 403 on one; an expiry by the newest reading
+alone; and a notification after which nothing had changed.
 """
 
 _CONFIRMED_BY: Final = 3
-"""Answers of one kind without a reading in between (the first, and two confirmation reads) that are believed."""
+"""How many answers of one kind are believed if no reading comes in between: the first and two confirmation reads."""
 
 _FIRST_DELAY: Final = 2.0
-_DOUBLINGS: Final = 5  # 2, 4, 8 … 64 s; the exponent is capped, an endless outage would overflow it
+_DOUBLINGS: Final = 5  # 2, 4, 8 … 64 s; without this cap, an endless outage would overflow the power of two
 _FOREVER: Final = float("inf")
 _HINT_MAXIMUM: Final = 300.0
-"""No server hint delays a wait by more: a header is not trusted with a night of somebody's money."""
+"""Seconds. A longer hint counts as this long: one wrong header must not hide a payment for hours."""
 
 
 class Meaning(Enum):
     """What a failure says of the session."""
 
     NOTHING = auto()
-    """Nothing was learnt: an outage, until there is a reading."""
+    """Nothing. The session could not be read, so an outage has begun or goes on."""
     DOUBTFUL = auto()
-    """The provider answered, and a confirmation read must say the same before it is believed."""
+    """The answer is a 404, 401 or 403. If the session was read before, confirmation reads must say the same first."""
     BELIEVED = auto()
-    """The provider's answer is believed."""
+    """The answer is a 404, 401 or 403, and confirmation reads said the same."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
 class Failures:
-    """The failures since the last reading, which ends them all. Times are loop seconds."""
+    """The failures of one wait since its last reading; the next reading discards them. Times are loop seconds."""
 
     last: HPPError
+    """The last failure."""
     outage_since: float | None = attrs.field(init=False, default=None)
-    """When the outage began: failures in a row that say nothing of the session."""
+    """When the outage began: a row of failures that say nothing of the session. ``None`` where there is none."""
     _backoffs: int = attrs.field(init=False, default=0)
+    """How many back-offs there were in this outage."""
     _missing: int = attrs.field(init=False, default=0)
     """404s so far. Other failures in between neither count nor clear them."""
     _refused: int = attrs.field(init=False, default=0)
-    """The same of 401s and 403s."""
+    """401s and 403s so far, counted in the same way."""
     _due: float = attrs.field(init=False, default=_FOREVER)
-    """When the read after the last failure was planned."""
+    """When the next read is due. Before the first plan it is ∞, by which no read is late."""
     _resumed_at: float = attrs.field(init=False, default=-_FOREVER)
+    """When the last idle time ended."""
 
     def note(self, error: HPPError, now: float, *, asked_at: float, longest: float, held: float = 0.0) -> Meaning:
         """
-        Note another failure at *now*, of a read from *asked_at*; return what it means for a session that was read.
+        Note a failure that came at *now*, of a read that began at *asked_at*; return what it says of the session.
 
-        The time since the failure before counts as outage, but for what cannot have been spent on looking: how much
-        later than planned the read began, and how much longer than *longest*, the longest that a read can take. The
-        process was frozen then (suspended, stopped, in a debugger), or idle. *held* seconds of the delay are no such
-        time: the client's own budget held the read back.
+        The time since the failure before counts as outage, except where the process was idle or frozen (suspended,
+        stopped, in a debugger). That shows in two ways: the read began later than planned, or it took longer than
+        *longest*, the seconds that a read can take. Both excesses are left out. But *held* seconds of a late start do
+        count, because the client's own budget held the read back.
         """
         self.last = error
         if isinstance(error, SessionNotFoundError | AuthenticationError):
@@ -111,11 +116,11 @@ class Failures:
         return Meaning.NOTHING
 
     def rests_until(self, due: float) -> None:
-        """Note when the next read is planned."""
+        """Note when the next read is due."""
         self._due = due
 
     def lasted(self, now: float) -> float:
-        """Return for how many seconds nothing could be read."""
+        """Return for how many seconds the outage has lasted; 0 where there is none."""
         return 0.0 if self.outage_since is None else now - self.outage_since
 
     def ends_at(self, tolerance: float) -> float:
@@ -134,10 +139,10 @@ class Failures:
 
     def back_off(self, draw: float, longest: float) -> float:
         """
-        Return the seconds to the next read, and note that one was delayed.
+        Return the seconds to the next read, and note that there was one more back-off.
 
-        *longest* is the schedule's own delay, which no back-off exceeds: the session may have moved unseen. A hint of
-        the server's may. *draw*, uniform in [0, 1), is the jitter.
+        *longest* is the schedule's own delay. The back-off is no longer, because the session may have changed unseen;
+        but a hint may be. *draw*, uniform in [0, 1), is for the jitter.
         """
         delay: float = min(longest, _FIRST_DELAY * 2 ** min(self._backoffs, _DOUBLINGS) * (1.0 - draw / 2))
         self._backoffs += 1

@@ -214,14 +214,14 @@ class Poller:
 
     def _fresh_from(self, now: float) -> float:
         """Return since when an answer will do: most looks may share a young answer of somebody else's."""
-        schedule, last_look_at = self.settings.schedule, self._expiry.last_look_at
+        schedule, deciding_read_at = self.settings.schedule, self._expiry.deciding_read_at
         smallest_delay = schedule.smallest_delay if isinstance(schedule, PollSchedule) else 0.0
         fresh_from = max(self._notified_at, now - smallest_delay)
         # The look at the expiry, and the one at the timeout, must be taken after it.
         if self._deadline is not None and self._deadline.is_over(now):
             fresh_from = max(fresh_from, self._deadline.at)
-        if last_look_at is not None and last_look_at <= now:
-            fresh_from = max(fresh_from, last_look_at)
+        if deciding_read_at is not None and deciding_read_at <= now:
+            fresh_from = max(fresh_from, deciding_read_at)
         return fresh_from
 
     # -- what the driver tells ----------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class Poller:
         """
         if self._verdict is not None:
             return
-        is_last_look = self._is_over(now if asked_at is None else asked_at)
+        is_last_read = self._is_over(now if asked_at is None else asked_at)
         was_notified, self._notified_at = self.is_notified, _NEVER
         self.reads += 1
         self._failures = None
@@ -278,7 +278,7 @@ class Poller:
             self._verdict = Finish(outcome_of(reading, self.transitions))
         elif is_expired:
             self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
-        elif is_last_look:
+        elif is_last_read:
             self._verdict = self._timed_out()
         elif self._expiry.is_unknown(now):
             self._verdict = self._without_expiry()
@@ -308,15 +308,15 @@ class Poller:
         if self._verdict is not None:
             return
         asked_at = now if asked_at is None else asked_at
-        is_last_look = self._is_over(asked_at)
+        is_last_read = self._is_over(asked_at)
         self.reads += 1
         failures = self._failures = self._failures or Failures(error)
         meaning = failures.note(error, now, asked_at=asked_at, longest=self.settings.longest_read, held=held)
         if meaning is not Meaning.NOTHING:
             self._verdict = self._answered(error, now, meaning, was_read=was_read or self._history.is_seen)
-        elif not is_last_look and now >= failures.ends_at(self.settings.outage_tolerance):
+        elif not is_last_read and now >= failures.ends_at(self.settings.outage_tolerance):
             self._verdict = self._outage(failures, now)
-        if self._verdict is None and is_last_look:
+        if self._verdict is None and is_last_read:
             self._verdict = self._timed_out()
         if self._verdict is not None:
             return
@@ -330,9 +330,9 @@ class Poller:
 
     def _rest(self, now: float, delay: float) -> None:
         self._due = now + delay
-        last_look_at = self._expiry.last_look_at
-        if last_look_at is not None and now < last_look_at:
-            self._due = min(self._due, last_look_at)
+        deciding_read_at = self._expiry.deciding_read_at
+        if deciding_read_at is not None and now < deciding_read_at:
+            self._due = min(self._due, deciding_read_at)
         if self._deadline is not None:
             self._due = min(self._due, self._deadline.at)
 

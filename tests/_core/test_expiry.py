@@ -13,14 +13,14 @@ from hpp_async._core.expiry import EXPIRY_GRACE, UNKNOWN_FOR, Expiry
 HOUR = 3600.0
 
 
-def observed(*looks: tuple[Session, float], is_believed: bool = True, known: float | None = None) -> list[bool]:
-    """Return what one machine says to each ``(reading, arrived at)``."""
+def observed(*readings: tuple[Session, float], is_believed: bool = True, known: float | None = None) -> list[bool]:
+    """Return what one `Expiry` answers to each ``(reading, arrived at)``."""
     expiry = Expiry()
     date = None if known is None else at(known)
-    return [expiry.observe(seen, now, known=date, is_believed=is_believed) for seen, now in looks]
+    return [expiry.observe(seen, now, known=date, is_believed=is_believed) for seen, now in readings]
 
 
-def look(now: float, *, expires: float | None = 100.0, skew: float = 0.0) -> tuple[Session, float]:
+def arriving(now: float, *, expires: float | None = 100.0, skew: float = 0.0) -> tuple[Session, float]:
     """Return a reading made at *now* by a clock that is *skew* seconds ahead, and its arrival."""
     return reading(expires=expires, read=now + skew), now
 
@@ -31,7 +31,7 @@ def look(now: float, *, expires: float | None = 100.0, skew: float = 0.0) -> tup
 def test_nothing_is_known_before_the_first_reading() -> None:
     expiry = Expiry()
 
-    assert (expiry.at, expiry.last_look_at) == (None, None)
+    assert (expiry.at, expiry.deciding_read_at) == (None, None)
     assert not expiry.is_suspected(1e9)
 
 
@@ -40,10 +40,10 @@ def test_the_expiry_is_a_distance_from_the_date_of_the_reading_on_the_loops_cloc
     expiry.observe(reading(expires=100.0, read=40.0), 7_000.0, known=None, is_believed=True)
 
     assert expiry.at == 7_060.0
-    assert expiry.last_look_at == 7_060.0 + EXPIRY_GRACE
+    assert expiry.deciding_read_at == 7_060.0 + EXPIRY_GRACE
 
 
-def test_a_reading_without_a_date_or_an_expiry_names_no_moment() -> None:
+def test_a_reading_without_a_date_or_an_expiry_gives_no_estimate() -> None:
     expiry = Expiry()
     expiry.observe(reading(expires=100.0, read=None), 0.0, known=None, is_believed=True)
     expiry.observe(reading(expires=None), 0.0, known=None, is_believed=True)
@@ -52,7 +52,7 @@ def test_a_reading_without_a_date_or_an_expiry_names_no_moment() -> None:
     assert expiry.at is None
 
 
-def test_a_reading_without_an_expiry_names_the_last_one_that_was_believed() -> None:
+def test_a_reading_without_an_expiry_uses_the_last_one_that_was_believed() -> None:
     expiry = Expiry()
     expiry.observe(reading(expires=None, read=10.0), 10.0, known=at(100.0), is_believed=True)
 
@@ -60,7 +60,7 @@ def test_a_reading_without_an_expiry_names_the_last_one_that_was_believed() -> N
 
 
 @pytest.mark.parametrize(("second", "at_"), [(1.0, 100.0), (-1.0, 100.0), (1.5, 101.5), (-1.5, 100.0), (0.25, 100.0)])
-def test_moments_that_differ_by_no_more_than_the_resolution_of_a_date_are_the_same(second: float, at_: float) -> None:
+def test_estimates_that_differ_by_no_more_than_the_resolution_of_a_date_are_the_same(second: float, at_: float) -> None:
     expiry = Expiry()
     for moved in (0.0, second):
         expiry.observe(reading(expires=100.0 + moved), 0.0, known=None, is_believed=True)
@@ -68,15 +68,15 @@ def test_moments_that_differ_by_no_more_than_the_resolution_of_a_date_are_the_sa
     assert expiry.at == at_
 
 
-def test_the_latest_moment_of_the_last_five_readings_counts() -> None:
+def test_the_latest_of_the_last_five_estimates_counts() -> None:
     expiry = Expiry()
     expiry.observe(reading(expires=900.0), 0.0, known=None, is_believed=True)
-    moments = []
+    estimates = []
     for _ in range(5):
         expiry.observe(reading(expires=100.0), 0.0, known=None, is_believed=True)
-        moments.append(expiry.at)
+        estimates.append(expiry.at)
 
-    assert moments == [900.0, 900.0, 900.0, 900.0, 100.0]
+    assert estimates == [900.0, 900.0, 900.0, 900.0, 100.0]
 
 
 def test_expiry_is_suspected_as_soon_as_the_newest_reading_says_that_it_has_passed() -> None:
@@ -92,78 +92,80 @@ def test_expiry_is_suspected_as_soon_as_the_newest_reading_says_that_it_has_pass
 
 
 def test_one_reading_before_the_expiry_and_one_after_it_settle_it() -> None:
-    assert observed(look(0.0), look(105.0)) == [False, True]
+    assert observed(arriving(0.0), arriving(105.0)) == [False, True]
 
 
 @pytest.mark.parametrize(("now", "is_expired"), [(103.5, False), (104.0, True)])
-def test_the_look_counts_from_the_end_of_the_grace_as_exactly_as_a_date_tells(now: float, is_expired: bool) -> None:
-    assert observed(look(0.0), look(now)) == [False, is_expired]
+def test_a_reading_counts_as_late_from_the_end_of_the_grace_less_the_resolution_of_a_date(
+    now: float, is_expired: bool
+) -> None:
+    assert observed(arriving(0.0), arriving(now)) == [False, is_expired]
 
 
 def test_a_session_that_was_never_seen_open_takes_a_quorum_of_five() -> None:
-    looks = [look(1_000.0 + 2.0 * number) for number in range(5)]
+    readings = [arriving(1_000.0 + 2.0 * number) for number in range(5)]
 
-    assert observed(*looks) == [False, False, False, False, True]
-
-
-def test_a_reading_at_the_very_moment_of_the_expiry_does_not_show_the_session_open() -> None:
-    assert observed(look(100.0), look(105.0)) == [False, False]
+    assert observed(*readings) == [False, False, False, False, True]
 
 
-def test_readings_that_are_not_believed_settle_it_only_by_being_five_in_a_row() -> None:
-    looks = [look(0.0), *(look(105.0 + 2.0 * number) for number in range(5))]
-
-    assert observed(*looks, is_believed=False) == [False, False, False, False, False, True]
+def test_a_reading_made_exactly_at_the_expiry_is_not_one_from_before_it() -> None:
+    assert observed(arriving(100.0), arriving(105.0)) == [False, False]
 
 
-def test_looks_from_before_an_expiry_that_moved_do_not_count_after_it() -> None:
+def test_readings_that_are_not_believed_settle_the_expiry_only_as_five_in_a_row() -> None:
+    readings = [arriving(0.0), *(arriving(105.0 + 2.0 * number) for number in range(5))]
+
+    assert observed(*readings, is_believed=False) == [False, False, False, False, False, True]
+
+
+def test_late_readings_do_not_count_any_more_after_the_expiry_has_moved() -> None:
     expiry = Expiry()
-    expiry.observe(*look(0.0), known=None, is_believed=True)
+    expiry.observe(*arriving(0.0), known=None, is_believed=True)
     for number in range(4):
-        expiry.observe(*look(105.0 + number), known=None, is_believed=False)
-    moved = expiry.observe(*look(110.0, expires=900.0), known=None, is_believed=True)
-    stale = [expiry.observe(*look(910.0 + n, expires=900.0), known=None, is_believed=False) for n in range(5)]
+        expiry.observe(*arriving(105.0 + number), known=None, is_believed=False)
+    moved = expiry.observe(*arriving(110.0, expires=900.0), known=None, is_believed=True)
+    stale = [expiry.observe(*arriving(910.0 + n, expires=900.0), known=None, is_believed=False) for n in range(5)]
 
     assert not moved
     assert stale == [False, False, False, False, True]
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 30.0), st.floats(-3 * DAY, 3 * DAY)), min_size=1, max_size=12))
-def test_no_session_expires_before_the_latest_moment_of_the_last_five(looks: list[tuple[float, float]]) -> None:
-    """Whatever the clocks say: where one of the last five readings puts the expiry later, it is later."""
+def test_no_session_expires_before_the_latest_of_the_last_five_estimates(readings: list[tuple[float, float]]) -> None:
+    """Whatever the clocks say: as long as one of the last five estimates is later, the session has not expired."""
     expiry, now = Expiry(), 0.0
-    moments: list[float] = []
-    for after, skew in looks:
+    estimates: list[float] = []
+    for after, skew in readings:
         now += after
-        moments.append(now + HOUR - (now + skew))
+        estimates.append(now + HOUR - (now + skew))
         is_expired = expiry.observe(reading(expires=HOUR, read=now + skew), now, known=None, is_believed=True)
-        assert not is_expired or now >= max(moments[-5:]) + EXPIRY_GRACE - 2.0
+        assert not is_expired or now >= max(estimates[-5:]) + EXPIRY_GRACE - 2.0
 
 
 # -- never known ------------------------------------------------------------------------------------------------------
 
 
-def test_an_expiry_that_nobody_can_read_is_unknown_for_good_after_72_hours() -> None:
+def test_an_expiry_that_no_reading_tells_is_unknown_after_72_hours() -> None:
     expiry = Expiry()
-    expiry.observe(*look(100.0, expires=None), known=None, is_believed=True)
-    expiry.observe(*look(500.0, expires=None), known=None, is_believed=False)
+    expiry.observe(*arriving(100.0, expires=None), known=None, is_believed=True)
+    expiry.observe(*arriving(500.0, expires=None), known=None, is_believed=False)
 
-    assert expiry.last_look_at == 100.0 + UNKNOWN_FOR
+    assert expiry.deciding_read_at == 100.0 + UNKNOWN_FOR
     assert [expiry.is_unknown(now) for now in (99.0 + UNKNOWN_FOR, 100.0 + UNKNOWN_FOR)] == [False, True]
 
 
-def test_time_in_which_the_session_was_known_before_counts() -> None:
+def test_time_for_which_the_session_was_known_before_the_wait_counts() -> None:
     expiry = Expiry()
-    expiry.observe(*look(100.0, expires=None), known=None, is_believed=True, seen_for=HOUR)
+    expiry.observe(*arriving(100.0, expires=None), known=None, is_believed=True, seen_for=HOUR)
 
-    assert expiry.last_look_at == 100.0 - HOUR + UNKNOWN_FOR
+    assert expiry.deciding_read_at == 100.0 - HOUR + UNKNOWN_FOR
 
 
-def test_a_single_reading_that_names_a_moment_makes_it_known() -> None:
+def test_a_single_estimate_makes_the_expiry_known() -> None:
     expiry = Expiry()
-    expiry.observe(*look(0.0, expires=None), known=None, is_believed=True)
-    expiry.observe(*look(5.0, expires=100 * HOUR), known=None, is_believed=True)
-    expiry.observe(*look(6.0, expires=None), known=at(100 * HOUR), is_believed=True)
+    expiry.observe(*arriving(0.0, expires=None), known=None, is_believed=True)
+    expiry.observe(*arriving(5.0, expires=100 * HOUR), known=None, is_believed=True)
+    expiry.observe(*arriving(6.0, expires=None), known=at(100 * HOUR), is_believed=True)
 
     assert not expiry.is_unknown(80 * HOUR)
 
@@ -172,19 +174,19 @@ def test_a_single_reading_that_names_a_moment_makes_it_known() -> None:
 
 
 @pytest.mark.parametrize("said_at", [None, 99.0, 101.0])
-def test_a_404_after_the_moment_that_the_readings_name_is_an_expiry(said_at: float | None) -> None:
+def test_a_404_after_the_estimated_expiry_is_an_expiry_unless_its_own_date_is_earlier(said_at: float | None) -> None:
     expiry = Expiry()
-    expiry.observe(*look(0.0), known=None, is_believed=True)
+    expiry.observe(*arriving(0.0), known=None, is_believed=True)
     said = None if said_at is None else at(said_at)
 
     assert expiry.is_past(100.0, said_at=said, known=at(100.0)) is (said_at != 99.0)
 
 
 @pytest.mark.parametrize("said_at", [None, 99.0, 101.0, 9 * HOUR])
-def test_a_404_before_the_moment_that_the_readings_name_is_none_whatever_its_own_date(said_at: float | None) -> None:
+def test_a_404_before_the_estimated_expiry_is_no_expiry_whatever_its_own_date(said_at: float | None) -> None:
     # Found by a mutation run: three 404s with a Date two hours ahead made an open session Expired.
     expiry = Expiry()
-    expiry.observe(*look(0.0), known=None, is_believed=True)
+    expiry.observe(*arriving(0.0), known=None, is_believed=True)
     said = None if said_at is None else at(said_at)
 
     assert not expiry.is_past(99.0, said_at=said, known=at(100.0))

@@ -1,4 +1,4 @@
-"""What the failures of a wait mean, and when to read again."""
+"""What the failed reads of a wait mean, and when to read again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hpp_async._core.failures import Failures, Meaning
 
 
 def note(failures: Failures, error: HPPError, now: float) -> Meaning:
-    """Note a failure that came as soon as it was asked for."""
+    """Note a failure that came as soon as its read began."""
     return failures.note(error, now, asked_at=now, longest=inf)
 
 
@@ -34,7 +34,7 @@ def failed(*errors: HPPError, now: float = 0.0) -> tuple[Failures, list[Meaning]
     return failures, [note(failures, error, now) for error in errors]
 
 
-# -- what they mean ---------------------------------------------------------------------------------------------------
+# -- what a failure means ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [no_answer(), not_a_reading(), broken(), limited(), refused(409)], ids=repr)
@@ -65,7 +65,7 @@ def test_refused_credentials_are_believed_after_two_confirmation_reads() -> None
     ]
 
 
-def test_404s_and_refused_credentials_are_counted_apart() -> None:
+def test_404s_and_refused_credentials_are_counted_separately() -> None:
     meanings = failed(missing(), unauthorized(), missing(), unauthorized(), missing())[1]
 
     assert meanings == [Meaning.DOUBTFUL] * 4 + [Meaning.BELIEVED]
@@ -102,7 +102,7 @@ def test_idle_time_does_not_count_as_outage() -> None:
     assert failures.lasted(1_005.0) == 15.0
 
 
-def test_idle_time_without_an_outage_is_none_either() -> None:
+def test_idle_time_begins_no_outage() -> None:
     failures = failed(missing())[0]
     failures.resumed(20.0, 1_000.0)
 
@@ -113,18 +113,18 @@ def test_idle_time_without_an_outage_is_none_either() -> None:
 
 
 def frozen(*, asked_at: float, now: float, longest: float = 10.0, held: float = 0.0) -> float:
-    """Return how long an outage lasts by a failure at *now*, where one at 0 s planned a read at 2 s."""
+    """Return how long an outage lasts after failures at 0 s and at *now*, where the second read was planned for 2 s."""
     failures = failed(broken())[0]
     failures.rests_until(2.0)
     failures.note(broken(), now, asked_at=asked_at, longest=longest, held=held)
     return failures.lasted(now)
 
 
-def test_time_frozen_between_two_looks_is_no_outage() -> None:
+def test_time_frozen_between_two_reads_is_no_outage() -> None:
     assert frozen(asked_at=3_600.0, now=3_601.0) == 3.0
 
 
-def test_time_frozen_during_a_look_is_no_outage_beyond_the_longest_read() -> None:
+def test_time_frozen_during_a_read_is_no_outage_beyond_the_longest_read() -> None:
     assert frozen(asked_at=2.0, now=3_600.0) == 12.0
 
 
@@ -132,11 +132,11 @@ def test_time_for_which_the_budget_held_the_read_back_is_outage() -> None:
     assert frozen(asked_at=100.0, now=101.0, held=98.0) == 101.0
 
 
-def test_a_look_from_before_the_planned_one_shortens_no_outage() -> None:
+def test_a_read_from_before_the_planned_one_shortens_no_outage() -> None:
     assert frozen(asked_at=1.0, now=5.0) == 5.0
 
 
-def test_idle_time_is_taken_from_an_outage_once() -> None:
+def test_idle_time_is_subtracted_from_an_outage_once() -> None:
     failures = failed(broken())[0]
     failures.rests_until(2.0)
     failures.resumed(5.0, 1_000.0)
@@ -145,12 +145,14 @@ def test_idle_time_is_taken_from_an_outage_once() -> None:
     assert failures.lasted(1_001.0) == 6.0
 
 
-looks = st.tuples(st.floats(0.0, 900.0), st.floats(0.0, 7_200.0), st.floats(0.0, 7_200.0), st.floats(0.0, 100.0))
+reads = st.tuples(st.floats(0.0, 900.0), st.floats(0.0, 7_200.0), st.floats(0.0, 7_200.0), st.floats(0.0, 100.0))
 
 
-@given(st.lists(looks, min_size=1, max_size=10))
-def test_one_gap_adds_at_most_what_was_planned_and_one_read(gaps: list[tuple[float, float, float, float]]) -> None:
-    """However long the process was frozen, and wherever in the gap; and never more than the time that passed."""
+@given(st.lists(reads, min_size=1, max_size=10))
+def test_a_gap_adds_at_most_the_planned_delay_and_the_longest_read(
+    gaps: list[tuple[float, float, float, float]],
+) -> None:
+    """That holds however long the process was frozen, and when; and no more is added than the time that passed."""
     failures, now = failed(broken())[0], 0.0
     for planned, late, took, longest in gaps:
         before, lasted = now, failures.lasted(now)
@@ -182,7 +184,7 @@ def test_the_back_off_of_an_endless_outage_does_not_overflow() -> None:
 def test_the_back_off_is_no_longer_than_the_schedules_delay_but_for_a_hint(
     errors: list[tuple[HPPError, float]], longest: float
 ) -> None:
-    """Half of the doubled delay at least, the schedule's own at most, and a hint of at most 300 s in any case."""
+    """At least half of the doubled delay and at most the schedule's own, unless a hint (up to 300 s) is longer."""
     failures = Failures(errors[0][0])
     for number, (error, draw) in enumerate(errors):
         note(failures, error, 0.0)
@@ -193,7 +195,7 @@ def test_the_back_off_is_no_longer_than_the_schedules_delay_but_for_a_hint(
 
 
 @pytest.mark.parametrize("error", [broken(retry_after=45.0), limited(45.0), not_processed(retry_after=45.0)], ids=repr)
-def test_any_answers_hint_is_heeded(error: HPPError) -> None:
+def test_the_hint_of_any_answer_is_heeded(error: HPPError) -> None:
     assert failed(error)[0].back_off(0.0, 10.0) == 45.0
 
 
