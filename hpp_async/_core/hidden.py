@@ -1,4 +1,4 @@
-"""A value that is seen only where it is asked for: tokens and personal data inside of what was observed."""
+"""A wrapper that hides a value from whatever copies or prints it: for the tokens and personal data in a reading."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ T = TypeVar("T")
 
 class Hidden(Generic[T]):
     """
-    Holds *value* for `attrs` classes; call it for the value.
+    A wrapper for a secret *value* in a field of an `attrs` class; call the wrapper to get the value.
 
     ``attrs.asdict``, ``cattrs.unstructure`` and JSON encoders copy the fields of an object, and the fields of the
-    objects in them. A field that holds one of these has nothing for them to copy; a property of the class gives the
-    value.
+    objects in them. They do not see into a wrapper. The class has a property that returns the value.
     """
 
     __slots__ = ("_value",)
@@ -37,5 +36,5 @@ class Hidden(Generic[T]):
 
 
 def hide(value: T | Hidden[T]) -> Hidden[T]:
-    """Return *value* hidden; what is hidden already stays as it is."""
+    """Return *value* in a wrapper; a value that is in one already stays as it is."""
     return cast("Hidden[T]", value) if isinstance(value, Hidden) else Hidden(value)

@@ -13,15 +13,16 @@ from hpp_async._core.session import AnyStatus, Session
 @attrs.frozen(kw_only=True)
 class Transition:
     """
-    A change of status between two believed readings; the first sighting is one too.
+    A change of status between two believed readings; the first sighting of a session is one, too.
 
     Attributes:
-        previous: the status before, ``None`` for the first sighting.
+        previous: the status before; ``None`` for the first sighting.
+        status: the status since.
         session: the reading that showed the change.
-        sequence: 1 for the first transition of a session; goes on from ``since``.
+        sequence: 1 for the first transition of a session, 2 for the second; the count goes on after ``since``.
         is_last: whether this reading ends the wait.
-        token: hand it to ``wait_for_outcome(since=…)`` to go on after this transition. It holds ids, a status and
-            dates, and nothing secret.
+        token: the resume token. Pass it to ``wait_for_outcome(since=…)`` to go on after this transition. It holds an
+            id, a status and dates, and nothing secret.
     """
 
     previous: AnyStatus | None
@@ -33,9 +34,9 @@ class Transition:
 
     def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
         """
-        Return the transition as plain data, for a JSON answer, a queue or a log: the change, and its reading.
+        Return the transition as plain data, for a JSON answer, a queue or a log: the change and its reading.
 
-        See `Session.to_dict` for the reading and for *show_secrets*; ``token``, the resume token, is no secret.
+        See `Session.to_dict` for the reading and for *show_secrets*. ``token`` is the resume token, which is no secret.
         """
         return {
             "type": "transition",
@@ -59,12 +60,18 @@ class History:
 
     session_id: str
     since: Position | None = None
+    """Where an earlier wait was, until there is a believed reading."""
     latest: Session | None = attrs.field(init=False, default=None)
+    """The newest believed reading."""
     transitions: tuple[Transition, ...] = attrs.field(init=False, default=())
+    """The transitions so far, oldest first; the poller may drop those that were emitted."""
     _status: AnyStatus | None = attrs.field(init=False)
+    """The status that is believed; ``None`` before the first sighting."""
     _newest_at: datetime | None = attrs.field(init=False)
+    """The newest ``updated_at`` that is believed."""
     _expires_at: datetime | None = attrs.field(init=False)
     _sequence: int = attrs.field(init=False)
+    """The sequence of the last transition."""
 
     def __attrs_post_init__(self) -> None:
         since = self.since
@@ -75,12 +82,12 @@ class History:
 
     @property
     def is_seen(self) -> bool:
-        """Whether the session is known to have existed, by a reading or by ``since``."""
+        """Whether a reading or ``since`` shows that the session exists."""
         return self._status is not None
 
     @property
     def known(self) -> Session:
-        """The newest reading, or else the position of ``since``. To be asked of a session that was seen only."""
+        """The newest believed reading, or else the position of ``since``. Only for a session that `is_seen`."""
         if self.latest is not None:
             return self.latest
         assert self.since is not None, "asked for a session that was never seen"
@@ -88,7 +95,7 @@ class History:
 
     @property
     def expires_at(self) -> datetime | None:
-        """The last ``expires_at`` that was believed. It can move, and a later reading may have none."""
+        """The last ``expires_at`` that was believed. It can move; a reading without one leaves it as it is."""
         return self._expires_at
 
     @property
@@ -105,7 +112,7 @@ class History:
         )
 
     def seen_for(self, reading: Session) -> float:
-        """Return for how many seconds, up to *reading*, the session was known before this wait: by ``since``."""
+        """Return the seconds from the ``updated_at`` of ``since`` to *reading*; 0 where they are not known."""
         if self.since is None or self.since.updated_at is None or reading.read_at is None or reading.is_locally_dated:
             return 0.0
         return max(0.0, (reading.read_at - self.since.updated_at).total_seconds())
@@ -114,8 +121,8 @@ class History:
         """
         Tell whether *reading* is older than one that is believed already: replicas answer out of order.
 
-        A final status is never stale, whatever its date, and after it only another final status is believed. A reading
-        without a date counts as the newest.
+        A final status is never stale, whatever its date, and after it every status that is not final is stale. A
+        reading without a date counts as the newest.
         """
         if reading.status.is_final:
             return False
@@ -126,9 +133,9 @@ class History:
 
     def observe(self, reading: Session, *, is_last: bool) -> Transition | None:
         """
-        Take note of *reading*; return the transition it completes, if any.
+        Take note of *reading*; return the transition that it completes, if any.
 
-        A stale reading changes nothing.
+        A stale reading changes nothing. *is_last* says whether this reading ends the wait.
         """
         if self.is_stale(reading):
             return None

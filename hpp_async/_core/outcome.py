@@ -1,4 +1,4 @@
-"""Which outcome a session has."""
+"""The outcomes that a session can have, and which status gives which."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _AUTHORIZATION_LIFETIME: Final = timedelta(minutes=60)  # read page: an authoriz
 @attrs.frozen(kw_only=True)
 class Outcome:
     """
-    How a wait ended, decided by the session: what `AnyOutcome` has in common.
+    How a session ended, as far as a wait is concerned: the base class of all outcomes.
 
-    For ``isinstance``; a value of its own cannot be made. ``match`` on the classes of `AnyOutcome`.
+    It is for ``isinstance``, and cannot be instantiated itself. For ``match``, use the classes in `AnyOutcome`.
 
     Attributes:
-        session: the reading that decided it.
-        transitions: every change this wait saw, in order; those before ``since`` are not among them.
+        session: the reading that decided the outcome.
+        transitions: the changes of status that this wait saw, in order. Those before ``since`` are left out; a watch
+            leaves out those that it has yielded.
 
     Raises:
-        TypeError: it is made itself, and not one of its subclasses.
+        TypeError: the base class itself is instantiated.
     """
 
     session: Session
@@ -34,26 +35,26 @@ class Outcome:
 
     def __attrs_pre_init__(self) -> None:
         if type(self) is Outcome:
-            raise TypeError("Outcome is what all outcomes have in common: make one of AnyOutcome, such as Completed")
+            raise TypeError("Outcome is the base class of all outcomes: instantiate one of them, such as Completed")
 
     @property
     def status(self) -> AnyStatus:
-        """The status that decided it; for `Expired` the last one seen."""
+        """The status that decided the outcome; for `Expired`, the last one that was seen."""
         return self.session.status
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can follow. False for `Failed` and `Errored`: the session is still open to another try."""
+        """Whether nothing can follow. False for `Failed`, `Errored` and `Stopped`: the session is still open."""
         return self.session.status.is_final
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person should look at this session before money or goods move; see the subclasses."""
+        """Whether a person should check this session before money or goods move; see `Completed` and `Expired`."""
         return False
 
     def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
         """
-        Return the outcome as plain data, for a JSON answer, a queue or a log: its class's name, and its reading.
+        Return the outcome as plain data, for a JSON answer, a queue or a log: the class name and the reading.
 
         See `Session.to_dict` for the reading and for *show_secrets*. The transitions are left out; each has a
         ``to_dict`` of its own.
@@ -79,8 +80,8 @@ class PlacedOrder:
     The provider has placed the order, as with ``place_order_mode`` ``PLACE_ORDER`` and ``CAPTURE_ORDER``.
 
     Attributes:
-        order_id: the order.
-        klarna_reference: the provider's short reference for it.
+        order_id: the provider's id of the order.
+        klarna_reference: the provider's short reference for the order.
     """
 
     order_id: str
@@ -94,11 +95,11 @@ def _hidden_token(token: str | Hidden[str]) -> Hidden[str]:
 @attrs.frozen(kw_only=True)
 class Authorization:
     """
-    The consumer has authorized the payment, and the order is yours to place, as with ``place_order_mode`` ``NONE``.
+    The consumer has authorized the payment, and you have to place the order, as with ``place_order_mode`` ``NONE``.
 
     Attributes:
-        token: the order is placed with it. A secret, which ``repr`` and ``attrs.asdict`` do not show.
-        expires_at: when the token runs out, an estimate: ``updated_at`` plus 60 minutes; ``None`` without that date.
+        token: the authorization token, which places the order. A secret: ``repr`` and ``attrs.asdict`` do not show it.
+        expires_at: when the token expires, by estimate: 60 minutes after ``updated_at``; ``None`` without that date.
     """
 
     _token: Hidden[str] = attrs.field(alias="token", converter=_hidden_token, repr=False)
@@ -106,22 +107,24 @@ class Authorization:
 
     @property
     def token(self) -> str:
-        """The order is placed with it. A secret."""
+        """The authorization token, which places the order. A secret."""
         return self._token()
 
 
-# No field is added here and below, so what attrs made for Outcome serves; made anew it costs the import 0.3 ms a class.
+# Completed to Stopped add no fields, so the methods that attrs made for Outcome serve them, too. Made anew, they would
+# cost 0.3 ms of import time a class.
 class Completed(Outcome):
-    """The consumer paid: ``payment`` is what to book it with."""
+    """The consumer has paid; ``payment`` says how to book the payment."""
 
     __slots__ = ()
 
     @property
     def payment(self) -> PlacedOrder | Authorization | None:
         """
-        The order, or what to place it with; ``None`` with neither, which `needs_attention`.
+        The placed order, or the authorization to place it; ``None`` where the reading has neither.
 
-        Where a reading has both an order and a token it is the order: another one must not be placed.
+        An outcome without one `needs_attention`. Where the reading has both an order and a token, this is the order,
+        because a second one must not be placed.
         """
         session = self.session
         if session.order_id is not None:
@@ -132,7 +135,7 @@ class Completed(Outcome):
 
     @property
     def needs_attention(self) -> bool:
-        """True without ``payment``: paid, and nothing here to book it with. Ask the provider."""
+        """True where ``payment`` is ``None``: the consumer has paid, and there is nothing to book. Ask the provider."""
         return self.payment is None
 
 
@@ -144,7 +147,7 @@ def _expiry_of_authorization(session: Session) -> datetime | None:
 
 
 class Failed(Outcome):
-    """Declined. Not final: the consumer may try again on the same page, and pay (tracking page)."""
+    """The payment was declined. Not final: the consumer may try again on the same page, and pay (tracking page)."""
 
     __slots__ = ()
 
@@ -156,13 +159,13 @@ class Cancelled(Outcome):
 
 
 class Errored(Outcome):
-    """An error while paying. Not final: the consumer may try again on the same page, and pay (tracking page)."""
+    """The payment met an error. Not final: the consumer may try again on the same page, and pay (tracking page)."""
 
     __slots__ = ()
 
 
 class Disabled(Outcome):
-    """The merchant disabled the session by a call of its own."""
+    """The merchant disabled the session by an API call. Nobody can pay it any more."""
 
     __slots__ = ()
 
@@ -179,8 +182,8 @@ class Expired(Outcome):
     ``expires_at`` passed without an outcome.
 
     Attributes:
-        confirmed: True if a read after ``expires_at`` still showed an open status; False if it was inferred from a
-            404, which the provider also answers for reasons of its own.
+        confirmed: True if readings after ``expires_at`` still showed an open status; False if the expiry was inferred
+            from a 404, which the provider also answers for other reasons.
     """
 
     confirmed: bool
@@ -193,9 +196,10 @@ class Expired(Outcome):
     @property
     def needs_attention(self) -> bool:
         """
-        True where the last reading speaks of more than an open session: a token, an order, an unknown status.
+        True where the session may have been paid all the same.
 
-        Or of COMPLETED, known from ``since``, where no reading showed it again.
+        That is so where the last reading has a token, an order or an unknown status, or where ``since`` says COMPLETED
+        and no reading showed it again.
         """
         session = self.session
         is_open = session.status.is_recognized and session.status != SessionStatus.COMPLETED
@@ -203,7 +207,7 @@ class Expired(Outcome):
 
 
 AnyOutcome = Completed | Failed | Cancelled | Errored | Disabled | Expired | Stopped
-"""Every way in which a wait can end with a value; a checker knows when a ``match`` has them all."""
+"""Every outcome that a wait can have. A type checker knows whether a ``match`` handles all of them."""
 
 _OUTCOMES: Final[dict[AnyStatus, type[Completed | Failed | Cancelled | Errored | Disabled]]] = {
     SessionStatus.COMPLETED: Completed,
@@ -215,5 +219,5 @@ _OUTCOMES: Final[dict[AnyStatus, type[Completed | Failed | Cancelled | Errored |
 
 
 def outcome_of(session: Session, transitions: tuple[Transition, ...]) -> AnyOutcome:
-    """Return the outcome that *session*, a reading in the stop set, decides."""
+    """Return the outcome of *session*, a reading whose status ends the wait."""
     return _OUTCOMES.get(session.status, Stopped)(session=session, transitions=transitions)

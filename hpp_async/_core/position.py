@@ -1,4 +1,4 @@
-"""The position of a wait, and the resume token, which is a position as text; which dates of a reading can be used."""
+"""The position of a wait, the resume token (a position as text), and which dates of a reading can be used."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from hpp_async._core.session import AnyStatus, Session, is_status, status_of
 
 _FUTURE: Final = -86_400.0
 """
-A reading that is dated more than a day ahead of the provider's own clock counts as undated.
+Seconds: the age of a reading whose ``updated_at`` is a day ahead of the provider's own clock.
 
-Otherwise one broken date (session-full in the provider's OpenAPI file says 2038) would make every later reading stale.
+A date that is further ahead counts as missing. Otherwise one broken date (session-full in the provider's OpenAPI file
+says 2038) would make every later reading stale.
 """
 
 _LONG_AFTER_EXPIRY: Final = 86_400.0
-"""An ``expires_at`` more than a day before the session was last touched is broken (0001-01-01, 1970): it is ignored."""
+"""
+Seconds in a day.
+
+An ``expires_at`` that is more than a day before ``updated_at`` is broken (0001-01-01, 1970), and counts as missing.
+"""
 
 _TOKEN_VERSION: Final = "hpp1"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,13 +32,17 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @attrs.frozen(kw_only=True)
 class Position:
-    """The position of a wait: what a later wait must know of it to go on."""
+    """The position of a wait: what a later wait needs in order to go on from there."""
 
     session_id: str
     status: AnyStatus
+    """The status that is believed."""
     updated_at: datetime | None
+    """The newest ``updated_at`` that is believed."""
     expires_at: datetime | None
+    """The last ``expires_at`` that was believed."""
     sequence: int
+    """The sequence of the last transition."""
 
     @property
     def token(self) -> str:
@@ -47,7 +56,8 @@ class Position:
         Return the position that *since*, a reading or a resume token of the session *session_id*, stands for.
 
         Raises:
-            ConfigurationError: *since* is not a token, or is of another session, or is a reading with a naive date.
+            ConfigurationError: *since* is neither a reading nor a token, belongs to another session, or is a reading
+                with a naive date.
         """
         if isinstance(since, Session):
             for name in ("updated_at", "expires_at", "read_at"):
@@ -71,8 +81,8 @@ class Position:
             position = parsed
         if position.session_id.casefold() != session_id.casefold():
             raise ConfigurationError(
-                f"since is of session {position.session_id}, the wait of session {session_id}: pass the token that the "
-                f"wait on {session_id} gave you, or leave since out"
+                f"since belongs to session {position.session_id}, and the wait to session {session_id}: pass a token "
+                f"that a wait for {session_id} gave you, or leave since out"
             )
         return attrs.evolve(position, session_id=session_id)
 
@@ -96,11 +106,11 @@ class Position:
 
     @classmethod
     def is_token(cls, text: object) -> bool:
-        """Tell whether *text* is a position as text."""
+        """Tell whether *text* is a well-formed token."""
         return cls._parse(text) is not None
 
     def as_session(self) -> Session:
-        """Return the position as a reading, for an outcome that no reading of this wait shows."""
+        """Return the position as a reading, for an outcome of a wait that had no reading of its own."""
         return Session(
             session_id=self.session_id, status=self.status, updated_at=self.updated_at, expires_at=self.expires_at
         )
@@ -108,9 +118,10 @@ class Position:
 
 def is_token(text: object) -> bool:
     """
-    Tell whether *text* is a resume token: what ``since`` takes, beside a `Session`.
+    Tell whether *text* is a well-formed resume token, which can be passed as ``since``.
 
-    For stored tokens that may be damaged. Whether one is of the right session is checked where it is used.
+    Use it for stored tokens that may be damaged. Whether a token belongs to the right session is checked by the call
+    to which it is passed.
     """
     return Position.is_token(text)
 
@@ -124,13 +135,13 @@ def _from_text(text: str) -> datetime | None:
 
 
 def date_of(reading: Session) -> datetime | None:
-    """Return ``updated_at``; ``None`` where there is none, or one that is absurdly far in the future."""
+    """Return ``updated_at``; ``None`` where it is missing, or more than a day ahead of the provider's clock."""
     age = reading.age
     return None if age is not None and age < _FUTURE else reading.updated_at
 
 
 def expiry_of(reading: Session) -> datetime | None:
-    """Return ``expires_at``; ``None`` where there is none, or one that is long before the session was last touched."""
+    """Return ``expires_at``; ``None`` where it is missing, or more than a day before ``updated_at``."""
     if reading.updated_at is not None and reading.expires_at is not None:
         ahead = (reading.updated_at - reading.expires_at).total_seconds()
         return None if ahead > _LONG_AFTER_EXPIRY else reading.expires_at

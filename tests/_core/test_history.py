@@ -1,4 +1,4 @@
-"""What is believed, what counts as a change, and where a wait was, as text."""
+"""Which readings are believed, what is a transition, and resume tokens."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def statuses(seen: History) -> list[str]:
 # -- what is believed ---------------------------------------------------------------------------------------------
 
 
-def test_the_first_sighting_is_a_transition_from_nothing() -> None:
+def test_the_first_sighting_is_a_transition_from_none() -> None:
     seen = history(reading("WAITING"))
 
     assert [(t.previous, t.status, t.sequence) for t in seen.transitions] == [(None, "WAITING", 1)]
 
 
-def test_a_reading_with_the_same_status_is_news_but_no_transition() -> None:
+def test_a_newer_reading_with_the_same_status_is_believed_but_is_no_transition() -> None:
     touched = reading("WAITING", updated=30.0)
     seen = history(reading("WAITING"), touched)
 
@@ -56,7 +56,7 @@ def test_an_older_reading_is_stale_and_changes_nothing() -> None:
     assert statuses(seen) == ["IN_PROGRESS"]
 
 
-def test_a_reading_of_the_same_moment_is_not_stale() -> None:
+def test_a_reading_with_the_same_date_is_not_stale() -> None:
     assert statuses(history(reading("WAITING", updated=5.0), reading("IN_PROGRESS", updated=5.0))) == [
         "WAITING",
         "IN_PROGRESS",
@@ -68,7 +68,7 @@ def test_a_final_status_is_believed_whatever_its_date(status: str) -> None:
     assert statuses(history(reading("FAILED", updated=60.0), reading(status, updated=1.0))) == ["FAILED", status]
 
 
-def test_an_old_date_of_a_final_status_does_not_set_the_newest_back() -> None:
+def test_the_old_date_of_a_final_status_does_not_replace_a_newer_date() -> None:
     seen = history(reading("FAILED", updated=60.0), reading("COMPLETED", updated=1.0))
 
     assert seen.position is not None
@@ -81,7 +81,7 @@ def test_after_a_final_status_only_a_final_one_is_believed() -> None:
     assert statuses(seen) == ["COMPLETED"]
 
 
-def test_a_reading_without_a_date_counts_as_newest_and_dates_nothing() -> None:
+def test_a_reading_without_a_date_counts_as_newest_and_leaves_the_date_as_it_is() -> None:
     seen = history(
         reading("IN_PROGRESS", updated=60.0, read=60.0),
         reading("BACK", updated=None),
@@ -118,7 +118,7 @@ def test_an_expiry_is_usable_up_to_a_day_before_the_last_change(after: float, is
     assert expiry_of(seen) == (at(0.0) if is_usable else None)
 
 
-def test_the_newest_expiry_that_was_believed_is_known_even_where_a_reading_has_none() -> None:
+def test_the_last_expiry_that_was_believed_is_kept_where_a_reading_has_none() -> None:
     seen = history(reading(expires=100.0), reading(expires=200.0), reading(expires=None))
 
     assert seen.expires_at == at(200.0)
@@ -145,7 +145,7 @@ def test_after_since_transitions_are_not_repeated_and_the_count_goes_on() -> Non
     assert [(t.previous, t.status, t.sequence) for t in seen.transitions] == [("IN_PROGRESS", "FAILED", 3)]
 
 
-def test_a_reading_as_since_counts_by_its_date_where_that_can_be_used() -> None:
+def test_a_reading_passed_as_since_counts_as_undated_where_its_date_is_absurd() -> None:
     absurd = reading("IN_PROGRESS", updated=4000 * DAY)
     since = Position.of(absurd, session_id=SESSION_ID)
 
@@ -172,7 +172,7 @@ def test_the_position_of_since_is_known_until_the_first_reading() -> None:
     assert seen.known is read
 
 
-def test_a_reading_without_an_id_is_a_since_of_the_session_that_is_waited_for() -> None:
+def test_a_reading_without_an_id_can_be_passed_as_since_for_any_session() -> None:
     since = Position.of(attrs.evolve(reading(), session_id=None), session_id=SESSION_ID)
 
     assert since.session_id == SESSION_ID
@@ -202,8 +202,8 @@ def test_a_token_becomes_the_position_it_came_from(position: Position) -> None:
 
 
 @given(positions)
-def test_a_token_reads_as_one_line_of_limited_length(position: Position) -> None:
-    """So that it fits into a header, a log line, a database column."""
+def test_a_token_is_one_line_of_limited_length(position: Position) -> None:
+    """It fits into a header, a log line or a database column."""
     assert position.token.isprintable()
     assert len(position.token) < 300
 
@@ -256,7 +256,7 @@ def test_text_that_is_not_a_token_is_refused_with_a_sentence(token: object) -> N
 
 @given(st.text(max_size=80) | st.from_regex(rf"hpp1:[0-9-]{{1,6}}:[0-9-]{{1,25}}:[0-9-]{{1,25}}:{SESSION_ID}:.*"))
 def test_hostile_tokens_are_refused_or_harmless(token: str) -> None:
-    """Whatever comes back as a token: it is refused, or it is a position of this session and never an outcome."""
+    """Any text is either refused, or taken as a position of this session without a transition."""
     try:
         position = Position.of(token, session_id=SESSION_ID)
     except ConfigurationError:
@@ -269,7 +269,9 @@ def test_hostile_tokens_are_refused_or_harmless(token: str) -> None:
 
 @pytest.mark.parametrize("since", [reading(), Position.of(reading(), session_id=SESSION_ID).token], ids=type)
 def test_a_since_of_another_session_is_refused(since: Session | str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"since is of session {SESSION_ID}, the wait of session other"):
+    with pytest.raises(
+        ConfigurationError, match=rf"since belongs to session {SESSION_ID}, and the wait to session other"
+    ):
         Position.of(since, session_id="other")
 
 

@@ -1,4 +1,4 @@
-"""Which outcome a session has, and what each one says."""
+"""Which outcome each status gives, and what each outcome says."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_each_status_has_its_outcome(status: str, kind: type[Outcome], is_final:
     assert (decided.status, decided.is_final) == (status, is_final)
 
 
-def test_an_outcome_is_made_as_one_of_its_classes_only() -> None:
-    with pytest.raises(TypeError, match="make one of AnyOutcome"):
+def test_the_base_class_of_outcomes_cannot_be_instantiated() -> None:
+    with pytest.raises(TypeError, match="instantiate one of them"):
         Outcome(session=reading())
 
 
-def test_an_expiry_is_an_outcome_like_the_others() -> None:
+def test_expired_is_an_outcome_like_the_others() -> None:
     expired = Expired(session=reading(), confirmed=True)
 
     assert isinstance(expired, Outcome)
@@ -88,9 +88,7 @@ ORDER = {"order_id": "ord-1", "klarna_reference": "REF1"}
     ],
     ids=["token", "order", "both", "order without reference", "reference alone", "neither"],
 )
-def test_completed_has_what_there_is_to_book_with(
-    fields: dict[str, str], payment: PlacedOrder | Authorization | None
-) -> None:
+def test_completed_has_the_payment_to_book(fields: dict[str, str], payment: PlacedOrder | Authorization | None) -> None:
     paid = outcome("COMPLETED", updated=30.0, **fields)
 
     assert isinstance(paid, Completed)
@@ -99,7 +97,7 @@ def test_completed_has_what_there_is_to_book_with(
 
 
 @pytest.mark.parametrize("fields", [TOKEN, ORDER, {}], ids=["token", "order", "neither"])
-def test_a_payment_is_matched_on_its_class(fields: dict[str, str]) -> None:
+def test_a_payment_can_be_matched_by_its_class(fields: dict[str, str]) -> None:
     match outcome("COMPLETED", **fields):
         case Completed(payment=PlacedOrder(order_id=order_id)):
             assert fields["order_id"] == order_id
@@ -114,7 +112,7 @@ def test_a_payment_is_matched_on_its_class(fields: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("updated_at", [None, datetime(9999, 12, 31, 23, 30, tzinfo=UTC)], ids=["none", "the last"])
-def test_without_a_usable_date_there_is_no_end_of_an_authorization(updated_at: datetime | None) -> None:
+def test_without_a_usable_date_the_expiry_of_an_authorization_is_not_known(updated_at: datetime | None) -> None:
     session = reading("COMPLETED", authorization_token="tok-1")
     paid = outcome_of(attrs.evolve(session, updated_at=updated_at), ())
 
@@ -149,13 +147,13 @@ def test_other_outcomes_need_no_attention(status: str) -> None:
     ],
     ids=["waiting", "failed", "odd spelling", "unknown", "known as completed", "with order", "with token"],
 )
-def test_an_expiry_that_may_hide_a_payment_needs_attention(session: Session, needs_attention: bool) -> None:
+def test_an_expired_session_that_may_have_been_paid_needs_attention(session: Session, needs_attention: bool) -> None:
     expired = Expired(session=session, confirmed=True)
 
     assert (expired.is_final, expired.needs_attention) == (True, needs_attention)
 
 
-def test_an_expiry_keeps_the_last_status_that_was_seen() -> None:
+def test_an_expired_session_keeps_the_last_status_that_was_seen() -> None:
     assert Expired(session=reading("IN_PROGRESS"), confirmed=False).status == SessionStatus.IN_PROGRESS
 
 
@@ -172,7 +170,7 @@ def test_an_expiry_keeps_the_last_status_that_was_seen() -> None:
     ],
     ids=lambda decided: type(decided).__name__,
 )
-def test_outcomes_are_values_that_can_be_shipped(decided: Outcome) -> None:
+def test_outcomes_are_frozen_and_survive_pickle_and_copy(decided: Outcome) -> None:
     for twin in (pickle.loads(pickle.dumps(decided)), copy.deepcopy(decided)):
         assert twin == decided
         assert type(twin) is type(decided)
@@ -182,7 +180,7 @@ def test_outcomes_are_values_that_can_be_shipped(decided: Outcome) -> None:
         decided.session = reading()  # type: ignore[misc]  # that is the point
 
 
-def test_an_outcome_keeps_the_way_there() -> None:
+def test_an_outcome_has_the_transitions_that_led_to_it() -> None:
     paid = reading("COMPLETED", updated=5.0)
     decided = outcome_of(paid, seen(reading("WAITING"), paid).transitions)
 
@@ -203,7 +201,7 @@ def seen(*readings: Session) -> History:
 SECRET = reading("COMPLETED", updated=5.0, authorization_token="tok-Marker", raw={"new": "Marker"})
 
 
-def test_an_outcome_and_its_transitions_are_a_line_each() -> None:
+def test_an_outcome_and_its_transitions_have_a_repr_of_one_line_each() -> None:
     transitions = seen(reading("WAITING"), SECRET).transitions
 
     assert repr(outcome_of(SECRET, transitions)) == "<Completed session 0d6c1f52-hist-4b1e: COMPLETED, 2 transitions>"
@@ -234,7 +232,7 @@ def test_an_outcome_becomes_plain_data_without_its_secrets() -> None:
     assert paid.to_dict(show_secrets=True)["authorization_token"] == "tok-Marker"
 
 
-def test_an_expiry_says_as_plain_data_whether_it_is_confirmed() -> None:
+def test_the_plain_data_of_an_expiry_say_whether_it_is_confirmed() -> None:
     assert Expired(session=reading(), confirmed=False).to_dict()["confirmed"] is False
 
 
@@ -262,7 +260,7 @@ NEWS = [
 
 
 @pytest.mark.parametrize("news", NEWS, ids=lambda news: type(news).__name__)
-def test_an_event_is_a_line_and_becomes_plain_data_without_its_secrets(
+def test_an_event_has_a_short_repr_and_becomes_plain_data_without_its_secrets(
     news: Transition | AnyOutcome | HPPError,
 ) -> None:
     event = WatchEvent(session_id="session", token="hpp1:…", news=news)

@@ -353,7 +353,7 @@ async def test_since_counts_as_seen(provider: ScriptedProvider) -> None:
 async def test_since_of_another_session_is_refused(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         token = (await anext(client.wait_for_outcome(provider.add()))).token
-        with pytest.raises(ConfigurationError, match="since is of session"):
+        with pytest.raises(ConfigurationError, match="since belongs to session"):
             client.wait_for_outcome(provider.add(), since=token)
 
 
