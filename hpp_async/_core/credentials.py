@@ -1,4 +1,4 @@
-"""The credentials: what goes into the ``Authorization`` header, and whether it belongs to the endpoint."""
+"""The credentials: what goes into the ``Authorization`` header, and whether they belong to the endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
 class Hidden:
-    """An *auth* in a wrapper that does not show it: error reporters print the locals of every frame that raises."""
+    """
+    A wrapper for *auth* that does not show it.
+
+    Error reporters print the local variables of every frame that an error passes through.
+    """
 
     __slots__ = ("_auth",)
 
@@ -27,7 +31,7 @@ class Hidden:
         self._auth = auth
 
     def revealed(self) -> Auth:
-        """Return it. No frame that holds the result may raise."""
+        """Return the *auth*. No frame that holds the result may raise."""
         return self._auth
 
 
@@ -40,11 +44,11 @@ class Credentials:
     @classmethod
     def of(cls, auth: Hidden, target: Target) -> Self:
         """
-        Check *auth* against where it would be sent.
+        Return the credentials for *auth*, after a check that they can be sent and belong to *target*.
 
         Raises:
-            ConfigurationError: of the wrong shape, empty, blank-padded, or of another environment than the endpoint.
-                No message repeats any of it.
+            ConfigurationError: *auth* has another type, is empty, has blanks around it or characters that cannot be
+                sent, or belongs to another environment than the endpoint. No message repeats a part of it.
         """
         refusal = _refusal(auth, target)
         if refusal is not None:
@@ -54,13 +58,13 @@ class Credentials:
 
 def _authorization(hidden: Hidden) -> str:
     auth = hidden.revealed()
-    # A key goes out as it is, after the word Basic (authentication page).
+    # An API key is sent as it is, after the word Basic (authentication page).
     text = auth if isinstance(auth, str) else base64.b64encode(f"{auth[0]}:{auth[1]}".encode()).decode()
     return f"Basic {text}"
 
 
 def _refusal(hidden: Hidden, target: Target) -> str | None:
-    """Return what is wrong with *hidden*, if anything is. It raises nothing, as its locals are secrets."""
+    """Return what is wrong with *hidden*, if anything is. Nothing may raise here: the local variables hold secrets."""
     auth: object = hidden.revealed()
     if isinstance(auth, str):
         return _refusal_of("API key", auth, target)
@@ -85,12 +89,12 @@ def _refusal_of(name: str, secret: str, target: Target) -> str | None:
 
 
 def _is_sendable(secret: str, *, visible: bool) -> bool:
-    # A lone surrogate, of an undecodable byte in the environment, is not printable.
+    # isprintable() refuses lone surrogates, too: Python makes them of undecodable bytes in the environment.
     return secret.isprintable() and (not visible or _VISIBLE.fullmatch(secret) is not None)
 
 
 _PREFIXES: Final = (
-    # pattern, what it says, live?, Kustom? (None: either)
+    # pattern, how a message shows it, whether it is live, whether it is Kustom's (None: either)
     (re.compile(r"K\d+_"), "'K…_'", True, None),
     (re.compile(r"PK\d+_"), "'PK…_'", False, None),
     (re.compile(r"klarna_live_"), "'klarna_live_'", True, False),
@@ -98,7 +102,7 @@ _PREFIXES: Final = (
     (re.compile(r"kco_live_"), "'kco_live_'", True, True),
     (re.compile(r"kco_test_"), "'kco_test_'", False, True),
 )
-"""What a prefix tells (authentication page; Kustom's API credentials page)."""
+"""Which environment the prefix of a username or key belongs to (authentication page; Kustom's API credentials page)."""
 
 
 def _misplaced(name: str, secret: str, target: Target) -> str | None:
@@ -126,15 +130,20 @@ _VARIABLES: Final = ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOIN
 
 @attrs.frozen
 class Variables:
-    """What the environment says of credentials and endpoint, or what is wrong with that."""
+    """The credentials and the endpoint in the environment variables, or what is wrong with them."""
 
     auth: Hidden | None = None
     endpoint: str = ""
     refusal: str | None = None
+    """The message of the error to raise, if anything is wrong; then there is neither *auth* nor *endpoint*."""
 
     @classmethod
     def found_in(cls, environ: Mapping[str, str]) -> Variables:
-        """Look for the variables. It raises nothing, as its locals are secrets; one that is empty counts as unset."""
+        """
+        Return what *environ* says; a variable that is empty counts as unset.
+
+        Nothing may raise here: the local variables hold secrets.
+        """
         values = {name: environ.get(name) or None for name in _VARIABLES}
         for name, value in values.items():
             if value is not None and not {"\r", "\n"}.isdisjoint(value):

@@ -1,4 +1,4 @@
-"""Where a read may go: the provider's hosts, base URLs, session URLs and ids."""
+"""Where requests may go: the provider's hosts, base URLs, session URLs and session ids."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from hpp_async._core.exceptions import ConfigurationError
 
 _SESSIONS: Final = "/hpp/v1/sessions/"
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
-# RFC 3986 without the percent sign: no part of ours is encoded, and what is reads differently in different places.
+# The characters of RFC 3986 but for the percent sign: no URL that is accepted here needs percent-encoding, and
+# programs differ in what they decode.
 _URL: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-]+", re.ASCII)
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 def is_session_id(text: str) -> bool:
-    """Tell whether *text* can be a session's id: it goes into URLs, messages and logs, so not any text can."""
+    """Tell whether *text* can be a session id. Ids go into URLs, messages and logs, so other characters are refused."""
     return _SESSION_ID.fullmatch(text) is not None
 
 
@@ -29,7 +30,7 @@ def check_session_id(text: str) -> None:
     Check that *text* can be a session id.
 
     Raises:
-        ConfigurationError: it has other characters, or too many.
+        ConfigurationError: *text* is empty, longer than 128 characters, or has other characters than an id.
     """
     if not is_session_id(text):
         raise ConfigurationError(
@@ -41,7 +42,7 @@ class Endpoint(StrEnum):
     """
     The provider's hosts (API URLs page, and Kustom's).
 
-    Session, credentials and host belong to one region.
+    A session, its credentials and its host belong to the same region and environment.
     """
 
     EU_LIVE = "https://api.klarna.com"
@@ -60,26 +61,28 @@ class Endpoint(StrEnum):
 
     @property
     def quota(self) -> float:
-        """Requests per second the provider grants a merchant over everything it does (rate limit page)."""
+        """How many requests per second the provider allows a merchant, all calls counted (rate limit page)."""
         return 200.0 if self.is_live else 50.0
 
 
 @attrs.frozen
 class Target:
-    """One base URL that sessions are read from."""
+    """One base URL, from which sessions are read."""
 
     base_url: str
+    """Without a slash at the end."""
     member: Endpoint | None
+    """The `Endpoint` that has this host; ``None`` for another host, such as a simulator's."""
     _parts: SplitResult = attrs.field(repr=False)
 
     @classmethod
     def of(cls, endpoint: Endpoint | str) -> Self:
         """
-        Check *endpoint*: a member, a member's name, or a base URL.
+        Check *endpoint*, which is an `Endpoint`, the name of one, or a base URL; return its target.
 
         Raises:
-            ConfigurationError: neither a member nor an absolute https URL (http for loopback hosts) without
-                credentials, query and fragment.
+            ConfigurationError: *endpoint* is none of these. A base URL is an absolute https URL (http for loopback
+                hosts only) without credentials, query and fragment.
         """
         if not isinstance(endpoint, str):
             raise ConfigurationError(f"endpoint={endpoint!r}: give an Endpoint member or a base URL")
@@ -93,8 +96,10 @@ class Target:
         if parts.username is not None or parts.query or parts.fragment:
             raise ConfigurationError("endpoint: give the base URL without credentials, query and fragment")
         if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
-            # No resolver takes it (RFC 1035), and trio's says so with an error of its own.
-            raise ConfigurationError(f"endpoint: {parts.hostname[:80]} is no host name: a part is empty or too long")
+            # No resolver accepts such a name (RFC 1035), and with trio it would raise an error of trio's own.
+            raise ConfigurationError(
+                f"endpoint: {parts.hostname[:80]} is not a host name: each part has 1 to 63 characters"
+            )
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ConfigurationError(
                 f"endpoint: plain http to {parts.hostname} would show the credentials to the network: use https "
@@ -107,18 +112,18 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port, as the ``Host`` header has them; a scheme's own port is left out."""
+        """Host and port as in the ``Host`` header: the default port of the scheme is left out."""
         parts = self._parts
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{parts.port}"
 
     def session_id(self, session: str) -> str:
         """
-        Return the id in *session*, an id or a ``session_url`` of this endpoint.
+        Return the id in *session*, which is an id or a ``session_url`` of this endpoint.
 
         Raises:
-            ConfigurationError: an id that could change the path, or a URL on another scheme, host, port or path: it
-                would receive the credentials.
+            ConfigurationError: *session* is an id with other characters, which could change the path of the request,
+                or a URL with another scheme, host, port or path, to which the credentials must not go.
         """
         if not isinstance(session, str):
             raise ConfigurationError(f"session is a {type(session).__name__}: give a session id or a session_url")
@@ -128,8 +133,8 @@ class Target:
         parts = _split(session)
         if parts is None or _origin(parts) != _origin(self._parts) or parts.username is not None:
             raise ConfigurationError(
-                f"the session_url is not on this client's endpoint {self.base_url}, and is not given the credentials: "
-                "use a client for the region and environment that the session was created in"
+                f"the session_url is not on this client's endpoint {self.base_url}, so no credentials are sent to it: "
+                "use a client for the region and environment in which the session was created"
             )
         prefix = self._parts.path + _SESSIONS
         session_id = parts.path.removeprefix(prefix)
@@ -141,12 +146,12 @@ class Target:
         return session_id
 
     def url(self, session_id: str) -> str:
-        """Return where the session is read."""
+        """Return the URL at which the session is read."""
         return f"{self.base_url}{_SESSIONS}{session_id}"
 
 
 def _split(text: str) -> SplitResult | None:
-    # urlsplit drops tabs and newlines and keeps other oddities; what cannot stand in a URL is refused first.
+    # urlsplit drops tabs and newlines and keeps other odd characters, so these are refused first.
     if not _URL.fullmatch(text):
         return None
     try:
@@ -162,7 +167,7 @@ def _origin(parts: SplitResult | None) -> tuple[str, str | None, int | None] | N
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether *host*, a name or an address without brackets, is this machine and no other."""
+    """Tell whether *host* (a name, or an address without brackets) can only be this machine."""
     if host == "localhost":
         return True
     try:

@@ -15,17 +15,17 @@ _REMEMBERED: Final = 101
 """How many readings the clock remembers."""
 
 _QUORUM: Final = 15
-"""How many readings must be known, the present one included, before its ``Date`` can be overruled."""
+"""How many readings must be known, including the present one, before its ``Date`` can be overruled."""
 
 _AGREEMENT: Final = 5.0
-"""Seconds by which two clocks may differ that are both right."""
+"""Seconds. Clocks that differ by no more than this agree."""
 
 
 class Mark(NamedTuple):
     """One answer's ``Date`` against the loop's clock. Marks are ordered by *offset*."""
 
     offset: float
-    """The provider's seconds minus the loop's: the same for all answers, if all clocks are right."""
+    """The provider's time minus the loop's, in seconds: the same for all answers, if all clocks are right."""
     date: datetime
     arrived_at: float
     """Loop seconds."""
@@ -37,9 +37,9 @@ class Dated:
     When an answer was made.
 
     Attributes:
-        at: the time by the provider's clock, or the best estimate of it.
+        at: the time by the provider's clock, or the best estimate of that.
         mark: what the answer's own ``Date`` says; ``None`` where it has none.
-        is_local: whether *at* is by this machine's calendar, because no answer had a ``Date`` yet.
+        is_local: whether *at* is by this machine's calendar, because no reading had a ``Date`` yet.
     """
 
     at: datetime
@@ -48,42 +48,43 @@ class Dated:
 
     @property
     def by_provider(self) -> datetime | None:
-        """The time by the provider's clock; ``None`` where only this machine's calendar tells one."""
+        """The time by the provider's clock; ``None`` where *at* is by this machine's calendar."""
         return None if self.is_local else self.at
 
 
 @attrs.define
 class ProviderClock:
     """
-    The provider's time.
+    The provider's time. One clock belongs to one client.
 
-    An answer is dated by its own ``Date``, unless that is ahead of most of the last readings': the provider is many
-    machines, and a single one with a wrong clock must not make a session expire. A ``Date`` that is behind the others
-    is kept. It can only delay an expiry, and where most clocks are wrong it may be the right one. Only readings are
-    remembered: in an outage all other answers may come from one gateway, whose clock may be wrong.
+    An answer is dated by its own ``Date``, unless that is ahead of what most of the last readings say: the provider has
+    many machines, and a single one with a wrong clock must not make a session expire. A ``Date`` that is behind the
+    others is kept. It can only delay an expiry, and where most clocks are wrong it may be the right one. Only readings
+    are remembered: in an outage, all other answers may come from one gateway, whose clock may be wrong.
 
-    An answer without a ``Date`` is dated by the remembered readings, and as early as it can have been made: at the
-    moment it was asked for. A look from before an expiry whose answer came late must not count as a look after it.
+    An answer without a ``Date`` is dated by the remembered readings, to the moment of its request: it cannot have been
+    made earlier. Otherwise a read that began before an expiry, and whose answer came late, would count as one that
+    began after it.
     """
 
     _marks: deque[Mark] = attrs.field(init=False, factory=lambda: deque(maxlen=_REMEMBERED))
-    """Of the last readings."""
+    """The marks of the last readings, oldest first."""
     _believed: Mark | None = attrs.field(init=False, default=None)
-    """The last reading's mark if it agrees with the one before it, else the middle one of all that are remembered."""
+    """The mark of the last reading, if it agrees with what was believed before; else the median of all marks."""
     _calendar: float | None = attrs.field(init=False, default=None)
     """This machine's calendar minus its loop's clock, in seconds, at the last answer."""
 
     def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> Dated:
         """
-        Return the provider's time of an answer with this ``Date`` *header*; give it to `trust` if it is a reading.
+        Return when an answer with this ``Date`` *header* was made. For a reading, pass the result to `trust`.
 
-        The answer was asked for at *asked_at* and received at *now*, in loop seconds; *today* is this machine's
-        calendar, which dates an answer only where no reading had a ``Date`` yet.
+        The answer was requested at *asked_at* and received at *now*, in loop seconds. *today* is the time by this
+        machine's calendar, an aware `datetime`; it dates the answer only where no reading had a ``Date`` yet.
         """
         asked_at = now if asked_at is None else asked_at
         calendar = today.timestamp() - now
         if self._calendar is not None and abs(calendar - self._calendar) > _AGREEMENT:
-            # This machine slept, or its calendar was set: loop seconds from before may not compare with those of now.
+            # This machine slept, or its calendar was set: loop times from before may not be comparable any more.
             self._marks.clear()
         self._calendar = calendar
 
@@ -93,7 +94,7 @@ class ProviderClock:
             return Dated(today, is_local=True) if believed is None else Dated(_reckoned(believed, asked_at))
         mark = Mark(date.timestamp() - now, date, now)
         if believed is None or abs(mark.offset - believed.offset) <= _AGREEMENT:
-            return Dated(date, mark)  # a shortcut: nearly all answers agree with the one before them
+            return Dated(date, mark)  # saves time: nearly all answers agree with the reading before them
         marks = [*self._marks, mark]
         middle = _middle(marks)
         if len(marks) < _QUORUM or mark.offset - middle.offset <= _AGREEMENT:
@@ -119,14 +120,14 @@ def _reckoned(mark: Mark, at: float) -> datetime:
 
 
 def _middle(marks: Iterable[Mark]) -> Mark:
-    """Return the median; of an even number the earlier one of the middle two, by which a session expires later."""
+    """Return the median. Of the middle two it is the one that is behind, because then a session expires later."""
     ordered = sorted(marks)
     return ordered[(len(ordered) - 1) // 2]
 
 
-@lru_cache(maxsize=8)  # the same second is read many times over, and parsing it costs more than decoding a session
+@lru_cache(maxsize=8)  # many answers have the same second, and parsing it costs more than decoding a session
 def parse_date(header: str) -> datetime | None:
-    """Return an HTTP date as an aware time in UTC; ``None`` where it cannot be read."""
+    """Return an HTTP date as an aware `datetime` in UTC; ``None`` where it cannot be parsed."""
     try:
         date = parsedate_to_datetime(header)
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""How long to wait between reads: arithmetic over the last reading."""
+"""How long to wait between the reads of a session: arithmetic over the last reading."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hpp_async._core.session import Session, SessionStatus
 
 def seconds(value: object, name: str, *, at_least: float = 0.0) -> float:
     """
-    Return *value*, seconds or a `timedelta`, as seconds; *name* is what the message calls it.
+    Return *value*, a number of seconds or a `timedelta`, as seconds; the message calls it *name*.
 
     Raises:
-        ConfigurationError: not a number of seconds, or below *at_least*.
+        ConfigurationError: *value* is neither, or is below *at_least*.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
@@ -28,13 +28,17 @@ def seconds(value: object, name: str, *, at_least: float = 0.0) -> float:
 @attrs.frozen(kw_only=True)
 class Delay:
     """
-    ``min(maximum, initial + growth × age ** power)``: seconds (or `timedelta`) to the next read at an age in seconds.
+    The delay to the next read: ``min(maximum, initial + growth × age ** power)``, where the age is in seconds.
 
-    *power* says how the delay grows with the age: 1 in proportion to it, 0.5 with its square root.
+    Attributes:
+        initial: seconds (or a `timedelta`), at least 0.1.
+        growth: seconds that an age of one second adds.
+        power: how the delay grows with the age: 1 in proportion to it, 0.5 with its square root.
+        maximum: seconds (or a `timedelta`).
 
     Raises:
-        ConfigurationError: a part is not a number, ``initial`` is not positive, ``growth`` is negative, ``power`` is
-            not in (0, 1], or ``maximum`` is below ``initial``.
+        ConfigurationError: a part is not a number, ``initial`` is below 0.1 or infinite, ``growth`` is negative,
+            ``power`` is not in (0, 1], or ``maximum`` is below ``initial``.
     """
 
     initial: float = attrs.field()
@@ -43,7 +47,7 @@ class Delay:
     maximum: float = attrs.field()
 
     def __attrs_post_init__(self) -> None:
-        # Below a tenth of a second nothing is learnt and a whole merchant's quota is spent.
+        # Reads that are closer together show nothing new, and use up the merchant's whole quota.
         object.__setattr__(self, "initial", seconds(self.initial, "Delay.initial", at_least=0.1))
         if self.initial == float("inf"):
             raise ConfigurationError(f"Delay.initial={self.initial!r}: a wait would never read again; give seconds")
@@ -61,14 +65,15 @@ class Delay:
 
 
 class Schedule(Protocol):
-    """What a wait needs of a schedule: any object with this method will do."""
+    """What a wait needs of a schedule. Any object with this method will do."""
 
     def delay(self, session: Session, *, age: float, draw: float) -> float:
         """
         Return the seconds until the next read of *session*.
 
-        *age* is how long it has been in its status, in seconds by the provider's clock; *draw* is uniform in [0, 1).
-        The method must be pure: after an interruption it is called again.
+        *age* is for how many seconds the session has had its status, by the provider's clock; *draw* is uniform in
+        [0, 1). The result must be finite and at least 0: otherwise the wait ends with a `ConfigurationError`. The
+        method must be pure: after an interruption it is called again.
         """
         ...
 
@@ -84,13 +89,18 @@ class PollSchedule:
 
     This is a back-off that starts over with every change of status. It is computed from the age of the status rather
     than from a count of reads, so it is the same after a restart, a callback or a late read, and cannot overflow.
-    *jitter* draws each delay from ``[1 - jitter, 1]`` of itself. Every part was measured: benchmarks/README.md.
+    Every part was measured: see benchmarks/README.md.
+
+    Attributes:
+        waiting: the delay while the session is WAITING.
+        active: the delay in any other status.
+        jitter: how much of a delay is random: each one is drawn from ``[1 - jitter, 1]`` of its length.
 
     Raises:
-        ConfigurationError: ``jitter`` is not in [0, 1).
+        ConfigurationError: ``waiting`` or ``active`` is not a `Delay`, or ``jitter`` is not in [0, 1).
     """
 
-    # The best delay is proportional to 1/√(the chance that a change happens just now). For a page that is not open yet
+    # The best delay is proportional to 1/√(the chance that a change happens just now). For a page that is not open yet,
     # that chance falls about as 1/age; for a consumer who is on the page and has not paid yet, about as 1/age².
     waiting: Delay = Delay(initial=10.0, growth=1.0, power=0.5, maximum=900.0)
     active: Delay = Delay(initial=2.0, growth=0.01, maximum=900.0)
@@ -106,7 +116,12 @@ class PollSchedule:
 
     @classmethod
     def every(cls, interval: float | timedelta) -> Self:
-        """Return a schedule that reads every *interval* seconds, whatever the session does."""
+        """
+        Return a schedule that reads every *interval* seconds (or `timedelta`), whatever the session does.
+
+        Raises:
+            ConfigurationError: *interval* is neither, or is below 0.1 seconds.
+        """
         delay = Delay(initial=seconds(interval, "interval", at_least=0.1), maximum=seconds(interval, "interval"))
         return cls(waiting=delay, active=delay, jitter=0.0)
 
@@ -117,5 +132,5 @@ class PollSchedule:
 
     @property
     def smallest_delay(self) -> float:
-        """The shortest delay this schedule gives: an answer younger than that is good enough for another wait."""
+        """Seconds: the shortest delay of this schedule. An answer that is no older is good enough for another wait."""
         return min(self.waiting.initial, self.active.initial) * (1.0 - self.jitter)

@@ -17,7 +17,8 @@ class SessionStatus(StrEnum):
     """
     The statuses that this version of the library knows.
 
-    The provider adds statuses: one that is not here comes as an `UnknownStatus`, so `AnyStatus` is what a session has.
+    The provider may add a status at any time. One that is not here is an `UnknownStatus`, so the status of a session is
+    typed as `AnyStatus`.
     """
 
     WAITING = "WAITING"
@@ -46,11 +47,11 @@ class UnknownStatus(str):
     """
     A status that this version of the library does not know, as the provider wrote it.
 
-    It equals its text, and hashes as it. It is never final: a wait goes on unless its ``stop_on`` names the status.
+    It is equal to its text, and has the same hash. It is never final: a wait goes on unless its ``stop_on`` names it.
 
     Raises:
-        ConfigurationError: the text is a status that is known, or cannot be a status: empty, longer than 64 characters,
-            or with characters that are not printable.
+        ConfigurationError: the text is a known status, is empty, is longer than 64 characters, or has characters that
+            are not printable.
     """
 
     __slots__ = ()
@@ -63,7 +64,7 @@ class UnknownStatus(str):
         return super().__new__(cls, text)
 
     def __reduce__(self) -> tuple[Callable[[str], AnyStatus], tuple[str]]:
-        # The version of the library that reads the pickle may know the status.
+        # A later version of the library, which may know the status, can load the pickle.
         return status_of, (str(self),)
 
     @property
@@ -81,20 +82,20 @@ class UnknownStatus(str):
 
 
 AnyStatus = SessionStatus | UnknownStatus
-"""A status of the provider's: one that this version knows, or one that it does not know yet. Both are ``str``."""
+"""A status of the provider, whether this version of the library knows it or not. Both types are ``str``."""
 
 KNOWN_STATUSES: Final[Mapping[str, SessionStatus]] = {str(status): status for status in SessionStatus}
-"""Six times as fast as ``SessionStatus(text)``."""
+"""Each known status by its text: six times as fast as ``SessionStatus(text)``."""
 
 _STATUS_MAXIMUM: Final = 64
 
 
 def status_of(text: str) -> AnyStatus:
     """
-    Return the status that *text* is.
+    Return *text* as a status.
 
     Raises:
-        ConfigurationError: it cannot be a status.
+        ConfigurationError: *text* cannot be a status; see `is_status`.
     """
     if type(text) is SessionStatus:
         return text
@@ -103,7 +104,7 @@ def status_of(text: str) -> AnyStatus:
 
 
 def is_status(text: str) -> bool:
-    """Tell whether *text* can be a status: it goes into messages, logs and tokens, so not any text can."""
+    """Tell whether *text* can be a status: up to 64 printable characters, as it goes into messages, logs and tokens."""
     return bool(text.strip()) and text.isprintable() and len(text) <= _STATUS_MAXIMUM
 
 
@@ -117,15 +118,15 @@ FINAL: Final = frozenset({SessionStatus.COMPLETED, SessionStatus.CANCELLED, Sess
 
 OUTCOME: Final = FINAL | {SessionStatus.FAILED, SessionStatus.ERROR}
 """
-Where a wait stops by default.
+The statuses at which a wait stops by default.
 
-FAILED and ERROR look final and are not: the consumer may retry on the same page and still complete (tracking page).
+FAILED and ERROR seem final and are not: the consumer may retry on the same page and still complete (tracking page).
 """
 
 
 @attrs.frozen(kw_only=True)
 class Customer:
-    """Who paid, as far as the provider says. Personal data: none of it is in the ``repr``."""
+    """Who paid, as far as the provider says. All of it is personal data, which ``repr`` does not show."""
 
     date_of_birth: str | None = attrs.field(default=None, repr=False)
     family_name: str | None = attrs.field(default=None, repr=False)
@@ -136,7 +137,7 @@ class Customer:
 
 @attrs.frozen(kw_only=True)
 class ManualIdentification:
-    """A manual check of the consumer's identity; it expires on its own, earlier than the session."""
+    """A manual check of the consumer's identity. It has an expiry of its own, earlier than the session's."""
 
     challenge: str | None = attrs.field(default=None, repr=False)
     customer: Customer | None = attrs.field(default=None, repr=False)
@@ -147,7 +148,7 @@ class ManualIdentification:
 Raw = Mapping[str, object] | Callable[[], Mapping[str, object]]
 
 
-# One converter for each type: type checkers do not see through a generic one.
+# There is one converter for each type, because type checkers cannot infer the types of a generic one.
 def _hidden_text(text: str | Hidden[str] | None) -> Hidden[str] | None:
     return None if text is None else hide(text)
 
@@ -171,23 +172,26 @@ class Session:
     """
     One reading of a session.
 
-    The provider marks no field as required, so each may be ``None``; so is one that came empty or broken (what came is
-    in ``raw``). Times are aware and in UTC; one that came without a zone is taken as UTC. Neither ``repr`` nor any log
-    shows tokens or personal data, and neither do `to_dict` and ``attrs.asdict``.
+    The provider marks no field as required, so every field but ``status`` may be ``None``. A field that was empty or
+    broken in the answer is ``None``, too; ``raw`` has it as it came. Times are aware and in UTC; a time that came
+    without a zone is taken as UTC. Tokens and personal data are not shown by ``repr``, by logs, by ``attrs.asdict``, or
+    by `to_dict` unless it is asked for them.
 
     Attributes:
-        status: where the session is; a plain string is made into the right one of `AnyStatus`.
-        updated_at: when it got there (or was last touched).
-        expires_at: after which the consumer can no longer pay. It can move: each reading has its own.
-        authorization_token: on COMPLETED with ``place_order_mode=NONE``; lives 60 minutes from ``updated_at``.
+        session_id: the session that was read.
+        status: its status. A plain string is converted.
+        updated_at: when the session got its status (or was last touched).
+        expires_at: when the consumer can no longer pay. This can move, so each reading has its own.
+        authorization_token: on COMPLETED with ``place_order_mode=NONE``; valid for 60 minutes from ``updated_at``.
         order_id, klarna_reference: on COMPLETED with ``PLACE_ORDER`` or ``CAPTURE_ORDER``.
         customer, manual_identification: personal data.
-        correlation_id: the provider's id of this exchange; its support asks for it.
-        read_at: when the answer was made, by the provider's clock (the ``Date`` header; where it is missing, by the
-            best estimate the client has).
-        is_locally_dated: whether ``read_at`` is by the calendar of this machine, because no answer had a ``Date`` yet.
-            No session expires by that.
-        raw: the mapping as it was received, decoded anew each time: thousands of open sessions keep theirs as bytes.
+        correlation_id: the provider's id of this exchange, which its support asks for.
+        read_at: when the answer was made, by the provider's clock: by its ``Date`` header, or by the client's best
+            estimate where that is missing.
+        is_locally_dated: whether ``read_at`` is by this machine's calendar, because no answer had a ``Date`` yet. Such
+            a reading never makes a session expire.
+        raw: the answer's mapping as it was received. It is decoded at each access: a reading keeps the bytes only,
+            which saves memory where thousands of sessions are open.
 
     Raises:
         ConfigurationError: ``status`` cannot be a status.
@@ -217,7 +221,7 @@ class Session:
 
     @property
     def authorization_token(self) -> str | None:
-        """What an order is placed with. A secret."""
+        """The authorization token, which places an order. A secret."""
         return None if self._authorization_token is None else self._authorization_token()
 
     @property
@@ -232,7 +236,7 @@ class Session:
 
     @property
     def raw(self) -> Mapping[str, object]:
-        """The mapping as it was received."""
+        """The answer's mapping as it was received. It may hold secrets and personal data."""
         return self._raw()
 
     @property
@@ -247,9 +251,9 @@ class Session:
 
     def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
         """
-        Return the reading as plain data, for a JSON answer, a queue or a log: dates are ISO 8601 strings.
+        Return the reading as plain data, for a JSON answer, a queue or a log. Dates are ISO 8601 strings.
 
-        It has no token and no personal data, but says whether there is a token; *show_secrets* adds
+        The data have no token and no personal data, but say whether there is a token. *show_secrets* adds
         ``authorization_token``, ``customer`` and ``manual_identification``.
         """
         data: dict[str, object] = {
@@ -274,7 +278,7 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    # As the provider writes dates.
+    # The provider's own format of dates.
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

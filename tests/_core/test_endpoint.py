@@ -1,4 +1,4 @@
-"""Where a read may go, and with which credentials: what is refused, and that a refusal gives nothing away."""
+"""Where requests may go, and with which credentials: what is refused, and that no refusal shows a secret."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_an_endpoint_is_a_member_its_name_or_a_url(text: str, base_url: str, mem
         ("https://api%2eklarna.com", "give one of EU_LIVE, "),
         ("https://<host>", "give one of EU_LIVE, "),
         ("https://api.klärna.com", "give one of EU_LIVE, "),
-        ("https://api..klarna.com", "api..klarna.com is no host name"),
-        (f"https://{'a' * 64}.example", "is no host name: a part is empty or too long"),
+        ("https://api..klarna.com", "api..klarna.com is not a host name"),
+        (f"https://{'a' * 64}.example", "is not a host name: each part has 1 to 63 characters"),
         ("https://me:pw@api.klarna.com", "without credentials"),
         ("https://@api.klarna.com", "without credentials"),
         ("https://api.klarna.com?q=1", "without credentials, query"),
@@ -93,14 +93,14 @@ def test_an_endpoint_is_a_member_its_name_or_a_url(text: str, base_url: str, mem
         (443, "give an Endpoint member or a base URL"),
     ],
 )
-def test_an_endpoint_that_is_none_is_refused_with_what_to_change(endpoint: object, what_to_change: str) -> None:
+def test_an_invalid_endpoint_is_refused_with_what_to_change(endpoint: object, what_to_change: str) -> None:
     with pytest.raises(ConfigurationError, match=what_to_change):
         Target.of(endpoint)  # type: ignore[arg-type]  # what users may pass
 
 
 @given(st.text(max_size=20), st.sampled_from(["https", "http", "ftp"]))
 def test_a_refused_endpoint_does_not_show_the_password_in_it(password: str, scheme: str) -> None:
-    """People paste whole URLs, credentials included."""
+    """Users paste whole URLs, credentials included."""
     with pytest.raises(ConfigurationError) as caught:
         Target.of(f"{scheme}://user:{MARKER}{password}@api.klarna.com")
 
@@ -125,14 +125,14 @@ def test_an_id_and_its_session_url_are_the_same_session(session: str) -> None:
         "https://api.playground.klarna.com:443/hpp/v1/sessions/s1",
     ],
 )
-def test_a_url_is_the_same_however_its_host_is_spelled(session_url: str) -> None:
+def test_a_session_url_is_accepted_however_its_host_is_spelled(session_url: str) -> None:
     assert EU.session_id(session_url) == "s1"
 
 
 @pytest.mark.parametrize(
     "session", ["", " ", "a b", "x" * 129, "..", "s1?x", "s1#x", "s1%2f", "s\n1", "s1\n", "sé", "K\u212a", "a\\b"]
 )
-def test_what_is_no_id_is_refused(session: str) -> None:
+def test_text_that_cannot_be_an_id_is_refused(session: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a session id: ids are up to 128 letters"):
         EU.session_id(session)
 
@@ -157,7 +157,7 @@ def test_what_is_no_id_is_refused(session: str) -> None:
         "https://api.playground.klarna.com\t/hpp/v1/sessions/s1",
     ],
 )
-def test_a_url_elsewhere_is_not_given_the_credentials(session_url: str) -> None:
+def test_a_session_url_on_another_host_is_refused(session_url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"not on this client's endpoint https://api\."):
         EU.session_id(session_url)
 
@@ -188,7 +188,7 @@ def test_a_url_of_another_shape_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("session", [None, 5, b"s1", object()], ids=type)
-def test_a_session_that_is_no_text_is_refused(session: object) -> None:
+def test_a_session_that_is_not_text_is_refused(session: object) -> None:
     with pytest.raises(ConfigurationError, match="give a session id or a session_url"):
         EU.session_id(session)  # type: ignore[arg-type]  # what users may pass
 
@@ -200,8 +200,8 @@ hostile = st.text(alphabet="aZ0-_./\\:@?#%&=;[]~ \t\n\r\x00é\u2044\uff0f\u3002"
 @example(EU, "s1", "")
 @example(EU, "s1", "{0}/")
 @example(EU, "@evil.example/hpp/v1/sessions/s1", "{1}")
-def test_nothing_that_is_accepted_changes_where_the_request_goes(target: Target, text: str, start: str) -> None:
-    """For any text that is taken for a session: the request goes to the endpoint's own host and path, and nowhere."""
+def test_no_accepted_session_changes_where_the_request_goes(target: Target, text: str, start: str) -> None:
+    """For any text that is accepted as a session, the request goes to the host and the path of the endpoint."""
     base = httpx.URL(target.base_url)
     try:
         session_id = target.session_id(start.format(target.url("")[:-1], target.base_url) + text)
@@ -260,7 +260,7 @@ def test_credentials_become_a_header_that_is_never_shown(auth: Auth, authorizati
         (b"key", "give .username, password. or an API key string"),
     ],
 )
-def test_credentials_that_are_none_are_refused_with_what_to_change(auth: object, what_to_change: str) -> None:
+def test_invalid_credentials_are_refused_with_what_to_change(auth: object, what_to_change: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^auth: .*{what_to_change}"):
         Credentials.of(Hidden(auth), EU)  # type: ignore[arg-type]  # what users may pass
 
@@ -301,7 +301,7 @@ def test_the_refusal_says_where_a_prefix_belongs(secret: str, endpoint: str, bel
         Credentials.of(Hidden(secret), Target.of(endpoint))
 
 
-def test_a_prefix_says_nothing_about_a_url_of_ones_own() -> None:
+def test_a_prefix_is_not_compared_with_a_custom_base_url() -> None:
     Credentials.of(Hidden("klarna_live_api_abc"), Target.of("http://localhost:8000"))
 
 
@@ -315,7 +315,7 @@ secrets = st.builds(
 
 @given(secrets, st.sampled_from(Endpoint))
 def test_no_refusal_repeats_a_secret(secret: str, endpoint: Endpoint) -> None:
-    """Whatever is wrong with the credentials: the sentence says what, and shows none of them."""
+    """Whatever is wrong with the credentials, the message says what, and shows no part of them."""
     for auth in (secret, (secret, "x"), ("user", secret)):
         try:
             shown = repr(HPPClient(auth=auth, endpoint=endpoint))

@@ -1,4 +1,4 @@
-"""What can go wrong, drawn as a tree; each error can be shipped, and none says more than it should."""
+"""The tree of errors: each can be pickled, and none shows more than its message."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ every = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error)._
 
 
 def state(error: BaseException | None) -> object:
-    """Return all that can be asked of *error*; the errors in it as states too, for errors are not equal by value."""
+    """Return the attributes of *error*, and those of errors in it: errors themselves compare by identity."""
     if not isinstance(error, HPPError):
         return error
     asked = {name: state(value) if name == "last_error" else value for name, value in vars(error).items()}
     return type(error), str(error), error.args, error.is_transient, getattr(error, "correlation_id", None), asked
 
 
-def test_the_tree_is_the_designs() -> None:
+def test_the_tree_of_errors_is_as_the_design_draws_it() -> None:
     tree = {kind: kind.__mro__[1:] for kind in map(type, ERRORS)}
     parents = {kind.__name__: [base.__name__ for base in kind.__bases__] for kind in tree}
 
@@ -97,7 +97,7 @@ def test_the_tree_is_the_designs() -> None:
     }
 
 
-def test_every_public_error_is_tried_here() -> None:
+def test_every_public_error_is_tested_here() -> None:
     public = {name for name in hpp_async.__all__ if name.endswith("Error")}
 
     assert public == {type(error).__name__ for error in ERRORS}
@@ -155,7 +155,7 @@ def test_an_error_survives_pickle_and_copy_with_all_its_attributes(error: HPPErr
 
 
 @every
-def test_notes_survive_too(error: HPPError) -> None:
+def test_notes_survive_pickle_and_copy(error: HPPError) -> None:
     noted = copy.copy(error)
     noted.add_note("seen by the worker in Malmö")
 
@@ -163,7 +163,7 @@ def test_notes_survive_too(error: HPPError) -> None:
 
 
 @every
-def test_an_error_shows_its_message_and_nothing_else(error: HPPError) -> None:
+def test_str_and_repr_of_an_error_show_its_message_and_nothing_else(error: HPPError) -> None:
     message = str(error.args[0])
 
     assert str(error) == message
@@ -171,7 +171,7 @@ def test_an_error_shows_its_message_and_nothing_else(error: HPPError) -> None:
     assert traceback.format_exception_only(error)[0].endswith(f"{type(error).__name__}: {message}\n")
 
 
-def test_failures_that_another_attempt_may_mend_are_transient() -> None:
+def test_failures_that_another_attempt_may_cure_are_transient() -> None:
     assert {type(error) for error in ERRORS if error.is_transient} == {
         TransportError,
         UnexpectedPayloadError,

@@ -62,8 +62,8 @@ def test_a_date_that_is_ahead_is_overruled_once_a_quorum_of_readings_is_known(kn
     assert read_at == NOON + timedelta(seconds=known if overruled else known + 86_400)
 
 
-class Hears:
-    """A provider clock that had a reading a second, each with a ``Date`` that many seconds ahead of the right one."""
+class ClockAfter:
+    """A provider clock that had one reading a second, each with a ``Date`` that is ahead by the given seconds."""
 
     def __init__(self, *offsets: float) -> None:
         self.clock, self.now = Readings(), 0
@@ -71,7 +71,7 @@ class Hears:
             self.date(offset)
 
     def date(self, offset: float | None) -> float:
-        """Return how many seconds ahead of the right time the next reading is dated."""
+        """Return by how many seconds the next reading is dated ahead of the right time."""
         today = TODAY + timedelta(seconds=self.now)
         header = None if offset is None else after(self.now + offset)
         read_at = self.clock.read(header, now=float(self.now), today=today)
@@ -81,38 +81,38 @@ class Hears:
 
 
 @pytest.mark.parametrize(("ahead", "dated"), [(5.0, 5.0), (6.0, 0.0)])
-def test_clocks_that_are_right_differ_by_five_seconds_at_most(ahead: float, dated: float) -> None:
-    assert Hears(*[0.0] * 20).date(ahead) == dated
+def test_clocks_that_differ_by_up_to_five_seconds_agree(ahead: float, dated: float) -> None:
+    assert ClockAfter(*[0.0] * 20).date(ahead) == dated
 
 
 def test_a_date_five_seconds_ahead_of_most_readings_is_kept_even_where_the_last_one_was_behind() -> None:
-    assert Hears(*[0.0] * 20, -3.0).date(5.0) == 5.0
+    assert ClockAfter(*[0.0] * 20, -3.0).date(5.0) == 5.0
 
 
 def test_clocks_that_drift_slowly_are_followed() -> None:
-    assert Hears(*[0.0] * 20, 4.0).date(8.0) == 8.0
+    assert ClockAfter(*[0.0] * 20, 4.0).date(8.0) == 8.0
 
 
 @pytest.mark.parametrize(("last", "dated"), [(4.0, 4.0), (-5.0, -5.0), (-6.0, 0.0), (-7200.0, 0.0), (7200.0, 0.0)])
 def test_an_answer_without_a_date_is_dated_by_the_last_reading_unless_most_others_disagree(
     last: float, dated: float
 ) -> None:
-    assert Hears(*[0.0] * 20, last).date(None) == dated
+    assert ClockAfter(*[0.0] * 20, last).date(None) == dated
 
 
 def test_where_half_of_the_readings_are_ahead_the_others_are_believed() -> None:
     # Found by a mutation run: an answer without a Date was dated two hours ahead, and sessions expired early.
-    assert Hears(*[0.0, 7200.0] * 10).date(None) == 0.0
+    assert ClockAfter(*[0.0, 7200.0] * 10).date(None) == 0.0
 
 
 def test_where_less_than_half_of_the_readings_are_behind_the_others_are_believed() -> None:
-    assert Hears(*[-7200.0] * 8, *[0.0] * 12, -7200.0).date(None) == 0.0
+    assert ClockAfter(*[-7200.0] * 8, *[0.0] * 12, -7200.0).date(None) == 0.0
 
 
 def test_exactly_the_last_101_readings_are_remembered() -> None:
-    all_of_them = Hears(*[0.0] * 51, *[7200.0] * 50).date(7200.0)
-    one_less = Hears(*[0.0] * 50, *[7200.0] * 51).date(7200.0)
-    old_ones_are_forgotten = Hears(*[0.0] * 200, *[7200.0] * 101).date(7200.0)
+    all_of_them = ClockAfter(*[0.0] * 51, *[7200.0] * 50).date(7200.0)
+    one_less = ClockAfter(*[0.0] * 50, *[7200.0] * 51).date(7200.0)
+    old_ones_are_forgotten = ClockAfter(*[0.0] * 200, *[7200.0] * 101).date(7200.0)
 
     assert (all_of_them, one_less, old_ones_are_forgotten) == (0.0, 7200.0, 7200.0)
 
@@ -136,7 +136,7 @@ def test_a_date_that_is_behind_is_never_overruled() -> None:
 
 
 @pytest.mark.parametrize("date", [11.0, None, 7200.0])
-def test_an_answer_that_took_long_is_dated_to_its_request(date: float | None) -> None:
+def test_a_late_answer_is_dated_by_its_own_date_or_else_to_its_request(date: float | None) -> None:
     clock = Readings()
     for second in range(20):
         clock.read(after(second - 10), now=second - 10.0, today=TODAY + timedelta(seconds=second - 10))
@@ -147,7 +147,7 @@ def test_an_answer_that_took_long_is_dated_to_its_request(date: float | None) ->
 
 
 @pytest.mark.parametrize("calendar", [7200, -7200], ids=["slept, or was set ahead", "was set back"])
-def test_readings_from_before_this_machines_calendar_jumped_overrule_nothing(calendar: int) -> None:
+def test_readings_from_before_a_jump_of_this_machines_calendar_overrule_no_date(calendar: int) -> None:
     clock = Readings()
     for second in range(50):
         clock.read(after(second), now=second, today=TODAY + timedelta(seconds=second))
@@ -163,7 +163,7 @@ def test_before_any_date_was_seen_this_machines_calendar_dates_an_answer() -> No
     assert dated.by_provider is None
 
 
-def test_an_answer_that_an_earlier_date_dates_is_dated_by_the_provider() -> None:
+def test_an_answer_dated_by_earlier_readings_counts_as_dated_by_the_provider() -> None:
     clock = ProviderClock()
     clock.trust(clock.read(AT_NOON, now=100.0, today=TODAY))
 
@@ -197,12 +197,12 @@ def test_a_date_of_the_year_9999_does_not_overflow() -> None:
         ("", None),
     ],
 )
-def test_http_dates_are_read_in_all_forms(header: str, moment: datetime | None) -> None:
+def test_http_dates_are_parsed_in_all_forms(header: str, moment: datetime | None) -> None:
     assert parse_date(header) == moment
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of the process can be set on Unix only")
-def test_an_http_date_is_read_alike_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_http_date_is_parsed_alike_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     parse_date.cache_clear()
     time.tzset()
@@ -222,8 +222,8 @@ def test_an_http_date_is_read_alike_in_every_time_zone(monkeypatch: pytest.Monke
 @example("Thu, 15 Jan 99999999999 12:00:00 GMT")
 @example("0 0 0 0 0")
 @example(" , , ,")
-def test_any_text_in_a_date_header_is_read_or_ignored(header: str) -> None:
-    """A header is written by others: it never raises, and what comes of it is aware and in UTC."""
+def test_any_text_in_a_date_header_is_parsed_or_ignored(header: str) -> None:
+    """No text makes the parser raise, and each result is aware and in UTC."""
     moment = parse_date(header)
 
     assert moment is None or moment.utcoffset() == timedelta(0)

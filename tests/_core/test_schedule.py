@@ -1,4 +1,4 @@
-"""How long to wait between reads: arithmetic, and what is refused."""
+"""How long to wait between reads: the arithmetic, and which parts are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ages = st.floats(0.0, 1e12)
         ("SOMETHING_NEW", 100.0, 3.0),
     ],
 )
-def test_the_default_is_the_root_of_the_age_while_waiting_and_a_hundredth_of_it_after(
+def test_the_default_delay_grows_with_the_root_of_the_age_and_on_the_page_by_a_hundredth(
     status: str, age: float, delay: float
 ) -> None:
     assert PollSchedule().delay(reading(status), age=age, draw=0.0) == pytest.approx(delay)
@@ -49,10 +49,10 @@ def test_the_default_is_the_root_of_the_age_while_waiting_and_a_hundredth_of_it_
     [("IN_PROGRESS", lambda quiet: 2.0 + quiet / 100), ("WAITING", lambda quiet: 10.0 + quiet**0.5)],
 )
 @given(data=st.data(), quiet=st.floats(0.0, 172_800.0))
-def test_a_change_is_seen_as_soon_after_the_quiet_time_as_promised(
+def test_a_change_is_seen_as_soon_as_the_docstring_says(
     status: str, promise: Callable[[float], float], data: st.DataObject, quiet: float
 ) -> None:
-    """Wherever the reads fall: the last one before the change came no later than the change."""
+    """That holds wherever the reads fall before the change."""
     last_read = data.draw(st.floats(0.0, quiet))
     draw = data.draw(draws)
     seen = last_read + PollSchedule().delay(reading(status), age=last_read, draw=draw)
@@ -83,7 +83,7 @@ def test_an_older_status_is_never_read_more_often(status: str, one: float, other
 
 
 @given(st.floats(0.1, 1e3), st.floats(0.0, 1e3), st.floats(0.0, 1.0, exclude_min=True), ages, ages)
-def test_any_delay_lies_between_its_ends_and_never_shrinks_with_the_age(
+def test_any_delay_is_within_its_bounds_and_never_shrinks_with_the_age(
     initial: float, growth: float, power: float, one: float, other: float
 ) -> None:
     delay = Delay(initial=initial, growth=growth, power=power, maximum=initial + 500.0)
@@ -107,7 +107,7 @@ def test_a_negative_age_counts_as_none() -> None:
     assert Delay(initial=2.0, growth=0.5, maximum=9.0).at(-100.0) == 2.0
 
 
-def test_every_is_the_same_for_all_statuses_ages_and_draws() -> None:
+def test_every_gives_the_same_delay_for_all_statuses_ages_and_draws() -> None:
     schedule = PollSchedule.every(timedelta(seconds=5))
     delays = {schedule.delay(reading(status), age=age, draw=0.9) for status in OPEN for age in (0.0, 1e6)}
 
@@ -119,7 +119,7 @@ def test_the_smallest_delay_is_the_shortest_one_with_its_jitter() -> None:
     assert PollSchedule().smallest_delay == pytest.approx(1.8)
 
 
-def test_parts_may_be_whole_numbers_and_timedeltas() -> None:
+def test_the_parts_of_a_delay_may_be_whole_numbers_and_timedeltas() -> None:
     delay = Delay(initial=timedelta(seconds=2), growth=0, power=1, maximum=timedelta(minutes=1))  # type: ignore[arg-type]  # at the door
 
     assert delay == Delay(initial=2.0, growth=0.0, power=1.0, maximum=60.0)
@@ -180,13 +180,13 @@ def test_an_interval_that_is_not_a_number_of_seconds_is_refused(interval: object
         PollSchedule.every(interval)  # type: ignore[arg-type]  # what users may pass
 
 
-def test_an_interval_that_is_too_short_is_refused_by_the_name_that_the_user_gave() -> None:
+def test_the_refusal_of_a_short_interval_names_the_argument() -> None:
     with pytest.raises(ConfigurationError, match=r"interval=0\.07: give seconds \(or a timedelta\) of at least 0\.1"):
         PollSchedule.every(0.07)
 
 
 @pytest.mark.parametrize("value", [0, 1, 2.5, timedelta(seconds=2), inf])
-def test_seconds_take_numbers_and_timedeltas(value: float | timedelta) -> None:
+def test_seconds_are_numbers_or_timedeltas(value: float | timedelta) -> None:
     expected = value.total_seconds() if isinstance(value, timedelta) else value
 
     assert seconds(value, "timeout") == expected
@@ -194,7 +194,7 @@ def test_seconds_take_numbers_and_timedeltas(value: float | timedelta) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, nan, "5", None, True, timedelta(seconds=-1), [1]])
-def test_seconds_refuse_anything_else_by_name(value: object) -> None:
+def test_anything_else_than_seconds_is_refused_by_name(value: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^timeout=.*: give seconds \(or a timedelta\) of at least 0$"):
         seconds(value, "timeout")
 

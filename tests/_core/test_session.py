@@ -1,4 +1,4 @@
-"""What the provider said, as a value; and statuses, also those that nobody knows yet."""
+"""A reading as a value, and statuses, including those that are not known yet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEW = ["AWAITING_3DS", "completed", "COMPLETE", "CANCELED", "TIMEOUT", " COMPLET
 # -- statuses -----------------------------------------------------------------------------------------------------
 
 
-def test_the_stop_sets_are_the_tracking_pages() -> None:
+def test_the_stop_sets_are_those_of_the_tracking_page() -> None:
     assert {"COMPLETED", "CANCELLED", "DISABLED"} == FINAL
     assert {"COMPLETED", "CANCELLED", "DISABLED", "FAILED", "ERROR"} == OUTCOME
 
@@ -56,8 +56,8 @@ def test_an_unknown_status_survives_as_it_came_and_ends_nothing(word: str) -> No
 
 
 @given(words, words)
-def test_statuses_are_equal_as_their_words_are(one: str, other: str) -> None:
-    """So they work as keys beside plain strings, whether this version knows them or not."""
+def test_statuses_are_equal_where_their_texts_are(one: str, other: str) -> None:
+    """They work as keys beside plain strings, whether this version knows them or not."""
     assert (status_of(one) == status_of(other)) is (one == other)
     assert status_of(one) == one
     assert hash(status_of(one)) == hash(one)
@@ -66,7 +66,7 @@ def test_statuses_are_equal_as_their_words_are(one: str, other: str) -> None:
 
 @given(unknown_words)
 def test_unknown_statuses_survive_pickle_and_copy(word: str) -> None:
-    """Workers ship them, also to a process that has never seen the word."""
+    """Workers send them to other processes, which may never have seen the status."""
     status = UnknownStatus(word)
     for twin in (pickle.loads(pickle.dumps(status)), copy.copy(status), copy.deepcopy(status)):
         assert (twin, type(twin)) == (status, UnknownStatus)
@@ -74,31 +74,31 @@ def test_unknown_statuses_survive_pickle_and_copy(word: str) -> None:
     assert json.loads(json.dumps([status])) == cattrs.unstructure([status]) == [word]
 
 
-def test_a_pickled_status_is_known_to_a_version_that_knows_it() -> None:
+def test_a_pickled_unknown_status_is_loaded_as_known_where_it_is_known() -> None:
     rebuild, (word,) = UnknownStatus("SETTLED").__reduce__()
 
     assert rebuild(word) == "SETTLED"
     assert rebuild("COMPLETED") is SessionStatus.COMPLETED
 
 
-def test_the_known_statuses_are_closed() -> None:
+def test_the_enum_of_known_statuses_is_closed() -> None:
     with pytest.raises(ValueError, match="is not a valid SessionStatus"):
         SessionStatus("NEW")
 
 
-def test_a_status_that_is_known_is_not_unknown() -> None:
+def test_a_known_status_cannot_be_made_into_an_unknown_one() -> None:
     with pytest.raises(ConfigurationError, match=r"status=WAITING is known: give SessionStatus\.WAITING"):
         UnknownStatus("WAITING")
 
 
 @pytest.mark.parametrize("value", [None, 5, b"WAITING", ["WAITING"], 1.5, "", "A\nB", "A" * 65, "A" * 999])
-def test_a_reading_made_by_hand_is_refused_with_what_cannot_be_a_status(value: object) -> None:
+def test_a_reading_with_something_that_cannot_be_a_status_is_refused(value: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^status=.{1,150}: give a SessionStatus, or up to 64 printable"):
         Session(status=value)  # type: ignore[arg-type]  # that is the point
 
 
 @pytest.mark.parametrize("given", ["WAITING", SessionStatus.WAITING, "NEW", UnknownStatus("NEW")])
-def test_a_reading_made_by_hand_has_the_status_that_its_text_is(given: str) -> None:
+def test_a_text_that_is_given_as_the_status_of_a_reading_is_converted(given: str) -> None:
     session = Session(status=given)
 
     assert type(session.status) is (SessionStatus if given == "WAITING" else UnknownStatus)
@@ -106,7 +106,7 @@ def test_a_reading_made_by_hand_has_the_status_that_its_text_is(given: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t", "A\nB", "A\x00", "A\ud800", "A" * 65, "A\u2028"])
-def test_what_could_forge_a_log_line_cannot_be_a_status(text: str) -> None:
+def test_text_that_could_forge_a_log_line_cannot_be_a_status(text: str) -> None:
     assert not is_status(text)
     assert is_status("A" * 64)
 
@@ -146,7 +146,7 @@ def test_no_repr_shows_tokens_or_personal_data() -> None:
     assert "ord-1" in shown
 
 
-def test_a_session_survives_pickle_and_copy_with_all_it_has() -> None:
+def test_a_session_survives_pickle_and_copy_with_all_its_fields() -> None:
     session = secret_session()
 
     for twin in (pickle.loads(pickle.dumps(session)), copy.deepcopy(session)):
@@ -160,7 +160,7 @@ def everything_in(session: Session) -> Session:
 
 
 @pytest.mark.parametrize("session", [secret_session(), everything_in(secret_session())], ids=["decoded", "by hand"])
-def test_what_copies_fields_copies_no_tokens_and_no_personal_data(session: Session) -> None:
+def test_no_function_that_copies_fields_copies_tokens_or_personal_data(session: Session) -> None:
     shown = f"{attrs.asdict(session)} {attrs.astuple(session)} {cattrs.unstructure(session)}"
 
     assert "Marker" not in shown
@@ -205,23 +205,23 @@ def test_a_reading_becomes_plain_data_without_its_secrets() -> None:
     assert {type(value) for value in data.values()} == {str, bool}
 
 
-def test_a_reading_shows_its_secrets_to_those_who_ask() -> None:
+def test_a_reading_shows_its_secrets_where_they_are_asked_for() -> None:
     data = secret_session().to_dict(show_secrets=True)
 
     assert json.loads(json.dumps(data)) == data == PLAIN | SECRETS
 
 
-def test_a_bare_reading_becomes_plain_data() -> None:
+def test_a_reading_with_only_a_status_becomes_plain_data() -> None:
     data = Session(status="NEW").to_dict(show_secrets=True)
 
     assert data == dict.fromkeys(PLAIN | SECRETS) | {"status": "NEW", "has_authorization_token": False}
 
 
-def test_sessions_are_equal_as_what_was_understood_of_them() -> None:
+def test_raw_does_not_count_for_equality() -> None:
     assert reading(raw={"new": 1}) == reading(raw={"new": 2})
 
 
-def test_what_came_can_be_given_and_replaced() -> None:
+def test_raw_can_be_given_and_replaced() -> None:
     session = reading(raw={"new": 1})
 
     assert session.raw == {"new": 1}
@@ -229,7 +229,7 @@ def test_what_came_can_be_given_and_replaced() -> None:
     assert attrs.evolve(session, raw={"new": 2}).raw == {"new": 2}
 
 
-def test_only_the_status_is_needed() -> None:
+def test_only_the_status_is_required() -> None:
     session = Session(status=SessionStatus.WAITING)
     others = {field.name for field in attrs.fields(Session)} - {"status", "_raw"}
 
@@ -239,7 +239,7 @@ def test_only_the_status_is_needed() -> None:
 
 
 @pytest.mark.parametrize("value", [secret_session(), Customer(), ManualIdentification()], ids=type)
-def test_what_was_observed_is_frozen(value: object) -> None:
+def test_values_that_were_observed_are_frozen(value: object) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.expires_at = None  # type: ignore[attr-defined]  # that is the point
 
@@ -253,13 +253,13 @@ def test_what_was_observed_is_frozen(value: object) -> None:
         (reading(updated=0.0, expires=100.0, read=None), None, None),
     ],
 )
-def test_distances_are_measured_on_the_providers_clock(
+def test_age_and_expires_in_are_measured_by_the_providers_clock(
     session: Session, expires_in: float | None, age: float | None
 ) -> None:
     assert (session.expires_in, session.age) == (expires_in, age)
 
 
-def test_the_ends_of_time_can_be_measured() -> None:
+def test_the_earliest_and_the_latest_date_can_be_measured() -> None:
     session = attrs.evolve(
         reading(),
         updated_at=datetime.min.replace(tzinfo=UTC),

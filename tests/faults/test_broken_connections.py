@@ -131,7 +131,7 @@ async def test_an_unknown_host_is_a_transport_error_and_an_outage(caplog: pytest
 
 @pytest.mark.parametrize("host", ["a..example", ".example", "x" * 64 + ".example"])
 def test_a_host_that_no_resolver_takes_is_refused(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no host name"):
+    with pytest.raises(ConfigurationError, match="is not a host name"):
         HPPClient(auth=AUTH, endpoint=f"https://{host}")
 
 
