@@ -4,11 +4,11 @@ What to do next in a wait: a state machine without I/O, clock or randomness.
 The theory
 ==========
 
-A wait is a dialogue between a driver, which can read and sleep, and the poller, which decides. The driver asks
-`Poller.next_action` and gets a value: *read* the session, *sleep* until then, *emit* this transition, *finish* with
-this outcome, *fail* with this error. It does that, and tells the poller the result: it `received` a reading, it
-`failed` to get one, it was `notified`, it has `emitted` the transition. Asking twice gives the same answer, so a driver
-that was interrupted between asking and telling asks again. Nothing here awaits; a single wait, a watch over thousands,
+A wait is a dialogue between a driver, which can read and sleep, and the poller, which decides. The driver calls
+`Poller.next_action` and gets a value: *read* the session, *sleep* until some time, *emit* a transition, *finish* with
+an outcome, or *fail* with an error. The driver does that, and reports what happened: it has `received` a reading, it
+has `failed` to get one, it was `notified`, or it has `emitted` the transition. Asking twice gives the same answer, so a
+driver that was interrupted before its report asks again. Nothing here awaits. A single wait, a watch over thousands,
 the tests and the simulations drive the same machine.
 
 ::
@@ -22,27 +22,36 @@ the tests and the simulations drive the same machine.
               [ resting ] ◀────────────────┤
                                            └──▶ [ over ] ── (Emit…) ── Finish | Fail
 
-There are two kinds of time, and they are never mixed. ``now`` is the loop's clock: seconds from an arbitrary zero,
-which only grow. Sleeps are measured with it. ``updated_at`` and ``expires_at`` are dates of the provider. They are
-compared only with the provider's own ``Date`` in the same answer, and so become distances (``age``, ``expires_in``) as
-soon as they arrive. A local calendar that is two hours wrong therefore changes nothing.
+There are two kinds of time, and they are never mixed. ``now`` is the time of the loop's clock: seconds from an
+arbitrary zero, which only grow. Sleeps are measured with it. ``updated_at`` and ``expires_at`` are dates of the
+provider. They are compared only with one another and with the provider's own ``Date``; the distance to the ``Date`` of
+the same answer (``age``, ``expires_in``) is what the loop's clock measures from then on. So a local calendar that is
+two hours wrong changes nothing, unless no answer has a ``Date``.
 
-*When the next read is due.* After a reading, it is due after the schedule's delay for the age of the status. Three
-things make it due earlier: the expiry (plus a grace), the wait's timeout, and a notification. After a failure the delay
-is a back-off, and a server's hint is its minimum.
+*When the next read is due.* After a reading, the next read is due after the schedule's delay for the age of the status.
+Four things make it due earlier: a notification, a suspicion that a confirmation read must settle, the expiry (plus a
+grace), and the timeout of the wait. After a failure the delay is a back-off, and at least the hint of the server.
 
-*What ends a wait.* A believed reading in the stop set; a final status, always; the expiry (`_core.expiry`); a failure
-that is believed, or an outage that lasts too long (`_core.failures`); the wait's timeout (`_core.deadline`). Which
-readings are believed is decided by `_core.history`.
+*What ends a wait.* A wait ends with
 
-*401 and 403.* Something in front of the provider may refuse a request for a moment that the provider itself would
-answer. On a session that these credentials have read before, two confirmation reads must say the same.
+- a believed reading whose status is in the stop set, or is final (`_core.history` decides what is believed),
+- the expiry of the session, or 72 hours in which no reading says when it expires (`_core.expiry`),
+- a 401, 403 or 404 that is believed, or an outage that lasts longer than the tolerance (`_core.failures`),
+- the last read after its timeout (`_core.deadline`),
+- a schedule that returns something else than a delay.
 
-*404.* It is never proof of "not paid". The provider says "expired or could not be found", and says the same for a wrong
-id, another region and another merchant; a neighbouring API of the provider answers 404 for a session that was *paid*
-(``SESSION_COMPLETED``). So on a session that was seen it means, in this order: the session was probably paid, if the
-answer says so; the session has expired, if readings and dates agree on that; otherwise nothing yet, and after two
-confirmation reads that the session has vanished.
+*401 and 403.* A gateway in front of the provider may refuse, for a moment, a request that the provider would answer. So
+on a session that these credentials have read before, two confirmation reads must be refused, too.
+
+*404.* A 404 is never proof of "not paid". The provider says "expired or could not be found", and says the same for a
+wrong id, another region and another merchant. A neighbouring API of the provider answers 404 for a session that was
+*paid* (``SESSION_COMPLETED``). So the first of these that is true is the meaning of a 404:
+
+1. The answer says that the session was completed: it was probably paid.
+2. The wait has never seen the session: nothing is known of it, and the wait ends with the 404.
+3. The session has expired, by its readings and by the date of the 404, and its last status was not final.
+4. The answer is the third 404 without a reading in between: the session has vanished.
+5. Otherwise the 404 means nothing yet. A confirmation read follows.
 """
 
 from __future__ import annotations
@@ -79,15 +88,15 @@ _NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class Settings:
     """
-    What waits that were started by one call have in common: thousands of pollers of a watch share one object.
+    The settings of a wait. To save memory, the thousands of pollers of a watch share one object.
 
     Attributes:
         schedule: how long to wait between reads.
-        stop_on: the statuses to stop at, beside the final ones.
-        timeout: seconds from the first `Poller.next_action` to the last look; ``None`` for no timeout.
-        patience: seconds for which the last look is waited for.
-        longest_read: seconds that one read can take, with all its attempts.
-        outage_tolerance: seconds without a readable answer that a wait bears.
+        stop_on: the statuses that end the wait, beside the final ones.
+        timeout: seconds from the first `Poller.next_action` to the last read; ``None`` for no timeout.
+        patience: seconds that the last read may take.
+        longest_read: seconds that any read can take, with all its attempts.
+        outage_tolerance: for how many seconds a wait goes on while the session cannot be read.
         forgets: whether a transition is dropped once it was emitted, to save memory.
     """
 
@@ -103,26 +112,29 @@ class Settings:
 @attrs.define(init=False, eq=False, weakref_slot=False)
 class Poller:
     """
-    One wait on one session; *since* is where an earlier wait on it was.
+    The decisions of one wait for one session; *since* is the position of an earlier wait for it.
 
-    Thousands of pollers live for days, so a part that is seldom needed is made only when it is needed.
+    All times are loop seconds. Thousands of pollers live for days, so parts that are seldom needed are made only when
+    they are needed.
     """
 
     settings: Settings
     reads: int
-    """How many reads were told of, failed ones included."""
+    """How many reads were reported, failed ones included."""
     _history: History
     _expiry: Expiry
     _failures: Failures | None
-    """``None`` after a reading."""
+    """The failures since the last reading; ``None`` where there are none."""
     _deadline: Deadline | None
-    """``None`` without a timeout, and before the first `next_action`."""
+    """The timeout; ``None`` where there is none, and before the first `next_action`, from which it counts."""
     _verdict: Finish | Fail | None
+    """How the wait ends, once that is decided."""
     _emitted: int
-    """How many of the history's transitions the caller has."""
+    """How many of the transitions in the history were emitted."""
     _token: str | None
-    """Where the caller is while there are transitions that were not emitted."""
+    """The caller's resume token while there are transitions that were not emitted."""
     _due: float
+    """When the next read is due."""
     _notified_at: float
     """When the last notification came, if no reading was received since; else -∞."""
     _born_at: float | None
@@ -136,7 +148,7 @@ class Poller:
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
         self._due = self._notified_at = _NEVER
 
-    # -- what the driver and the caller may ask -----------------------------------------------------------------
+    # -- what the driver may ask --------------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str:
@@ -150,7 +162,7 @@ class Poller:
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """Every transition so far, emitted or not; of a poller that forgets, those that were not emitted."""
+        """Every transition so far, emitted or not. A poller that forgets has only those that were not emitted."""
         return self._history.transitions
 
     @property
@@ -165,7 +177,7 @@ class Poller:
 
     @property
     def failing_since(self) -> float | None:
-        """When the outage began, in loop seconds; ``None`` where there is none."""
+        """When the outage began; ``None`` where there is none."""
         return None if self._failures is None else self._failures.outage_since
 
     @property
@@ -175,17 +187,17 @@ class Poller:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the wait goes on from ``since``, until its session ends: its first read is no new arrival."""
+        """Whether the wait goes on from ``since`` and has no timeout. If so, its first read is not a new arrival."""
         return self._history.since is not None and self.settings.timeout is None
 
     @property
     def expires_at(self) -> float | None:
-        """When the session expires, in loop seconds, as far as is known."""
+        """When the session expires, as far as is known."""
         return self._expiry.at
 
     @property
     def token(self) -> str | None:
-        """Where the caller is: after the last transition that was emitted."""
+        """The resume token after the last transition that was emitted; ``None`` where the session was never seen."""
         if self._has_news:
             return self._token
         position = self._history.position
@@ -196,7 +208,7 @@ class Poller:
         return self._emitted < len(self._history.transitions)
 
     def next_action(self, now: float) -> Action:
-        """Return what to do at *now*, in loop seconds. Asking twice gives the same answer."""
+        """Return what to do at *now*. Asking twice gives the same answer."""
         settings = self.settings
         if self._deadline is None and settings.timeout is not None:
             self._deadline = Deadline(now + settings.timeout, settings.patience)
@@ -213,21 +225,21 @@ class Poller:
         return Read(self._fresh_from(now), self._due, is_urgent=self._is_over(now), until=until)
 
     def _fresh_from(self, now: float) -> float:
-        """Return since when an answer will do: most looks may share a young answer of somebody else's."""
+        """Return the oldest acceptable request time: most reads may use a young answer to another wait's read."""
         schedule, deciding_read_at = self.settings.schedule, self._expiry.deciding_read_at
         smallest_delay = schedule.smallest_delay if isinstance(schedule, PollSchedule) else 0.0
         fresh_from = max(self._notified_at, now - smallest_delay)
-        # The look at the expiry, and the one at the timeout, must be taken after it.
+        # The last read after the timeout, and the read that decides about the expiry, must begin after these times.
         if self._deadline is not None and self._deadline.is_over(now):
             fresh_from = max(fresh_from, self._deadline.at)
         if deciding_read_at is not None and deciding_read_at <= now:
             fresh_from = max(fresh_from, deciding_read_at)
         return fresh_from
 
-    # -- what the driver tells ----------------------------------------------------------------------------------
+    # -- what the driver reports --------------------------------------------------------------------------------
 
     def emitted(self) -> None:
-        """Note that the caller has the transition that `next_action` named."""
+        """Note that the driver has handed over the transition that `next_action` returned."""
         transition = self._history.transitions[self._emitted]
         if self.settings.forgets:
             self._history.transitions = self._history.transitions[1:]
@@ -236,12 +248,12 @@ class Poller:
         self._token = transition.token if self._has_news else None
 
     def notified(self, now: float, due: float | None = None) -> None:
-        """Note a hint that the session changed: a read that begins now or later is due at *due*, by default now."""
+        """Note a hint that the session has changed: a read that begins at *now* or later is due at *due* (or *now*)."""
         self._due = min(self._due, now if due is None else due)
         self._notified_at = now
 
     def resumed(self, left_at: float, now: float) -> None:
-        """Note that no step was taken from *left_at* until *now*: idle time is neither outage nor patience."""
+        """Note that no step was taken from *left_at* to *now*: idle time counts neither as outage nor as patience."""
         if self._failures is not None:
             self._failures.resumed(left_at, now)
         if self._deadline is not None:
@@ -249,12 +261,12 @@ class Poller:
 
     def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
         """
-        Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), jitters the next delay.
+        Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), is for the jitter of the next delay.
 
-        *asked_at* is when it was asked for: a reading from before the timeout is not the last look.
+        *asked_at* is when the read began, by default *now*: one that began before the timeout is not the last read.
 
         Raises:
-            ConfigurationError: the schedule returned a delay that is none. The wait ends with the same error.
+            ConfigurationError: the schedule returned something that is not a delay. The wait ends with the same error.
         """
         if self._verdict is not None:
             return
@@ -285,7 +297,7 @@ class Poller:
         else:
             delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)
             if was_notified and transition is None:
-                # A callback can be ahead of the replica that was asked: one more look.
+                # A callback can be ahead of the replica that answered.
                 delay = min(delay, CONFIRMATION_DELAY)
             self._rest(now, delay)
 
@@ -300,10 +312,10 @@ class Poller:
         was_read: bool = False,
     ) -> None:
         """
-        Note that a read ended with *error* at *now*; see `received`. What is believed of the session stays.
+        Note that a read failed with *error* at *now*. What is believed of the session stays as it is.
 
-        *held* is for how many seconds the client's own budget held the read back, and *was_read* whether the client has
-        read the session before, for whatever wait.
+        *held* is for how many seconds the client's own budget held the read back. *was_read* is whether the client has
+        read the session before, for this wait or another. For *draw*, *asked_at* and what is raised see `received`.
         """
         if self._verdict is not None:
             return
@@ -352,12 +364,13 @@ class Poller:
 
         delay = self._delay(now, draw)
         if is_first and self._age(now) > delay:
-            # Thundering herd: waits that start together on old sessions would come back together for ever, so the
+            # Thundering herd: waits that start together for old sessions would read together again and again. So the
             # first delay is drawn from its whole length.
             delay *= draw
         return min(delay, CONFIRMATION_DELAY) if self._expiry.is_suspected(now) else delay
 
     def _age(self, now: float) -> float:
+        # No delay is computed before the first reading, so `_born_at` is never None here; the types do not say so.
         return 0.0 if self._born_at is None else max(0.0, now - self._born_at)
 
     def _delay(self, now: float, draw: float) -> float:
@@ -368,7 +381,7 @@ class Poller:
                 f"{type(schedule).__name__}.delay() returned {delay!r}: return the seconds to the next read, a finite "
                 "number of at least 0, and start the wait again with since=token"
             )
-            # The schedule would say the same the next time. So the wait is over, and no other read is spent on it.
+            # The schedule would return the same the next time. So the wait is over, and makes no more reads.
             self._verdict = Fail(error)
             raise error
         return delay
@@ -376,7 +389,7 @@ class Poller:
     # -- how it ends --------------------------------------------------------------------------------------------
 
     def _answered(self, error: HPPError, now: float, meaning: Meaning, *, was_read: bool) -> Finish | Fail | None:
-        """Return the ending that an answer of the provider means, if it means one; see the essay."""
+        """Return how the wait ends by a 401, 403 or 404, if it ends; see the essay."""
         history = self._history
         if not isinstance(error, SessionNotFoundError):
             return None if was_read and meaning is Meaning.DOUBTFUL else Fail(error)
@@ -387,7 +400,7 @@ class Poller:
             )
         if not history.is_seen:
             return Fail(error)
-        # A session that is known as final, as a paid one is from `since`, has not expired: it has vanished.
+        # A session with a final status does not expire. `since` can know one: the session was paid, and has vanished.
         is_past = self._expiry.is_past(now, said_at=error.read_at, known=history.expires_at)
         if is_past and not history.known.status.is_final:
             return Finish(Expired(session=history.known, transitions=self.transitions, confirmed=False))
@@ -395,15 +408,15 @@ class Poller:
             return None
         return self._ended(
             SessionVanishedError,
-            f"answers 404 and is not known to have expired; it was {history.known.status} before, and may have been "
-            "paid elsewhere. Look for its order before you sell again",
+            f"answers 404 and is not known to have expired. Its last status was {history.known.status}, and it may "
+            "have been paid. Look for its order before you sell again",
         )
 
     def _outage(self, failures: Failures, now: float) -> Fail:
         return self._ended(
             OutageError,
             f"could not be read for {failures.lasted(now):.0f} s ({type(failures.last).__name__}). It may have been "
-            "paid meanwhile: wait on with since=token",
+            "paid meanwhile: wait again with since=token",
         )
 
     def _without_expiry(self) -> Fail:
@@ -418,7 +431,8 @@ class Poller:
         seen = "was never read" if position is None else f"is still {position.status}"
         return self._ended(
             WaitTimeoutError,
-            f"{seen} after {self.settings.timeout:g} s. It may still be paid: disable it, or wait on with since=token",
+            f"{seen} after {self.settings.timeout:g} s. It may still be paid: disable it, or wait again with "
+            "since=token",
         )
 
     def _ended(self, kind: type[WaitError], what: str) -> Fail:

@@ -1,4 +1,4 @@
-"""The poller, rule by rule: what is due when, and every ending of the design's table."""
+"""The poller, rule by rule: when the next read is due, and how a wait ends."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def failure(action: object) -> HPPError:
     return action.error
 
 
-# -- asking and telling -------------------------------------------------------------------------------------------
+# -- asking and reporting -------------------------------------------------------------------------------------------
 
 
-def test_a_wait_begins_with_a_read_that_may_share_a_young_answer() -> None:
+def test_a_wait_begins_with_a_read_for_which_a_young_answer_will_do() -> None:
     assert poller(schedule=PollSchedule()).next_action(100.0) == Read(100.0 - 1.8, due=NEVER_READ)
 
 
-def test_a_timeout_and_an_expiry_still_to_come_refuse_no_young_answer() -> None:
+def test_a_timeout_and_an_expiry_in_the_future_refuse_no_young_answer() -> None:
     driver = Driver(poller(timeout=500.0))
     driver.play([Heard(reading(expires=400.0))])
     driver.now = 10.0
@@ -101,7 +101,7 @@ def test_a_timeout_and_an_expiry_still_to_come_refuse_no_young_answer() -> None:
     assert driver.ask() == Read(fresh_from=0.0, due=10.0, until=500.0)
 
 
-def test_a_schedule_of_the_users_own_shares_no_answers() -> None:
+def test_with_a_custom_schedule_no_older_answer_will_do() -> None:
     class Slow:
         def delay(self, session: Session, *, age: float, draw: float) -> float:
             return 60.0
@@ -113,7 +113,7 @@ def test_a_schedule_of_the_users_own_shares_no_answers() -> None:
     assert (first, machine.next_action(5.0)) == (Read(5.0, due=NEVER_READ), Sleep(65.0))
 
 
-def test_the_first_sighting_is_handed_over_before_anything_else() -> None:
+def test_the_first_sighting_is_emitted_before_anything_else() -> None:
     machine = poller()
     seen = reading("WAITING")
     machine.received(seen, 1.0, 0.5)
@@ -132,7 +132,7 @@ def test_the_first_sighting_is_handed_over_before_anything_else() -> None:
     assert machine.token == transition.token
 
 
-def test_the_token_names_the_last_transition_that_was_handed_over() -> None:
+def test_the_token_is_that_of_the_last_transition_that_was_emitted() -> None:
     machine = poller()
     machine.received(reading("WAITING"), 1.0, 0.5)
     machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
@@ -154,7 +154,7 @@ def test_a_resumed_wait_has_its_token_before_anything_was_read() -> None:
     assert machine.latest is None
 
 
-def test_a_resumed_wait_keeps_its_token_until_something_new_was_handed_over() -> None:
+def test_a_resumed_wait_keeps_its_token_until_a_transition_was_emitted() -> None:
     since = reading("WAITING")
     machine = poller(since=since)
     machine.received(reading("IN_PROGRESS", updated=9.0), 10.0, 0.5)
@@ -171,7 +171,7 @@ def test_failed_reads_are_counted_too() -> None:
     assert machine.last_error is None
 
 
-def test_the_outcome_is_known_before_it_is_handed_over() -> None:
+def test_the_outcome_is_known_before_its_transition_was_emitted() -> None:
     machine = poller()
     before = machine.outcome
     machine.received(reading("FAILED"), 1.0, 0.5)
@@ -181,7 +181,7 @@ def test_the_outcome_is_known_before_it_is_handed_over() -> None:
     assert machine.outcome == Failed(session=reading("FAILED"), transitions=machine.transitions)
 
 
-def test_a_wait_that_is_over_ignores_everything() -> None:
+def test_a_wait_that_is_over_ignores_all_reports() -> None:
     driver = Driver(poller())
     over = driver.play([Heard(reading("COMPLETED"))])
     after = driver.play([Heard(reading("FAILED", updated=9.0)), Missed(unauthorized()), Hinted()])
@@ -190,7 +190,7 @@ def test_a_wait_that_is_over_ignores_everything() -> None:
     assert driver.poller.reads == 1
 
 
-# -- when the next read is due ------------------------------------------------------------------------------------
+# -- when the next read is due --------------------------------------------------------------------------------------
 
 
 def test_the_delay_grows_with_the_age_of_the_status_by_the_providers_clock() -> None:
@@ -232,7 +232,7 @@ def test_without_a_usable_date_age_counts_from_the_first_reading_with_the_status
     assert ages == pytest.approx([0.0, 50.0, 0.0])
 
 
-def test_a_date_in_the_future_is_no_negative_age() -> None:
+def test_a_date_in_the_future_gives_no_negative_age() -> None:
     ahead = reading("IN_PROGRESS", updated=60.0, read=0.0)
 
     assert Driver(poller(schedule=PollSchedule(jitter=0.0))).play([Heard(ahead)]) == Sleep(2.0)
@@ -288,7 +288,7 @@ def test_a_notification_after_which_something_had_changed_needs_no_confirmation_
 
 
 @pytest.mark.parametrize("delay", [-1.0, inf, float("nan"), "5", None, True])
-def test_a_schedule_that_returns_nonsense_is_refused_once_and_by_name(delay: object) -> None:
+def test_a_schedule_that_returns_no_delay_is_refused_once_and_by_name(delay: object) -> None:
     class Nonsense:
         def delay(self, session: Session, *, age: float, draw: float) -> float:
             return delay  # type: ignore[return-value]  # that is the point
@@ -318,7 +318,7 @@ def test_a_delay_that_is_refused_after_a_failure_ends_the_wait_too() -> None:
     assert isinstance(failure(driver.ask()), ConfigurationError)
 
 
-def test_an_outcome_is_handed_over_whatever_the_schedule_would_say() -> None:
+def test_an_outcome_is_returned_whatever_the_schedule_would_return() -> None:
     class Never:
         def delay(self, session: Session, *, age: float, draw: float) -> float:
             raise AssertionError
@@ -335,7 +335,7 @@ def test_a_schedule_may_ask_for_the_next_read_at_once(delay: float) -> None:
     assert Driver(poller(schedule=Hasty())).play([Heard(reading())]) == Read(0.0, due=0.0)
 
 
-# -- failures -----------------------------------------------------------------------------------------------------
+# -- failures -------------------------------------------------------------------------------------------------------
 
 
 def test_failures_back_off_up_to_a_minute_while_nothing_is_known() -> None:
@@ -349,7 +349,7 @@ def test_failures_back_off_up_to_a_minute_while_nothing_is_known() -> None:
     assert delays == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0]
 
 
-def test_the_backoff_is_jittered_down_to_half() -> None:
+def test_the_back_off_is_jittered_down_to_half() -> None:
     assert Driver(poller()).play([Missed(no_answer(), draw=0.5)]) == Sleep(1.5)
 
 
@@ -360,7 +360,7 @@ def test_a_failure_never_delays_longer_than_the_schedule() -> None:
     assert driver.ask() == Sleep(10.0)
 
 
-def test_a_reading_starts_the_backoff_over() -> None:
+def test_a_reading_starts_the_back_off_over() -> None:
     driver = Driver(poller(schedule=PollSchedule.every(60.0)))
     driver.play([*[Missed(broken(), draw=0.0)] * 5, Heard(reading()), Missed(broken(), draw=0.0)])
 
@@ -370,14 +370,14 @@ def test_a_reading_starts_the_backoff_over() -> None:
 @pytest.mark.parametrize(
     ("hint", "delay"), [(None, 2.0), (0.0, 2.0), (45.0, 45.0), (300.0, 300.0), (1e9, 300.0)], ids=str
 )
-def test_a_servers_hint_is_a_floor_within_bounds(hint: float | None, delay: float) -> None:
+def test_the_hint_of_a_server_is_the_least_delay_up_to_five_minutes(hint: float | None, delay: float) -> None:
     driver = Driver(poller())
     driver.play([Heard(reading())])
 
     assert driver.play([Missed(limited(hint), draw=0.0)]) == Sleep(delay)
 
 
-def test_a_hint_does_not_reach_past_expiry_and_timeout() -> None:
+def test_a_hint_does_not_delay_the_reads_at_expiry_and_timeout() -> None:
     expiring = Driver(poller())
     expiring.play([Heard(reading(expires=30.0)), Missed(limited(300.0))])
     ending = Driver(poller(timeout=20.0))
@@ -386,28 +386,28 @@ def test_a_hint_does_not_reach_past_expiry_and_timeout() -> None:
     assert (expiring.ask(), ending.ask()) == (Sleep(30.0 + EXPIRY_GRACE), Sleep(20.0))
 
 
-def test_a_hint_holds_after_the_expiry_too() -> None:
+def test_a_hint_is_heeded_after_the_expiry_too() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=30.0)), Missed(limited(60.0), after=40.0)])
 
     assert driver.ask() == Sleep(100.0)
 
 
-def test_an_outage_is_not_read_into_more_often_around_the_expiry() -> None:
+def test_an_outage_has_no_more_reads_around_the_expiry() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=30.0)), *[Missed(broken(), after=40.0, draw=0.0)] * 4])
 
     assert driver.ask() == Sleep(160.0 + 10.0)
 
 
-def test_an_endless_outage_overflows_nothing() -> None:
+def test_an_endless_outage_does_not_overflow() -> None:
     driver = Driver(poller(outage_tolerance=inf))
     driver.play([Missed(broken(), after=64.0)] * 3000)
 
     assert isinstance(driver.ask(), Sleep)
 
 
-# -- the endings: what the session decides is a value -------------------------------------------------------------
+# -- how a session ends is a value ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_a_status_in_the_stop_set_ends_the_wait_with_its_outcome(
     assert [transition.is_last for transition in driver.emitted] == [True]
 
 
-def test_failed_is_waited_through_where_only_final_ones_stop() -> None:
+def test_failed_does_not_end_a_wait_that_stops_at_final_statuses_only() -> None:
     driver = Driver(poller(stop_on=FINAL))
     failed = driver.play([Heard(reading("FAILED"))])
     paid = driver.play([Heard(reading("COMPLETED", updated=60.0), after=10.0)])
@@ -463,7 +463,7 @@ def test_an_outcome_that_since_knows_ends_the_wait_without_a_transition() -> Non
     assert driver.emitted == []
 
 
-def test_an_unknown_status_is_passed_on_and_waited_through() -> None:
+def test_an_unknown_status_is_emitted_and_does_not_end_the_wait() -> None:
     driver = Driver(poller())
     action = driver.play([Heard(reading("AWAITING_3DS"))])
 
@@ -471,10 +471,10 @@ def test_an_unknown_status_is_passed_on_and_waited_through() -> None:
     assert [transition.status for transition in driver.emitted] == ["AWAITING_3DS"]
 
 
-# -- expiry -------------------------------------------------------------------------------------------------------
+# -- expiry ---------------------------------------------------------------------------------------------------------
 
 
-def test_after_expiry_one_more_look_is_taken_and_then_the_session_is_expired() -> None:
+def test_after_the_expiry_one_more_read_is_made_and_then_the_session_has_expired() -> None:
     driver = Driver(poller(schedule=PollSchedule.every(HOUR)))
     open_still = reading("WAITING", expires=100.0)
     last_sleep = driver.play([Heard(open_still)])
@@ -484,11 +484,11 @@ def test_after_expiry_one_more_look_is_taken_and_then_the_session_is_expired() -
     action = driver.play([Heard(late)])
 
     assert last_sleep == Sleep(100.0 + EXPIRY_GRACE)
-    assert due == Read(105.0, due=105.0), "no answer from before expiry will do"
+    assert due == Read(105.0, due=105.0), "no answer from before the expiry will do"
     assert action == Finish(Expired(session=late, transitions=driver.poller.transitions, confirmed=True))
 
 
-def test_an_outcome_in_the_last_look_counts() -> None:
+def test_an_outcome_in_the_read_after_the_expiry_counts() -> None:
     driver = Driver(poller())
     action = driver.play([Heard(reading(expires=100.0)), Heard(reading("COMPLETED", updated=99.0), after=105.0)])
 
@@ -496,7 +496,7 @@ def test_an_outcome_in_the_last_look_counts() -> None:
     assert isinstance(action.outcome, Completed)
 
 
-def test_a_change_in_the_last_look_is_the_last_transition() -> None:
+def test_a_change_in_the_read_after_the_expiry_is_the_last_transition() -> None:
     driver = Driver(poller(stop_on=FINAL))
     late = reading("FAILED", updated=99.0, expires=100.0, read=105.0)
     action = driver.play([Heard(reading(expires=100.0)), Heard(late, after=105.0)])
@@ -506,13 +506,13 @@ def test_a_change_in_the_last_look_is_the_last_transition() -> None:
     assert [transition.is_last for transition in driver.emitted] == [False, True]
 
 
-def test_a_session_that_was_never_seen_open_takes_five_looks_to_expire() -> None:
+def test_a_session_without_a_reading_from_before_its_expiry_expires_after_five_reads() -> None:
     driver = Driver(poller())
     old = reading("WAITING", expires=-9 * HOUR)
-    looks = [driver.play([Heard(old, after=2.0)]) for _ in range(5)]
+    actions = [driver.play([Heard(old, after=2.0)]) for _ in range(5)]
 
-    assert looks[:4] == [Sleep(4.0), Sleep(6.0), Sleep(8.0), Sleep(10.0)]
-    assert isinstance(looks[4], Finish)
+    assert actions[:4] == [Sleep(4.0), Sleep(6.0), Sleep(8.0), Sleep(10.0)]
+    assert isinstance(actions[4], Finish)
 
 
 def test_a_local_clock_that_is_days_wrong_changes_nothing() -> None:
@@ -530,7 +530,7 @@ def test_one_answer_with_a_wrong_date_does_not_expire_a_session(skew: float) -> 
     assert isinstance(driver.play([Heard(wrong), Heard(right)]), Sleep)
 
 
-def test_a_reading_without_an_expiry_counts_for_the_last_one_that_was_believed() -> None:
+def test_a_reading_without_an_expiry_uses_the_last_one_that_was_believed() -> None:
     silent, wrong = reading(expires=None), reading(expires=DAY, read=3 * DAY)
     driver = Driver(poller())
     doubted = driver.play([Heard(silent), Heard(wrong)])
@@ -540,27 +540,27 @@ def test_a_reading_without_an_expiry_counts_for_the_last_one_that_was_believed()
     assert settled == Sleep(12.0)
 
 
-def test_a_wrong_clock_that_put_expiry_too_late_is_overruled_after_five_looks() -> None:
+def test_a_wrong_clock_by_which_the_expiry_was_too_late_is_overruled_after_five_reads() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=100.0, read=-3 * DAY))])
-    looks = []
+    actions = []
     for number in range(5):
         driver.now = 105.0 + 2.0 * number
-        looks.append(driver.play([Heard(reading(expires=100.0, read=driver.now))]))
+        actions.append(driver.play([Heard(reading(expires=100.0, read=driver.now))]))
 
-    assert looks[:4] == [Sleep(107.0), Sleep(109.0), Sleep(111.0), Sleep(113.0)]
-    assert isinstance(looks[4], Finish)
+    assert actions[:4] == [Sleep(107.0), Sleep(109.0), Sleep(111.0), Sleep(113.0)]
+    assert isinstance(actions[4], Finish)
 
 
 def test_an_expiry_long_before_the_last_change_is_a_broken_date() -> None:
     driver = Driver(poller())
     broken = reading("IN_PROGRESS", updated=0.0, expires=-50 * 365 * DAY)
-    looks = [driver.play([Heard(broken, after=10.0)]) for _ in range(6)]
+    actions = [driver.play([Heard(broken, after=10.0)]) for _ in range(6)]
 
-    assert [type(look) for look in looks] == [Sleep] * 6
+    assert [type(action) for action in actions] == [Sleep] * 6
 
 
-def test_expiry_that_moves_later_is_followed() -> None:
+def test_an_expiry_that_moves_to_a_later_time_is_followed() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading(expires=100.0)), Heard(reading(expires=900.0, read=90.0), after=90.0)])
 
@@ -568,7 +568,7 @@ def test_expiry_that_moves_later_is_followed() -> None:
     assert driver.poller.expires_at == 900.0
 
 
-def test_late_looks_from_before_an_expiry_that_moved_do_not_count_after_it() -> None:
+def test_late_readings_do_not_count_any_more_after_the_expiry_has_moved() -> None:
     driver = Driver(poller())
     stale = reading("BACK", updated=-50.0, expires=100.0, read=106.0)
     driver.play([Heard(reading(expires=100.0)), *[Heard(stale, after=53.0)] * 5])
@@ -579,18 +579,18 @@ def test_late_looks_from_before_an_expiry_that_moved_do_not_count_after_it() -> 
     assert isinstance(once_more, Sleep)
 
 
-def test_stale_looks_settle_expiry_only_when_nothing_newer_comes() -> None:
+def test_stale_readings_settle_the_expiry_only_as_five_in_a_row() -> None:
     driver = Driver(poller())
     believed = reading(updated=50.0, expires=100.0)
     stale = reading("BACK", updated=10.0, expires=100.0, read=110.0)
-    looks = [driver.play([Heard(believed)])]
-    looks += [driver.play([Heard(stale, after=after)]) for after in (110.0, 2.0, 2.0, 2.0, 2.0)]
+    actions = [driver.play([Heard(believed)])]
+    actions += [driver.play([Heard(stale, after=after)]) for after in (110.0, 2.0, 2.0, 2.0, 2.0)]
 
-    assert looks[1:5] == [Sleep(112.0), Sleep(114.0), Sleep(116.0), Sleep(118.0)]
-    assert looks[5] == Finish(Expired(session=believed, transitions=driver.poller.transitions, confirmed=True))
+    assert actions[1:5] == [Sleep(112.0), Sleep(114.0), Sleep(116.0), Sleep(118.0)]
+    assert actions[5] == Finish(Expired(session=believed, transitions=driver.poller.transitions, confirmed=True))
 
 
-# -- 404 ----------------------------------------------------------------------------------------------------------
+# -- 404 ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_404_on_a_session_that_was_never_seen_ends_the_wait_at_once() -> None:
@@ -600,7 +600,7 @@ def test_a_404_on_a_session_that_was_never_seen_ends_the_wait_at_once() -> None:
     assert isinstance(error, SessionNotFoundError)
 
 
-def test_a_404_that_speaks_of_completion_was_probably_paid() -> None:
+def test_a_404_that_speaks_of_completion_means_that_the_session_was_probably_paid() -> None:
     error = missing("SESSION_COMPLETED")
     never_seen = failure(Driver(poller()).play([Missed(error)]))
     seen = failure(Driver(poller()).play([Heard(reading()), Missed(error)]))
@@ -619,7 +619,7 @@ def test_a_404_after_expiry_is_an_expiry_that_no_reading_confirms() -> None:
     assert action == Finish(Expired(session=seen, transitions=driver.poller.transitions, confirmed=False))
 
 
-def test_a_404_whose_own_date_is_before_expiry_is_no_expiry_whatever_one_reading_said() -> None:
+def test_a_404_dated_before_the_expiry_is_no_expiry_whatever_a_single_reading_said() -> None:
     # Found by simulation: the only reading had a Date two hours ahead.
     driver = Driver(poller())
     action = driver.play([Heard(reading(expires=HOUR, read=2 * HOUR)), Missed(missing(read=2.0), after=2.0)])
@@ -627,17 +627,17 @@ def test_a_404_whose_own_date_is_before_expiry_is_no_expiry_whatever_one_reading
     assert isinstance(action, Sleep)
 
 
-def test_a_404_before_expiry_takes_two_confirmation_reads() -> None:
+def test_a_404_before_the_expiry_takes_two_confirmation_reads() -> None:
     driver = Driver(poller())
-    looks = [driver.play([Heard(reading(expires=HOUR)), Missed(missing(), after=50.0)])]
-    looks += [driver.play([Missed(missing(), after=2.0)]) for _ in range(2)]
-    vanished = failure(looks[2])
+    actions = [driver.play([Heard(reading(expires=HOUR)), Missed(missing(), after=50.0)])]
+    actions += [driver.play([Missed(missing(), after=2.0)]) for _ in range(2)]
+    vanished = failure(actions[2])
 
-    assert looks[:2] == [Sleep(52.0), Sleep(54.0)]
+    assert actions[:2] == [Sleep(52.0), Sleep(54.0)]
     assert isinstance(vanished, SessionVanishedError)
     assert vanished.latest == driver.poller.latest
     assert vanished.token == driver.poller.token
-    assert "was IN_PROGRESS before" in str(vanished)
+    assert "Its last status was IN_PROGRESS" in str(vanished)
 
 
 def test_a_reading_between_404s_starts_their_count_over() -> None:
@@ -656,13 +656,13 @@ def test_other_failures_between_404s_neither_count_nor_clear_them() -> None:
     assert isinstance(failure(driver.play([lost])), SessionVanishedError)
 
 
-def test_since_counts_as_seen() -> None:
+def test_a_session_that_since_knows_counts_as_seen() -> None:
     driver = Driver(poller(since=reading()))
 
     assert driver.play([Missed(missing())]) == Sleep(2.0)
 
 
-def test_since_knows_the_expiry_against_the_date_of_the_404_itself() -> None:
+def test_after_a_restart_the_date_of_a_404_is_compared_with_the_expiry_in_since() -> None:
     since = reading("WAITING", expires=100.0)
     after = Driver(poller(since=since)).play([Missed(missing(read=100.0))])
     before = Driver(poller(since=since)).play([Missed(missing(read=99.0))])
@@ -676,19 +676,19 @@ def test_since_knows_the_expiry_against_the_date_of_the_404_itself() -> None:
 
 def test_a_session_that_since_knows_as_paid_vanishes_and_does_not_expire() -> None:
     driver = Driver(poller(since=reading("COMPLETED", expires=100.0)))
-    looks = [driver.play([Missed(missing(read=200.0))]) for _ in range(3)]
-    error = failure(looks[-1])
+    actions = [driver.play([Missed(missing(read=200.0))]) for _ in range(3)]
+    error = failure(actions[-1])
 
-    assert isinstance(looks[0], Sleep)
-    assert isinstance(looks[1], Sleep)
+    assert isinstance(actions[0], Sleep)
+    assert isinstance(actions[1], Sleep)
     assert isinstance(error, SessionVanishedError)
-    assert "was COMPLETED before" in str(error)
+    assert "Its last status was COMPLETED" in str(error)
 
 
-# -- timeout ------------------------------------------------------------------------------------------------------
+# -- timeout --------------------------------------------------------------------------------------------------------
 
 
-def test_a_timeout_takes_one_last_look_and_says_what_was_seen() -> None:
+def test_a_timeout_takes_one_last_read_and_its_error_says_what_was_seen() -> None:
     driver = Driver(poller(timeout=25.0))
     driver.play([Heard(reading(correlation_id="corr-1")), Heard(reading(correlation_id="corr-2"), after=20.0)])
     last_sleep = driver.ask()
@@ -699,13 +699,13 @@ def test_a_timeout_takes_one_last_look_and_says_what_was_seen() -> None:
     assert (last_sleep, due) == (Sleep(25.0), Read(25.0, due=25.0, is_urgent=True))
     assert isinstance(error, WaitTimeoutError)
     assert str(error) == (
-        f"session {SESSION_ID} is still IN_PROGRESS after 25 s. It may still be paid: disable it, or wait on with "
+        f"session {SESSION_ID} is still IN_PROGRESS after 25 s. It may still be paid: disable it, or wait again with "
         "since=token"
     )
     assert (error.reads, error.last_error, error.correlation_id) == (3, None, "corr-3")
 
 
-def test_a_last_look_without_an_answer_ends_with_the_patience_for_it() -> None:
+def test_a_last_read_without_an_answer_ends_with_the_patience_for_it() -> None:
     driver = Driver(poller(timeout=25.0, patience=10.0))
     driver.play([Heard(reading()), Heard(reading(), after=20.0)])
     asked = []
@@ -718,7 +718,7 @@ def test_a_last_look_without_an_answer_ends_with_the_patience_for_it() -> None:
     assert isinstance(failure(driver.ask()), WaitTimeoutError)
 
 
-def test_idle_time_is_not_taken_from_the_patience_for_the_last_look() -> None:
+def test_idle_time_is_not_taken_from_the_patience_for_the_last_read() -> None:
     machine = poller(timeout=25.0, patience=10.0)
     first = machine.next_action(30.0)
     machine.resumed(32.0, 1000.0)
@@ -730,7 +730,7 @@ def test_idle_time_is_not_taken_from_the_patience_for_the_last_look() -> None:
 
 
 @pytest.mark.parametrize("step", [Heard(reading()), Missed(broken())], ids=["a reading", "a failure"])
-def test_a_read_that_was_asked_for_before_the_timeout_is_not_the_last_look(step: Heard | Missed) -> None:
+def test_a_read_that_began_before_the_timeout_is_not_the_last_read(step: Heard | Missed) -> None:
     machine = poller(timeout=25.0)
     driver = Driver(machine)
     driver.play([Heard(reading())])
@@ -743,13 +743,13 @@ def test_a_read_that_was_asked_for_before_the_timeout_is_not_the_last_look(step:
     assert driver.ask() == Read(25.0, due=25.0, is_urgent=True)
 
 
-def test_a_last_look_that_fails_as_the_outage_tolerance_ends_is_a_timeout() -> None:
+def test_a_last_read_that_fails_at_the_end_of_the_outage_tolerance_is_a_timeout() -> None:
     driver = Driver(poller(timeout=25.0, outage_tolerance=0.0))
 
     assert isinstance(failure(driver.play([Heard(reading()), Missed(broken(), after=25.0)])), WaitTimeoutError)
 
 
-def test_a_poller_that_forgets_keeps_the_transitions_that_were_not_emitted_only() -> None:
+def test_a_poller_that_forgets_keeps_only_the_transitions_that_were_not_emitted() -> None:
     machine = Poller(SESSION_ID, Settings(schedule=EVERY_10_S, forgets=True))
     machine.received(reading("WAITING"), 1.0, 0.5)
     machine.received(reading("IN_PROGRESS", updated=5.0), 6.0, 0.5)
@@ -763,7 +763,7 @@ def test_a_poller_that_forgets_keeps_the_transitions_that_were_not_emitted_only(
     assert machine.token.endswith(":IN_PROGRESS")
 
 
-def test_an_outcome_in_the_last_look_before_the_timeout_counts() -> None:
+def test_an_outcome_in_the_last_read_after_the_timeout_counts() -> None:
     assert isinstance(Driver(poller(timeout=25.0)).play([Heard(reading("FAILED"), after=25.0)]), Finish)
 
 
@@ -783,7 +783,7 @@ def test_a_timeout_of_zero_is_one_read() -> None:
 
 
 @pytest.mark.parametrize("error", [broken(), missing(), limited(99.0), refused()], ids=repr)
-def test_a_last_look_that_fails_ends_the_wait_all_the_same(error: HPPError) -> None:
+def test_a_last_read_that_fails_ends_the_wait_all_the_same(error: HPPError) -> None:
     driver = Driver(poller(timeout=25.0))
     timed_out = failure(driver.play([Heard(reading()), Missed(error, after=25.0)]))
 
@@ -799,7 +799,7 @@ def test_a_timeout_without_any_reading_says_so() -> None:
     assert (error.latest, error.token, error.reads) == (None, None, 2)
 
 
-# -- could not find out -------------------------------------------------------------------------------------------
+# -- how it cannot be found out -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [no_answer(), not_a_reading(), broken(), limited(), refused(409)], ids=repr)
@@ -834,7 +834,7 @@ def test_a_404_is_an_answer_and_ends_an_outage() -> None:
     assert isinstance(driver.play([Missed(broken(), after=59.0)]), Sleep)
 
 
-def test_the_end_of_the_tolerance_is_reached_whatever_the_rounding() -> None:
+def test_rounding_does_not_delay_the_end_of_the_tolerance() -> None:
     driver = Driver(poller(outage_tolerance=600.0), now=472.21600000000007)
     for _ in range(400):
         action = driver.play([Missed(no_answer(), draw=0.3)])
@@ -860,10 +860,10 @@ def test_credentials_that_are_refused_later_take_two_confirmation_reads(since: S
     driver = Driver(poller(since=since))
     driver.play([Heard(reading())] if since is None else [])
     errors = [unauthorized(), unauthorized(), unauthorized()]
-    looks = [driver.play([Missed(error, after=2.0)]) for error in errors]
+    actions = [driver.play([Missed(error, after=2.0)]) for error in errors]
 
-    assert looks[:2] == [Sleep(4.0), Sleep(6.0)]
-    assert failure(looks[2]) is errors[2]
+    assert actions[:2] == [Sleep(4.0), Sleep(6.0)]
+    assert failure(actions[2]) is errors[2]
 
 
 def test_a_session_that_another_wait_of_the_client_has_read_is_no_first_contact() -> None:
@@ -873,7 +873,7 @@ def test_a_session_that_another_wait_of_the_client_has_read_is_no_first_contact(
     assert machine.next_action(0.0) == Sleep(2.0)
 
 
-def test_a_blip_of_403_is_forgotten_with_the_next_reading() -> None:
+def test_a_single_403_is_forgotten_with_the_next_reading() -> None:
     driver = Driver(poller())
     blip = Missed(unauthorized(), after=2.0)
 
@@ -888,7 +888,7 @@ def test_refused_credentials_do_not_outlast_the_timeout() -> None:
     assert isinstance(error.last_error, AuthenticationError)
 
 
-# -- frozen time --------------------------------------------------------------------------------------------------
+# -- frozen time ----------------------------------------------------------------------------------------------------
 
 
 def test_a_process_that_was_frozen_between_two_failures_has_no_outage() -> None:
@@ -911,7 +911,7 @@ def test_a_process_that_was_frozen_during_a_read_has_no_outage_beyond_the_longes
     assert driver.poller.failing_since == pytest.approx(7_200.0 - 31.5)
 
 
-def test_an_outage_in_which_the_budget_holds_reads_back_is_as_long_as_it_is() -> None:
+def test_time_for_which_the_budget_holds_reads_back_counts_as_outage() -> None:
     driver = Driver(poller(outage_tolerance=60.0))
     driver.play([Heard(reading()), Missed(broken())])
     driver.poller.failed(broken(), 100.0, 0.5, asked_at=100.0, held=98.5)
@@ -919,7 +919,7 @@ def test_an_outage_in_which_the_budget_holds_reads_back_is_as_long_as_it_is() ->
     assert isinstance(failure(driver.ask()), OutageError)
 
 
-# -- an expiry that nobody can read -------------------------------------------------------------------------------
+# -- an expiry that no reading tells --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -932,13 +932,13 @@ def test_an_outage_in_which_the_budget_holds_reads_back_is_as_long_as_it_is() ->
     ],
     ids=["none", "broken", "no date", "dated by this machine's calendar"],
 )
-def test_a_session_whose_expiry_nobody_can_read_ends_after_72_hours(unreadable: Session) -> None:
+def test_a_session_whose_expiry_no_reading_tells_ends_after_72_hours(unreadable: Session) -> None:
     driver = Driver(poller(schedule=PollSchedule.every(9 * HOUR)), now=1_000.0)
-    looks = [driver.play([Heard(unreadable)])]
-    while isinstance(action := looks[-1], Sleep):
+    actions = [driver.play([Heard(unreadable)])]
+    while isinstance(action := actions[-1], Sleep):
         driver.now = action.until
-        looks.append(driver.play([Heard(unreadable)]))
-    error = failure(looks[-1])
+        actions.append(driver.play([Heard(unreadable)]))
+    error = failure(actions[-1])
 
     assert driver.now == 1_000.0 + 72 * HOUR
     assert isinstance(error, ExpiryUnknownError)
@@ -946,7 +946,7 @@ def test_a_session_whose_expiry_nobody_can_read_ends_after_72_hours(unreadable: 
     assert error.token is not None
 
 
-def test_the_look_after_72_hours_may_show_the_outcome() -> None:
+def test_the_read_after_72_hours_may_show_the_outcome() -> None:
     action = Driver(poller()).play([Heard(reading()), Heard(reading("COMPLETED"), after=72 * HOUR)])
 
     assert isinstance(action, Finish)
@@ -961,7 +961,7 @@ def test_a_restart_does_not_start_the_72_hours_over() -> None:
     assert isinstance(failure(after), ExpiryUnknownError)
 
 
-def test_an_expiry_that_is_read_at_last_is_what_counts() -> None:
+def test_an_expiry_that_a_later_reading_tells_replaces_the_72_hours() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading()), Heard(reading(expires=100 * HOUR, read=71 * HOUR), after=71 * HOUR)])
 

@@ -94,7 +94,7 @@ def belief(poller: Poller) -> object:
 @pure
 @given(starts, histories(), st.integers(2, 4))
 def test_asking_twice_is_asking_once(start: Start, history: list[Step], asks: int) -> None:
-    """A driver that was interrupted between asking and telling asks again, and nothing is different for it."""
+    """A driver that is interrupted before its report asks again, and gets the same answer."""
     twin, once = Driver(start.poller(), asks=asks), Driver(start.poller())
 
     assert twin.play(history) == once.play(history) or isinstance(ending(twin.ask()), HPPError)
@@ -104,8 +104,8 @@ def test_asking_twice_is_asking_once(start: Start, history: list[Step], asks: in
 
 @pure
 @given(starts, histories())
-def test_transitions_handed_over_late_are_the_same(start: Start, history: list[Step]) -> None:
-    """A caller that takes its transitions only at the end gets those it would have got on the way."""
+def test_transitions_that_are_emitted_late_are_the_same(start: Start, history: list[Step]) -> None:
+    """A caller that takes its transitions only at the end gets the same ones as one that takes each at once."""
     late, prompt = Driver(start.poller()), Driver(start.poller())
     late.poller.next_action(0.0)
     for step in history:
@@ -123,7 +123,7 @@ def test_transitions_handed_over_late_are_the_same(start: Start, history: list[S
 @pure
 @given(starts, histories())
 def test_p1_neighbouring_transitions_differ(start: Start, history: list[Step]) -> None:
-    """Each transition begins where the one before it ended, and changes something; none is skipped or counted twice."""
+    """Each transition begins with the status of the one before it, ends with another, and has the next sequence."""
     driver = Driver(start.poller())
     driver.play(history)
 
@@ -139,7 +139,7 @@ def test_p1_neighbouring_transitions_differ(start: Start, history: list[Step]) -
 @pure
 @given(starts, histories())
 def test_p2_believed_dates_never_decrease(start: Start, history: list[Step]) -> None:
-    """``updated_at`` of what is believed never goes back, but for a final status, which nothing can follow."""
+    """``updated_at`` of the believed readings never decreases, except with a final status, which nothing can follow."""
     driver = Driver(start.poller())
     newest = None if start.since is None else start.since.updated_at
     for step in [None, *history]:
@@ -155,7 +155,7 @@ def test_p2_believed_dates_never_decrease(start: Start, history: list[Step]) -> 
 @pure
 @given(starts, histories())
 def test_p3_at_most_one_transition_is_last_and_nothing_follows_it(start: Start, history: list[Step]) -> None:
-    """``is_last`` is said of the transition that ends the wait: once at most, at the end, and of what decided it."""
+    """At most one transition has ``is_last``: the last one, whose reading ended the wait."""
     driver = Driver(start.poller())
     result = ending(driver.play(history))
 
@@ -168,7 +168,7 @@ def test_p3_at_most_one_transition_is_last_and_nothing_follows_it(start: Start, 
 @pure
 @given(starts, histories())
 def test_p6_repeating_a_reading_changes_nothing(start: Start, history: list[Step]) -> None:
-    """What is believed already is no news, however often it is heard. (A repeated look may settle an expiry.)"""
+    """A reading that is repeated changes nothing that is believed. (It may settle an expiry.)"""
     driver = Driver(poller := start.poller())
     driver.play(history)
     latest = poller.latest
@@ -182,7 +182,7 @@ def test_p6_repeating_a_reading_changes_nothing(start: Start, history: list[Step
 @pure
 @given(starts, histories(), st.data())
 def test_p7_a_stale_reading_changes_nothing(start: Start, history: list[Step], data: st.DataObject) -> None:
-    """A replica that is behind is not believed: not its status, not its date. (Its look may settle an expiry.)"""
+    """Neither the status nor the date of a stale reading is believed. (It may settle an expiry.)"""
     driver = Driver(poller := start.poller())
     driver.play(history)
     newest = _newest(start, history)
@@ -204,7 +204,7 @@ def test_p7_a_stale_reading_changes_nothing(start: Start, history: list[Step], d
 def test_p7_stale_readings_anywhere_lead_to_the_same_end(
     history: list[Step], stale: list[tuple[int, str, float]]
 ) -> None:
-    """A history with stale readings strewn in believes, and ends, as the same history without them."""
+    """With stale readings added anywhere, the same is believed as without them, and the wait ends in the same way."""
     plain = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     strewn = Driver(Poller(SESSION_ID, Settings(outage_tolerance=inf)))
     told: list[Step] = []
@@ -212,7 +212,7 @@ def test_p7_stale_readings_anywhere_lead_to_the_same_end(
         strewn.play([step])
         told.append(step)
         if strewn.now >= UNKNOWN_FOR:
-            break  # any look ends the wait now, for no reading names an expiry
+            break  # any reading ends the wait now, because no reading tells the expiry
         newest = _newest(Start(), told)
         for place, status, older in stale:
             if place == number and newest is not None:
@@ -236,7 +236,7 @@ def _newest(start: Start, history: list[Step]) -> float | None:
 def test_p10_a_transient_failure_changes_nothing_that_is_believed(
     start: Start, history: list[Step], failures: list[tuple[HPPError, float]]
 ) -> None:
-    """A failure says that nothing was learnt, so nothing is: no status, no transition, no outcome, no place."""
+    """A transient failure changes neither status nor transitions nor outcome nor token."""
     driver = Driver(poller := start.poller())
     driver.play(history)
     before = belief(poller)
@@ -263,7 +263,7 @@ def test_p10_histories_with_and_without_transient_failures_believe_the_same(hist
 
 
 def _play_without(driver: Driver, history: list[Step], kept: set[int]) -> None:
-    """Let the time of the steps that are left out pass all the same."""
+    """Leave out the steps that are not *kept*, and let their time pass all the same."""
     for step in history:
         if id(step) in kept:
             driver.play([step])
@@ -275,13 +275,13 @@ def _play_without(driver: Driver, history: list[Step], kept: set[int]) -> None:
 
 
 class Reference:
-    """The rules of belief, written down once more as the design says them."""
+    """The rules by which a reading is believed, written once more, from the design and not from the code."""
 
     def __init__(self, start: Start) -> None:
         since = start.since
         self.newest: datetime | None = None if since is None else since.updated_at
         self.expires_at: datetime | None = None if since is None else since.expires_at
-        self.votes: list[tuple[float, float]] = []
+        self.estimates: list[tuple[float, float]] = []
         self.heard = 0
         self.is_over = False
 
@@ -292,7 +292,7 @@ class Reference:
         said = None if broken else heard.expires_at
         expires_at = said or self.expires_at
         if expires_at is not None and heard.read_at is not None:
-            self.votes.append((now + (expires_at - heard.read_at).total_seconds(), now))
+            self.estimates.append((now + (expires_at - heard.read_at).total_seconds(), now))
         is_believed = self._is_believed(heard)
         if is_believed and said is not None:
             self.expires_at = said
@@ -317,10 +317,10 @@ class Reference:
     Start(),
     [Heard(reading(expires=None)), Heard(reading(expires=DAY, read=3 * DAY), after=2.0)],
 )
-def test_p4_a_wait_ends_with_a_value_only_by_a_stop_status_or_by_a_look_at_expiry(
+def test_p4_a_wait_ends_with_an_outcome_only_by_a_stop_status_or_by_the_expiry(
     start: Start, history: list[Step]
 ) -> None:
-    """A believed reading in the stop set ends the wait, and at once; and nothing else but a look at expiry does."""
+    """A believed reading in the stop set ends the wait at once. Otherwise only the expiry ends it with an outcome."""
     driver, reference = Driver(start.poller()), Reference(start)
     driver.ask()
     for step in history:
@@ -333,22 +333,22 @@ def test_p4_a_wait_ends_with_a_value_only_by_a_stop_status_or_by_a_look_at_expir
                 return
         if isinstance(result, Expired):
             assert isinstance(step, Heard) is result.confirmed
-            _assert_expiry_was_looked_at(result, reference, driver.now)
+            _assert_that_the_expiry_was_settled(result, reference, driver.now)
             return
         assert not isinstance(result, Outcome)
         if result is not None:
             return
 
 
-def _assert_expiry_was_looked_at(result: Expired, reference: Reference, now: float) -> None:
-    """Of the last five readings none puts expiry later, and one is from before it, or all five from after."""
-    votes = [expires_at for expires_at, _ in reference.votes]
-    before = [heard_at for expires_at, heard_at in reference.votes if heard_at < expires_at]
+def _assert_that_the_expiry_was_settled(result: Expired, reference: Reference, now: float) -> None:
+    """All of the last five estimates have passed; one reading was from before the expiry, or five are from after it."""
+    estimates = [expires_at for expires_at, _ in reference.estimates]
+    before = [heard_at for expires_at, heard_at in reference.estimates if heard_at < expires_at]
     if result.confirmed:
-        assert now >= max(votes[-5:]) + EXPIRY_GRACE - 1.0
-        assert (before and len(votes) >= 2) or reference.heard >= 5
-    elif votes:
-        assert now >= max(votes[-5:])
+        assert now >= max(estimates[-5:]) + EXPIRY_GRACE - 1.0
+        assert (before and len(estimates) >= 2) or reference.heard >= 5
+    elif estimates:
+        assert now >= max(estimates[-5:])
     else:
         assert reference.expires_at is not None
 
@@ -358,10 +358,10 @@ def _assert_expiry_was_looked_at(result: Expired, reference: Reference, now: flo
     st.lists(st.tuples(st.floats(-3 * DAY, 3 * DAY), st.booleans()), min_size=1, max_size=8), st.floats(60.0, 47 * 3600)
 )
 @example([(3 * DAY, False), (-3 * DAY, True)], 3600.0)
-def test_p4_one_wrong_clock_in_a_row_never_makes_a_session_expire(
+def test_p4_a_wrong_clock_between_right_ones_never_makes_a_session_expire(
     answers: list[tuple[float, bool]], lifetime: float
 ) -> None:
-    """Of any two neighbouring answers one has the right ``Date``, and that is enough not to end before expiry."""
+    """If every other answer has the right ``Date``, the wait does not end before the expiry."""
     driver = Driver(Poller(SESSION_ID))
     driver.ask()
     for skew, has_expiry in answers:
@@ -379,7 +379,7 @@ def test_p4_one_wrong_clock_in_a_row_never_makes_a_session_expire(
 @pure
 @given(starts, histories())
 def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(start: Start, history: list[Step]) -> None:
-    """No sleep is longer than the schedule's longest delay (or a hint), nor does it go past expiry and timeout."""
+    """No sleep is longer than the schedule's longest delay (or a hint), and none goes past expiry and timeout."""
     driver = Driver(poller := start.poller())
     driver.ask()
     for step in history:
@@ -396,7 +396,7 @@ def test_p5_every_sleep_ends_by_schedule_expiry_and_timeout(start: Start, histor
 
 @pure
 @given(st.sampled_from(OPEN), st.floats(0.0, 2 * DAY), draws)
-def test_p5_after_a_reading_the_schedule_is_kept(status: str, age: float, draw: float) -> None:
+def test_p5_after_a_reading_the_delay_is_the_schedules(status: str, age: float, draw: float) -> None:
     """The delay is what the schedule says for the age of the status by the provider's clock, jitter included."""
     schedule = PollSchedule()
     poller = Poller(SESSION_ID)
@@ -412,8 +412,10 @@ def test_p5_after_a_reading_the_schedule_is_kept(status: str, age: float, draw: 
 
 @pure
 @given(starts, histories(), st.floats(0.0, 3600.0), st.sampled_from([limited, broken, no_answer]))
-def test_p5_a_hint_is_a_floor(start: Start, history: list[Step], hint: float, kind: object) -> None:
-    """While the server asks for patience nothing is read before expiry and timeout demand it, whatever was before."""
+def test_p5_no_read_is_due_before_the_end_of_a_hint(
+    start: Start, history: list[Step], hint: float, kind: object
+) -> None:
+    """Until the hint of a server has passed, only expiry, timeout or the end of the tolerance makes a read due."""
     driver = Driver(poller := start.poller())
     driver.play(history)
     told_at = driver.now
@@ -431,7 +433,7 @@ def test_p5_a_hint_is_a_floor(start: Start, history: list[Step], hint: float, ki
 
 
 def _tolerates(poller: Poller, due: float) -> bool:
-    """Whether *due* is the last look before an outage counts as one."""
+    """Tell whether *due* is the read at the end of the outage tolerance."""
     return poller.failing_since is not None and due >= poller.failing_since + poller.settings.outage_tolerance
 
 
@@ -474,11 +476,11 @@ worlds = st.builds(
 
 @settings(pure, max_examples=60)
 @given(worlds)
-def test_p8_an_outcome_once_readable_is_reported(world: World) -> None:
+def test_p8_an_outcome_that_can_be_read_is_reported(world: World) -> None:
     """
-    Whatever fails around it: outages within the tolerance, limits, lone 404s, lagging replicas and callbacks.
+    It is reported whatever fails around it: outages within the tolerance, 429s, single 404s, replicas that lag.
 
-    It is reported as it is, after no more than the schedule's delay and the trouble that stood in the way.
+    It is reported as it is, and no later than the schedule's delay and the length of the failures allow.
     """
     happened, status = world.life.changes[-1]
     outcome = world.run()
@@ -496,7 +498,7 @@ def test_p8_an_outcome_once_readable_is_reported(world: World) -> None:
 def test_p8_a_status_that_is_not_final_is_reported_only_where_it_stops_the_wait(
     life: Life, is_enough: bool, seed: int
 ) -> None:
-    """FAILED and ERROR end a wait that stops on them, and otherwise it goes on until expiry was looked at."""
+    """FAILED and ERROR end a wait that stops on them. Any other wait goes on until the expiry is settled."""
     poller = Poller(SESSION_ID, Settings(stop_on=OUTCOME if is_enough else FINAL))
     world = World(life, poller, seed=seed)
     outcome = world.run()
@@ -509,24 +511,24 @@ def test_p8_a_status_that_is_not_final_is_reported_only_where_it_stops_the_wait(
 
 @settings(pure, max_examples=60)
 @given(st.floats(0.0, 3 * DAY), st.lists(troubles, max_size=1), st.integers(0, 99))
-def test_p8_within_a_timeout_the_last_look_is_taken(timeout: float, around: list[Trouble], seed: int) -> None:
-    """A wait that times out has looked once more at or after its deadline, and ends there."""
+def test_p8_a_wait_that_times_out_makes_a_last_read(timeout: float, around: list[Trouble], seed: int) -> None:
+    """A wait that times out makes its last read at its timeout, and ends there."""
     poller = Poller(SESSION_ID, Settings(timeout=timeout))
     world = World(Life(lifetime=5 * DAY), poller, troubles=around, seed=seed)
     result = world.run()
 
     assert isinstance(result, WaitTimeoutError)
-    assert world.looks[-1] == world.now == timeout
+    assert world.asked_at[-1] == world.now == timeout
 
 
 # -- the number of reads ----------------------------------------------------------------------------------------------
 
 
-def looks_of(schedule: PollSchedule, life: Life) -> int:
+def reads_by(schedule: PollSchedule, life: Life) -> int:
     """
-    Return how many reads *schedule* itself allows for over *life*, each delay at its shortest.
+    Return how many reads *schedule* makes in *life* if each delay is as short as it can be.
 
-    A ``Date`` counts whole seconds, so an age may look one second smaller than it is.
+    A ``Date`` has whole seconds, so an age may be taken for one second less than it is.
     """
     ends = [change[0] for change in life.changes[1:]] + [life.lifetime + EXPIRY_GRACE]
     count = 0
@@ -542,20 +544,19 @@ def looks_of(schedule: PollSchedule, life: Life) -> int:
 @given(worlds)
 def test_p9_the_number_of_reads_is_bounded_by_the_schedule(world: World) -> None:
     """
-    Over a session's life: the schedule's own number of looks, and what the design adds to it.
+    In the life of a session there are no more reads than the schedule makes, and these:
 
-    One for the first delay, which is drawn whole; two for each change and each replica that lags; per failure its own
-    read and the next one, which comes early; one per notification; and at expiry the last look and those that settle a
-    doubt.
+    one for the first delay, which is drawn from its whole length; two for each change (a replica may lag); two for each
+    failure, as the read after it comes early; one for each notification; and those that settle the expiry.
     """
     world.run()
 
     extra = 1 + 2 * len(world.life.changes) + 2 * world.failures + len(world.hints) + 6
-    assert world.reads <= looks_of(PollSchedule(), world.life) + extra
+    assert world.reads <= reads_by(PollSchedule(), world.life) + extra
 
 
-def test_p9_a_session_that_nobody_pays_costs_what_the_schedule_says() -> None:
-    """Left alone on the open page: about 750 reads in 48 hours."""
+def test_p9_a_session_that_nobody_pays_costs_no_more_reads_than_the_schedule_says() -> None:
+    """A session whose page is left open for 48 hours costs about 750 reads."""
     life = Life(((0.0, "WAITING"), (30.0, "IN_PROGRESS")), lifetime=2 * DAY)
     world = World(life, Poller(SESSION_ID))
     outcome = world.run()
@@ -577,9 +578,9 @@ def test_p9_a_session_that_nobody_pays_costs_what_the_schedule_says() -> None:
 @example(broken(), 40_000.0, 7, 1)  # the first reading's delay is drawn whole; those of failures are not
 def test_p9_an_outage_costs_few_reads(error: HPPError, start: float, seed: int, readings: int) -> None:
     """
-    An outage is read into at the pace of the backoff, or of the schedule where that is quicker; never in bursts.
+    In an outage the reads keep to the back-off, or to the schedule where its delay is shorter.
 
-    Not even around expiry.
+    There are no bursts, not even around the expiry.
     """
     life = Life(((0.0, "IN_PROGRESS"),), lifetime=start + 100.0)
     poller = Poller(SESSION_ID)
@@ -589,18 +590,18 @@ def test_p9_an_outage_costs_few_reads(error: HPPError, start: float, seed: int, 
     world.now = start
     result = world.run()
 
-    gaps = [later - earlier for earlier, later in zip(world.looks, world.looks[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in zip(world.asked_at, world.asked_at[1:], strict=False)]
     floor = 60.0 if isinstance(error, ReadError) and error.retry_after == 60.0 else 0.9
     short = [gap for gap in gaps if gap < floor - 1e-6]
     assert isinstance(result, OutageError)
-    assert len(short) <= 2, "one look at expiry, one at the end of the tolerance"
+    assert len(short) <= 2, "one read at the expiry, one at the end of the tolerance"
     assert world.reads <= 600.0 / 1.8 + 3
 
 
 @settings(pure, max_examples=40)
 @given(st.lists(st.floats(0.0, 30.0), max_size=10), st.integers(0, 99))
-def test_p9_a_missing_session_is_looked_at_three_times(hints: list[float], seed: int) -> None:
-    """A 404 on a session that was seen is confirmed by two more looks, whatever notifications come in between."""
+def test_p9_a_missing_session_is_read_three_times(hints: list[float], seed: int) -> None:
+    """A 404 on a session that was seen is settled by two confirmation reads, whatever notifications come in between."""
     life = Life(((0.0, "IN_PROGRESS"),))
     poller = Poller(SESSION_ID)
     poller.received(life.reading(0.0), 0.0, 0.5)
@@ -618,10 +619,10 @@ def test_p9_a_missing_session_is_looked_at_three_times(hints: list[float], seed:
     st.lists(st.tuples(transient_errors, st.integers(0, 400)), max_size=4),
     st.integers(0, 99),
 )
-def test_every_wait_ends_even_where_nobody_can_read_the_expiry(
+def test_every_wait_ends_even_where_no_reading_tells_the_expiry(
     expires: float | None, status: str, failures: list[tuple[HPPError, int]], seed: int
 ) -> None:
-    """72 hours after the session was first seen, and after no more reads than the schedule allows for until then."""
+    """It ends 72 hours after the session was first seen, with no more reads than the schedule makes until then."""
     chance, trouble = random.Random(seed), {number: error for error, number in failures}
     driver = Driver(Poller(SESSION_ID))
     while not isinstance(action := driver.ask(), Fail):
@@ -637,8 +638,8 @@ def test_every_wait_ends_even_where_nobody_can_read_the_expiry(
     assert driver.poller.reads <= 1_000
 
 
-def test_completed_is_found_in_a_thousand_worlds() -> None:
-    """The same as P8, wider and shallower: nobody who paid is told otherwise."""
+def test_completed_is_found_in_hundreds_of_worlds() -> None:
+    """As P8, with more worlds and fewer kinds of trouble: every payment is reported."""
     for seed in range(300):
         chance = random.Random(seed)
         paid = chance.uniform(1.0, 1000.0)

@@ -305,7 +305,7 @@ class World:
     now: float = attrs.field(init=False, default=0.0)
     reads: int = attrs.field(init=False, default=0)
     failures: int = attrs.field(init=False, default=0)
-    looks: list[float] = attrs.field(init=False, factory=list[float])
+    asked_at: list[float] = attrs.field(init=False, factory=list[float])
 
     def run(self, until: float = inf) -> Outcome | HPPError | None:
         """Go on until the wait ends, or the world does."""
@@ -332,7 +332,7 @@ class World:
         self.now += self.latency
         self.reads += 1
         assert self.reads < 20_000, "reads without end"
-        self.looks.append(asked_at)
+        self.asked_at.append(asked_at)
         error = next((t.error for t in self.troubles if t.start <= asked_at < t.start + t.length), None)
         if error is None and self.glitches and self.reads % 3 == 0 and self.now < self.life.lifetime:
             error = missing("NOT_FOUND", read=asked_at)
