@@ -145,11 +145,12 @@ class Budget:
 
     def admit_at_once(self, kind: Kind, key: float, now: float) -> bool:
         """
-        Admit a read without a turn, if a token is there that nobody in the queue can use now; tell whether it was.
+        Admit a read without a turn, if there is a token that no read in the queue can use now; tell whether it was.
 
-        It comes to the same as `queue` and `admit`, at a fifth of their cost. If it was admitted `release` must follow.
+        The result is the same as that of `queue` and `admit`, at a fifth of their cost. If the read was admitted, the
+        caller must call `release` once it is over (not for `Kind.AGAIN`).
         """
-        self._advance(now)  # so whoever can use a token has been granted one
+        self._advance(now)  # every read in the queue that can use a token has been granted one after this
         if self._is_full and kind is not Kind.AGAIN:
             return False
         if kind is Kind.DUE and self._early(key) > ROUNDING:
@@ -171,7 +172,7 @@ class Budget:
         return max(self._due_at(turn, now), self._bucket.ready_at(now))
 
     def wake_all(self) -> None:
-        """Have everyone in the queue ask again."""
+        """Wake every driver in the queue: each asks again."""
         for turn in self._turns():
             turn.wake()
 
@@ -213,7 +214,7 @@ class Budget:
 
     @property
     def _is_empty(self) -> bool:
-        """Whether nobody is in the queue."""
+        """Whether the queue has no turns."""
         return not self._granted and not any(self._heaps.values())
 
     @property

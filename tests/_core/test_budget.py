@@ -279,7 +279,7 @@ steps_beside_each_other = st.lists(
 
 @settings(max_examples=300)
 @given(steps_beside_each_other)
-def test_a_read_that_is_admitted_at_once_is_one_that_the_queue_admits(steps: list[tuple[str, int, float]]) -> None:
+def test_the_queue_would_also_admit_each_read_that_is_admitted_at_once(steps: list[tuple[str, int, float]]) -> None:
     hasty, queued = Budget(ReadBudget(RATE, max_in_flight=2)), Budget(ReadBudget(RATE, max_in_flight=2))
     waiting: list[tuple[Turn, Turn]] = []
     now, in_flight = 0.0, 0
@@ -331,7 +331,7 @@ def test_a_read_that_is_admitted_at_once_counts_when_new_arrivals_and_the_schedu
     assert budget.admit(waiting[then], 1.0)
 
 
-def test_everyone_in_the_queue_is_woken_when_the_client_closes() -> None:
+def test_every_turn_in_the_queue_is_woken_when_the_client_closes() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     woken: list[str] = []
     budget.queue(Kind.NEW, 0.0, 0.0, lambda: woken.append("granted"))
