@@ -15,6 +15,10 @@ import anyio.to_thread
 import httpx
 import pytest
 import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from hpp_async import Completed, HPPClient, PollSchedule, ReadFailed, Transition
 from hpp_async._loop import LoopClock, running_loop, running_task
@@ -87,6 +91,22 @@ def test_loops_of_two_kinds_one_after_the_other(client: HPPClient) -> None:
         return str((await client.read_session("open")).status)
 
     assert [RUNS[kind](main) for kind in ("asyncio", "trio", "asyncio", "trio")] == ["WAITING"] * 4
+
+
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette")  # httpx2 is no dependency of ours
+@pytest.mark.parametrize("run", RUNS)
+def test_a_client_serves_the_requests_of_a_test_client(client: HPPClient, run: str) -> None:
+    from starlette.testclient import TestClient  # noqa: PLC0415 - the import itself warns
+
+    async def show(_: Request) -> PlainTextResponse:
+        return PlainTextResponse((await client.wait_for_outcome("paid")).status)
+
+    browser = TestClient(Starlette(routes=[Route("/", show)]), backend=run)  # type: ignore[arg-type]  # one of its two
+    each_in_a_loop_of_its_own = [browser.get("/").text for _ in range(2)]
+    with browser:
+        in_one_loop = [browser.get("/").text for _ in range(2)]
+
+    assert each_in_a_loop_of_its_own == in_one_loop == ["COMPLETED"] * 2
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
