@@ -1,1 +1,1 @@
-"""The provider as a model: sessions, consumers, faults and answers; testing and simulator stand on it."""
+"""A model of the provider: sessions, consumers, faults and answers. `testing` and `simulator` are built on it."""

@@ -1,4 +1,4 @@
-"""Answers over HTTP: good ones, errors in each of their forms, and what faults make of them."""
+"""Answers over HTTP: good answers, errors in each of their forms, and answers that faults have changed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def error(
 
 
 def _by_gateway(status_code: int, headers: Mapping[str, str], kind: str, body: str) -> Answer:
-    """Return an answer of a gateway before the provider, which does not know the provider's correlation ids."""
+    """Return an answer of a gateway in front of the provider; a gateway knows no correlation id of the provider's."""
     known = {name: value for name, value in headers.items() if name != "Klarna-Correlation-Id"}
     return Answer(status_code=status_code, headers={**known, "Content-Type": kind}, body=body.encode())
 
@@ -128,7 +128,7 @@ def error_of(kind: Answered | Throttled | Missing, moment: datetime) -> Answer:
     match kind:
         case Answered(status_code, more, envelope, code):
             answer = error(status_code, headers, code=code, envelope=envelope)
-            has_body = status_code not in (204, 304)  # by HTTP, these have none
+            has_body = status_code not in (204, 304)  # in HTTP, these have no body
             return attrs.evolve(answer, headers={**answer.headers, **dict(more)}, body=answer.body if has_body else b"")
         case Throttled(seconds, hint, envelope):
             answer = error(429, headers, message="Too many requests", envelope=envelope)
@@ -165,7 +165,7 @@ def _hint_headers(hint: Hint, seconds: float, moment: datetime) -> dict[str, str
 
 
 def damaged(answer: Answer, kind: FaultKind, moment: datetime) -> Answer:
-    """Return *answer* as it arrives through a fault of this *kind*; kinds of the connection leave it unchanged."""
+    """Return *answer* as a fault of this *kind* changes it; faults of the connection leave it unchanged."""
     match kind:
         case Garbled(body) if answer.status_code == 200:
             return attrs.evolve(answer, body=body)

@@ -17,7 +17,7 @@ from hpp_async._provider.injection import Faults
 from hpp_async._provider.life import Life
 
 PATIENCE: Final = timedelta(seconds=3)
-"""How long the provider waits for the merchant's answer, and so the time between the calls about one change."""
+"""How long the provider waits for the merchant's answer, and also the time between the calls about one change."""
 CALLS: Final = 4
 """The first call and three repeats."""
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -46,7 +46,7 @@ class StatusCallback:
 @attrs.define
 class Callbacks:
     """
-    The callbacks to come: `due` hands out each of them once, and `failed` schedules a repeat.
+    The callbacks that are still to be made: `due` returns each of them once, and `failed` schedules a repeat.
 
     Args:
         repeats_are_empty: whether repeats have the body ``{}``, as real ones have had.
@@ -56,7 +56,7 @@ class Callbacks:
     _pending: list[StatusCallback] = attrs.field(init=False, factory=list[StatusCallback])
 
     def due(self, lives: Iterable[Life], moment: datetime, faults: Faults) -> list[StatusCallback]:
-        """Return the callbacks that have become due since the last call, oldest first; *faults* lose or delay some."""
+        """Return the callbacks that became due since the last call, oldest first; *faults* can lose or delay them."""
         for life in lives:
             for callback in _changes(life, moment) if _is_owing(life, moment) else ():
                 drawn = faults.draw(Operation.CALLBACK, life.session_id, callback.due_at)
@@ -90,7 +90,7 @@ class Callbacks:
 
 
 def _is_owing(life: Life, moment: datetime) -> bool:
-    """Tell whether *life* has passed a step that may need a callback; quick, for there can be thousands of lives."""
+    """Tell whether *life* has passed a step that may need a callback. It is quick: there can be thousands of lives."""
     return (
         life.called_back < len(life.steps)
         and "status_update" in life.merchant_urls
@@ -99,7 +99,7 @@ def _is_owing(life: Life, moment: datetime) -> bool:
 
 
 def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
-    """Return the first calls about the changes of *life* up to *moment*; the next call goes on from there."""
+    """Return the first calls about the changes of *life* up to *moment*, without those that were returned before."""
     passed = life.passed(moment)
     start, life.called_back = life.called_back, max(life.called_back, len(passed))
     callbacks: list[StatusCallback] = []
@@ -123,5 +123,5 @@ def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
 
 
 def filled(url: str, session: Mapping[str, object]) -> str:
-    """Return *url* with ``{{session_id}}`` and other placeholders filled in from *session*, or with nothing."""
+    """Return *url* with ``{{session_id}}`` and other placeholders filled in from *session*; unknown ones are empty."""
     return _PLACEHOLDER.sub(lambda found: quote(str(session.get(cast("str", found[1])) or ""), safe=""), url)

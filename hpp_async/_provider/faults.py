@@ -1,4 +1,4 @@
-"""The faults that can come between the provider and its merchants, as data: of which kind, when, how often, to whom."""
+"""Faults between the provider and its merchants, as data: the kind of a fault, and which requests it affects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpp_async._provider.life import duration
 
 
 class Operation(StrEnum):
-    """What merchants ask the provider for; and ``CALLBACK``, what the provider sends them of its own accord."""
+    """The requests of a merchant to the provider; and ``CALLBACK``, the provider's own request to a merchant."""
 
     CREATE = "create"
     READ = "read"
@@ -50,22 +50,22 @@ class Hint(StrEnum):
     RETRY_AFTER_DATE = "retry-after-date"
     """``Retry-After`` as a date."""
     BOTH = "both"
-    """``X-Ratelimit-Reset``, and a ``Retry-After`` of twice as long."""
+    """``X-Ratelimit-Reset``, and a ``Retry-After`` that is twice as long."""
     ODD = "odd"
     """A limit without its window, ``-Remaining: -1``, and a ``Retry-After`` in the past."""
     NONE = "none"
-    """No such header."""
+    """None of these headers."""
 
 
-# -- what the attributes may be ----------------------------------------------------------------------------------------
-# attrs has validators for all of this, but they speak of Python's types. These messages are for authors of TOML, too.
+# -- validators and converters -----------------------------------------------------------------------------------------
+# attrs has validators for all of this, but their messages name Python types. Authors of TOML read these, too.
 
 _Word = TypeVar("_Word", bound=StrEnum)
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+:[ -~]*")
 
 
 def _only(what: str, is_right: Callable[[Any], bool]) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Return a validator for *what*; it refuses everything else and names the attribute."""
+    """Return a validator for *what*, by the test *is_right*; it refuses other values and names the attribute."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not is_right(value):
@@ -104,7 +104,7 @@ def _start(value: float | timedelta) -> float:
 
 
 def _until(value: float | timedelta) -> float:
-    return seconds(value, "until")  # endless by default
+    return seconds(value, "until")  # by default it is infinite, which `duration` refuses
 
 
 def _body(value: bytes | str) -> bytes:
@@ -240,7 +240,7 @@ class Foreign:
 
 @attrs.frozen
 class Stale:
-    """The replica that answers a read is that many seconds (or `timedelta`) behind; it knows every session."""
+    """The replica that answers a read is that many seconds (or `timedelta`) behind, but it knows every session."""
 
     lag: float = attrs.field(converter=_lag)
 
@@ -302,11 +302,11 @@ class Fault:
     A request can be affected by several faults at once; their effects are combined as far as possible.
 
     Attributes:
-        share: the share of these requests that is affected, from 0 to 1; drawn from the seed of `Faults`.
-        first: only so many requests are affected, the first ones.
+        share: the share of the requests that is affected, from 0 to 1; which ones is drawn from the seed of `Faults`.
+        first: only the first so many requests are affected.
         in_a_row: at most so many requests in a row about one session are affected.
         start, until: only requests in this period are affected, in seconds (or `timedelta`) since the fault was added.
-        on: only these operations are affected; if there are none, all but callbacks.
+        on: only these operations are affected; if it is empty, all operations except callbacks.
         session: only requests about the session with this id are affected.
 
     Raises:

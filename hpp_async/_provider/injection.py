@@ -1,4 +1,4 @@
-"""Fault injection: which faults a request meets, drawn from a seed."""
+"""Fault injection: which faults affect a request, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RequestFaults:
 
     @property
     def breach(self) -> Stalled | Refused | Dropped | Cut | None:
-        """How the connection breaks, where no whole answer arrives."""
+        """The fault that breaks the connection; ``None`` if a whole answer arrives."""
         breaches = (kind for kind in self.kinds if isinstance(kind, Stalled | Refused | Dropped | Cut))
         return next(breaches, None)
 
@@ -61,7 +61,7 @@ class RequestFaults:
 
     @property
     def error(self) -> Answered | Throttled | Missing | None:
-        """The error that a gateway answers with, before the provider sees the request."""
+        """The error with which a gateway answers before the provider sees the request; ``None`` if none does."""
         errors = (kind for kind in self.kinds if isinstance(kind, Answered | Throttled | Missing))
         return next(errors, None)
 
@@ -103,7 +103,7 @@ class Faults:
     """
     The faults of a provider: the same seed and the same requests give the same faults.
 
-    Each fault has a random generator of its own, so adding one does not change when the others strike.
+    Each fault has a random generator of its own, so adding a fault does not change which requests the others affect.
     """
 
     seed: int = 0

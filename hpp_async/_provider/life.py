@@ -1,4 +1,4 @@
-"""A session's life as data: which status it is in when, until when it can be paid, and what a read of it shows."""
+"""A session's life as data: its statuses over time, its expiry, and what a read of it shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpp_async._core.schedule import seconds
 from hpp_async._core.session import FINAL, SessionStatus
 
 LIFETIME: Final = timedelta(hours=47)  # session lifetime page: 48 hours from the payment session, less one
-_LONGEST: Final = 1e9  # seconds, some thirty years: a date can still be moved by them
+_LONGEST: Final = 1e9  # seconds: about thirty years, which can still be added to a date
 
 
 class SessionOverError(ValueError):
@@ -64,7 +64,7 @@ AnyStep = Step | tuple[float, str] | tuple[float, str, Mapping[str, object]]
 
 
 def steps_of(steps: Iterable[AnyStep]) -> list[Step]:
-    """Return *steps* in the order of their times; the first is the creation as WAITING, unless they say otherwise."""
+    """Return *steps* in the order of their times, after a first step to WAITING if they have none at the creation."""
     # The cast is for pyright, which unpacks the two tuples as one with everything everywhere.
     life = [step if isinstance(step, Step) else Step(*cast("tuple[float, str]", step)) for step in steps]
     life.sort(key=lambda step: step.after)
@@ -83,7 +83,7 @@ class Life:
     One session: what has happened to it, and what is planned.
 
     Attributes:
-        session_id: as every client takes it: up to 128 letters, digits, '-' and '_'.
+        session_id: up to 128 letters, digits, '-' and '_', because clients accept no others.
         lifetime: from the creation to the expiry, unless a step moves the expiry.
         merchant: the merchant that owns the session; ``None``: every merchant can read it.
         merchant_urls: where the consumer and the callbacks are sent, as the merchant gave them.
@@ -93,7 +93,7 @@ class Life:
         on_change: called without arguments when the plan changes.
 
     Raises:
-        ConfigurationError: the session id is not one.
+        ConfigurationError: *session_id* is one that no client accepts.
     """
 
     session_id: str = attrs.field(validator=_session_id)
@@ -117,7 +117,7 @@ class Life:
         return self.created_at + timedelta(seconds=step.after)
 
     def passed(self, moment: datetime) -> list[Step]:
-        """Return the steps up to *moment*, with the creation in any case: a stale replica knows every session."""
+        """Return the steps up to *moment*, and the creation always: even a stale replica knows every session."""
         age = self.age(moment)
         return [step for number, step in enumerate(self.steps) if number == 0 or step.after <= age]
 
@@ -133,7 +133,7 @@ class Life:
         return self.created_at + timedelta(seconds=moved[-1].after + (moved[-1].expires_in or 0.0))
 
     def move_expiry(self, expires_at: datetime, moment: datetime) -> None:
-        """Let the session expire at *expires_at*, whatever its steps up to *moment* said."""
+        """Let the session expire at *expires_at*, whatever expiry its steps up to *moment* gave it."""
         passed = self.passed(moment)
         self.steps = [attrs.evolve(step, expires_in=None) if step in passed else step for step in self.steps]
         self.lifetime = expires_at - self.created_at
@@ -143,7 +143,7 @@ class Life:
         return any(step.is_forgotten for step in self.passed(moment))
 
     def change(self, steps: Iterable[Step], moment: datetime) -> None:
-        """Replace the plan from *moment* on by *steps*, whose times are counted from *moment*."""
+        """Replace what is planned after *moment* by *steps*, whose times are counted from *moment*."""
         age = self.age(moment)
         following = [attrs.evolve(step, after=age + step.after) for step in steps]
         self.steps = self.passed(moment) + sorted(following, key=lambda step: step.after)
@@ -188,5 +188,5 @@ class Life:
 
 
 def date(moment: datetime) -> str:
-    """Return *moment* as the dates page has it: ISO 8601 with milliseconds and Z."""
+    """Return *moment* in the provider's format (dates page): ISO 8601 with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -21,7 +21,7 @@ _Hook = Callable[[Any, Any], Any]
 Whole = NewType("Whole", int)
 """A whole number of 64 bits; 640.0 is one, too."""
 URL = NewType("URL", str)
-"""Text in which ``://`` is found."""
+"""Text that contains ``://``."""
 
 
 class PlainDataError(ConfigurationError):
@@ -45,7 +45,7 @@ def read(value: object, kind: type[_Read], *, ignores_unknown_keys: bool = False
     try:
         return _converter(not ignores_unknown_keys).structure(value, kind)
     except (cattrs.BaseValidationError, ConfigurationError) as error:
-        # cattrs says "complaint @ path", and ours are the other way round.
+        # cattrs writes "complaint @ path"; our messages begin with the path.
         found = [line.rpartition(" @ ") for line in cattrs.transform_error(error, "", _complaint)]
     complaints = [f"{path}{complaint}".removeprefix(".") for complaint, _, path in found]
     refusal = PlainDataError("; ".join(complaints).removeprefix("="))
@@ -60,7 +60,7 @@ class _WrongValueError(ConfigurationError):
 
 
 def _complaint(error: BaseException, _: type | None) -> str:
-    """Return what is said of *error* after the path of its key."""
+    """Return the part of the message about *error* that follows the path of its key."""
     match error:
         case _WrongValueError():
             return f"={error.value!r}: give {error.what}"
@@ -76,7 +76,7 @@ def _complaint(error: BaseException, _: type | None) -> str:
 # -- the converter -----------------------------------------------------------------------------------------------------
 
 
-@cache  # not on import: it takes a while, and most users never need it
+@cache  # not made on import, because that takes a while and most users never need it
 def _converter(forbids_extra_keys: bool) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=forbids_extra_keys, prefer_attrib_converters=True)
     converter.register_structure_hook(str, _only("text", lambda value: isinstance(value, str)))
@@ -107,12 +107,12 @@ def _converter(forbids_extra_keys: bool) -> cattrs.Converter:
 
 
 def _is_any(origin: object) -> Callable[[Any], bool]:
-    """Return whether a type is *origin* of something, as ``list[str]`` is a list."""
+    """Return a test for the types whose origin is *origin*: ``list[str]`` has the origin ``list``."""
     return lambda kind: get_origin(kind) is origin
 
 
 def _only(what: str, is_right: Callable[[Any], bool], structure: _Hook = lambda value, _: value) -> _Hook:
-    """Return a hook that refuses all but *what*, and leaves the rest to *structure*: cattrs itself would convert."""
+    """Return a hook that passes *what* to *structure* and refuses other values, which cattrs alone would convert."""
 
     def hook(value: object, kind: object) -> object:
         if not is_right(value):
@@ -150,7 +150,7 @@ def _word(value: object, kind: object) -> object:
 
 @attrs.frozen(kw_only=True)
 class _Details:
-    """What can be said of every act, besides its word."""
+    """The keys that every act can have, besides its word."""
 
     after: float | None = None
     fields: dict[str, Any] = attrs.field(factory=dict[str, Any])
@@ -187,7 +187,7 @@ def _with(act: Act, details: _Details) -> Act:
 
 @attrs.frozen(kw_only=True)
 class Visit:
-    """Who visits a session: a ``visitor`` by name, or what is done in ``acts``, with a ``lifetime`` and a ``story``."""
+    """Who visits a session: a ``visitor`` by name, or a list of ``acts`` with a ``lifetime`` and a ``story``."""
 
     visitor: str | None = None
     acts: list[Act] | None = None
@@ -196,7 +196,7 @@ class Visit:
 
     def read(self, known: Mapping[str, Visitor]) -> Visitor | None:
         """
-        Return the visitor, one of *known* or a new script; ``None`` where nothing is said.
+        Return the visitor, one of *known* or a new script; ``None`` if neither ``visitor`` nor ``acts`` is given.
 
         Raises:
             ConfigurationError: naming the key.
@@ -232,12 +232,12 @@ def _fault(value: object, converter: cattrs.Converter) -> Fault:
     unknown = [key for key in table if key not in own]
     if unknown:
         raise ConfigurationError(f"{unknown[0]} is not known: the keys here are {', '.join(['kind', *own, *_WHOM])}")
-    # The attributes themselves check what they are given.
+    # Fault checks the values of its own attributes.
     return Fault(converter.structure(table, kind), **whom)
 
 
 def write_fault(fault: Fault) -> dict[str, object]:
-    """Return *fault* as it is read; attributes with their default value are left out."""
+    """Return *fault* as plain data, from which `read` makes it again; attributes with their default are left out."""
     writer = _writer()
     kind = type(fault.kind).__name__.lower()
     return {"kind": kind, **writer.unstructure(fault.kind), **writer.unstructure(fault)}

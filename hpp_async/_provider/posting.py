@@ -26,10 +26,10 @@ class Posting:
     Args:
         http: the client that posts them.
         idle: returns when another callback may be due.
-        patience: returns when its event is set, or when the merchant's time to answer is over.
+        patience: takes an event; returns when the event is set, or when the merchant's time to answer is over.
         is_allowed: tells whether a callback may be posted.
-        report: called after each call with the callback, whether it got a 2xx, and the status code or the error's name;
-            ``None`` if there was no answer in time.
+        report: called after each call with the callback, whether it got a 2xx, and the status code or the error's name,
+            which is ``None`` if there was no answer in time.
     """
 
     provider: Provider
@@ -43,7 +43,7 @@ class Posting:
         """
         Post callbacks until cancelled.
 
-        Calls that are under way then count as failed: the next run repeats them.
+        Calls that are under way at the cancellation count as failed: the next run repeats them.
         """
         async with anyio.create_task_group() as tasks:
             while True:
@@ -62,7 +62,7 @@ class Posting:
 
         try:
             with scope:
-                # A task beside the request, not a group around it: an error of the merchant's own code stays bare.
+                # A task beside the request: a task group around it would wrap an error of the merchant's own code.
                 tasks.start_soon(give_up)
                 try:
                     answer = await self.http.post(

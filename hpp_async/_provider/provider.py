@@ -1,8 +1,8 @@
 """
-The provider in memory: sessions that live by themselves or are moved by hand, and the answers about them.
+The provider in memory: sessions that change by a script or by hand, and the answers about them.
 
-No I/O and no clock of its own, so the scripted transport, the simulator and the tests can all stand on it. The answers
-follow the provider's OpenAPI file and the pages that the library's other modules name.
+It has no I/O and no clock of its own, so the scripted transport, the simulator and the tests can all use it. The
+answers follow the provider's OpenAPI file and the pages of its documentation that other modules name.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ class Provider:
     Sessions, and the answers about them.
 
     Args:
-        now: returns the date and time, aware.
+        now: returns the provider's date and time, aware.
         auth: the only credentials that are accepted; ``None`` accepts any, and then each merchant has its own sessions.
         quota: requests per second of each merchant; more are answered with 429 until the second is over. ``None``: no
             limit.
         readable_for: how long after its expiry a session can still be read; then 404.
         base_url: where the provider is, for the URLs that it hands out.
-        consumer: who visits the sessions that are created over HTTP, ``speed`` times as fast as people are.
+        consumer: who visits the sessions that are created over HTTP, ``speed`` times as fast as a person.
         consumers: the consumers that can be named over HTTP.
         faults: what goes wrong.
         callbacks: the callbacks to merchants.
 
     Attributes:
-        listeners: called without arguments when there is a new session, or when a session's plan changes; in the thread
-            that made the change.
+        listeners: functions that are called without arguments when there is a new session or a session's plan changes,
+            in the thread that made the change.
     """
 
     now: Callable[[], datetime]
@@ -94,7 +94,7 @@ class Provider:
         steps and *lifetime* are taken as they are.
 
         Raises:
-            ConfigurationError: *session_id* is one that no client would accept, or *lifetime* is no time.
+            ConfigurationError: *session_id* is one that no client accepts, or *lifetime* is not a number of seconds.
         """
         steps, lasts = self._steps(life)
         new = Life(
@@ -156,7 +156,7 @@ class Provider:
         return self._lives[session_id].status(self.now())
 
     def move_expiry(self, session_id: str, expires_at: datetime) -> None:
-        """Let the session expire at another time; at Kustom an interaction does that."""
+        """Let the session expire at *expires_at*; at Kustom, an interaction of the consumer moves the expiry."""
         self._lives[session_id].move_expiry(expires_at, self.now())
 
     def forget(self, session_id: str) -> None:
@@ -195,7 +195,7 @@ class Provider:
         kind; only `Slow` delays it.
         """
         at = self.next_callback_at
-        if at is None or at > (moment := self.now()):  # the usual case, and a cheap one
+        if at is None or at > (moment := self.now()):  # the usual case is cheap
             return []
         return self.callbacks.due(list(self._lives.values()), moment, self.faults)
 
@@ -206,7 +206,7 @@ class Provider:
         return self.faults.add(fault if isinstance(fault, Fault) else Fault(fault), self.now())
 
     def draw_faults(self, method: str, path: str) -> RequestFaults:
-        """Return the faults that affect this request; each call counts as a request, so call it once a request."""
+        """Return the faults that affect this request. Call it once for each request, because it counts requests."""
         operation, session_id, _ = operation_of(method, path)
         if operation is None or not self.faults:
             return NO_FAULTS
@@ -233,7 +233,7 @@ class Provider:
             answer = error_of(faults.error, moment + timedelta(seconds=faults.skew))
         else:
             answer = self._answer(method, path, headers.get("authorization", ""), body, moment, faults.lag)
-        for kind in sorted(faults.kinds, key=lambda kind: isinstance(kind, Garbled)):  # a garbled body has no fields
+        for kind in sorted(faults.kinds, key=lambda kind: isinstance(kind, Garbled)):  # last: it leaves no fields
             answer = damaged(answer, kind, moment)
         return answer
 

@@ -1,4 +1,4 @@
-"""What merchants send: who they are, how often they may, what they ask for, and the bodies that go with it."""
+"""The requests of merchants: whose they are, how many there are in a second, their operations and their bodies."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from hpp_async._provider.plain import URL, PlainDataError, Whole, read
 
 _Body = TypeVar("_Body")
 
-# -- who asks, and how often -------------------------------------------------------------------------------------------
+# -- merchants and their quota -----------------------------------------------------------------------------------------
 
 
 def merchant_of(authorization: str) -> str:
     """
     Return the merchant whose credentials are in an ``Authorization`` header.
 
-    All usernames of a merchant begin with its number, as ``PK12345_abc`` does. Other credentials are a merchant each.
+    All usernames of a merchant begin with its number, as ``PK12345_abc`` does. Credentials of another form count as a
+    merchant of their own.
     """
     try:
         username = b64decode(authorization.removeprefix("Basic "), validate=True).decode().partition(":")[0]
@@ -59,7 +60,7 @@ def quota_headers(quota: int | None, count: int, moment: datetime) -> Mapping[st
     }
 
 
-# -- what is asked for -------------------------------------------------------------------------------------------------
+# -- operations --------------------------------------------------------------------------------------------------------
 
 SESSIONS: Final = "/hpp/v1/sessions"
 PAGES: Final = "/hpp/payments"
@@ -71,7 +72,7 @@ _OPERATIONS: Final = (
 
 
 def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, tuple[str, ...]]:
-    """Return what is asked for, the session's id, and the methods that *path* has: none if there is no such path."""
+    """Return the operation, the session's id, and the methods that *path* has: none if there is no such path."""
     for pattern, operations in _OPERATIONS:
         found = pattern.fullmatch(path)
         if found is not None:
@@ -81,7 +82,7 @@ def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, 
 
 
 def page_path(session_id: str) -> str:
-    """Return the path of the session's payment page, where the session has another id."""
+    """Return the path of the session's payment page; as at the provider, its last part is not the session's id."""
     return f"{PAGES}/{uuid.uuid5(uuid.NAMESPACE_URL, session_id).hex[:7]}"
 
 
@@ -94,7 +95,7 @@ AccessId = Literal["klarna:09f4a78d-d096-47d4-a0f6-abcf680c70fe", "467521087419"
 
 
 class BadValueError(ValueError):
-    """The request breaks a constraint; the argument is the path of the first field that does."""
+    """A field of the request breaks a constraint; the argument is the path of the first such field."""
 
 
 @attrs.frozen(kw_only=True)
@@ -160,7 +161,7 @@ class Creation:
 
     @property
     def urls(self) -> Mapping[str, str]:
-        """The merchant's URLs by their names, those that there are."""
+        """The merchant's URLs by their names; those that were not given are left out."""
         urls = attrs.asdict(self.merchant_urls or MerchantURLs())
         return {name: url for name, url in urls.items() if url is not None}
 
@@ -194,7 +195,7 @@ class Distribution:
         Read the request in *body*.
 
         Raises:
-            BadValueError: naming the first field that breaks a constraint, or that the method needs.
+            BadValueError: naming the first field that breaks a constraint, or that is missing for the method.
         """
         request = _parsed(body, cls)
         for name in NEEDED[request.method]:

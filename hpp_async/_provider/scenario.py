@@ -46,7 +46,7 @@ class Scenario:
 
         seed = 7                    # of the faults
         visitor = "hesitant"        # who visits the sessions that are created over HTTP
-        speed = 2.0                 # how many times as fast as people are
+        speed = 2.0                 # how many times as fast as a person a visitor is
         quota = 50                  # requests per second of each merchant; 0 is no limit
         readable_for = 86400        # seconds after the expiry of a session
         repeats_are_empty = true    # repeated callbacks have the body {}
@@ -186,7 +186,7 @@ class _Session(Visit):
 
     def planned(self, known: Mapping[str, Visitor]) -> Planned:
         if self.id is not None and not is_session_id(self.id):
-            raise ConfigurationError(f"id={self.id!r}: give up to 128 letters, digits, '-' and '_', as all ids are")
+            raise ConfigurationError(f"id={self.id!r}: give up to 128 letters, digits, '-' and '_'")
         return Planned(
             life=attrs.evolve(self, lifetime=None).read(known) or _NOBODY,
             session_id=self.id,
@@ -210,7 +210,7 @@ class _File(Visit):
 
 @contextmanager
 def _at(path: str) -> Generator[None]:
-    """Let a complaint, which begins with the name of a key, begin with the whole path of this key."""
+    """Put *path* in front of a refusal that begins with the name of a key, so that it begins with the whole path."""
     try:
         yield
     except ConfigurationError as refusal:

@@ -1,4 +1,4 @@
-"""What consumers do on the payment page, in words: ``Script(opens, declines, retries, pays(after=30))``."""
+"""What consumers do on the payment page, as data: ``Script(opens, declines, retries, pays(after=30))``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.session import FINAL, SessionStatus
 from hpp_async._provider.life import LIFETIME, Step, duration
 
-_SHORT: Final = timedelta(seconds=30)  # the session expires soon enough for somebody who watches a demonstration
+_SHORT: Final = timedelta(seconds=30)  # so that somebody who watches a demonstration sees the session expire
 
 
 @attrs.frozen
@@ -21,11 +21,11 @@ class Act:
     """
     Something that happens to a session, ``after`` seconds from the act before it, or from the session's creation.
 
-    The words of this module are acts. Calling an act returns the same act at another time, or with fields of the
-    provider's answer: ``pays(after=30, order_id="1")``.
+    This module has an act for each thing that can happen, such as `opens` and `pays`. Calling an act returns the same
+    act at another time, or with fields of the provider's answer: ``pays(after=30, order_id="1")``.
 
     Attributes:
-        word: its name in scripts and files.
+        word: the act's name in scripts and files.
         after: seconds (or `timedelta`).
         status: the status that the session enters; ``None`` leaves the session in its status.
         fields: of the provider's answer, besides those that the status brings with it.
@@ -77,7 +77,7 @@ class Act:
 
 
 ACTS: Final[dict[str, Act]] = {}
-"""The acts by their words, but for ``becomes``, which needs a status."""
+"""The acts by their words, except ``becomes``, which needs a status."""
 
 
 def _act(
@@ -134,7 +134,7 @@ class Script:
     What happens to a session, act by act: ``Script(opens(after=5), declines(after=20), retries, pays(after=30))``.
 
     Args:
-        acts: in their order; each happens its own ``after`` seconds after the one before it.
+        acts: what happens, in order; each act happens ``after`` seconds after the one before it.
         lifetime: seconds (or `timedelta`) for which the session can be paid; by default the provider's 47 hours.
         story: what the consumer does, as a sentence without its subject; by default the words of the acts.
 
@@ -152,13 +152,13 @@ class Script:
                 raise ConfigurationError(f"acts[{number}]={act!r}: give an act such as hpp_async.testing.pays")
             if number and acts[number - 1].is_last and act.word not in ("extends", "forgotten", "waits"):
                 raise ConfigurationError(f"acts[{number}]={act.word!r}: nothing can follow {acts[number - 1].word!r}")
-        told = ", ".join(act.word.replace("_", " ") for act in acts) or "does not come"
+        words = ", ".join(act.word.replace("_", " ") for act in acts) or "does not come"
         object.__setattr__(self, "acts", acts)
         object.__setattr__(self, "lasts", timedelta(seconds=duration(lifetime, "lifetime", at_least=0.001)))
-        object.__setattr__(self, "story", told if story is None else story)
+        object.__setattr__(self, "story", words if story is None else story)
 
     def steps(self, speed: float = 1.0) -> tuple[Step, ...]:
-        """Return the steps of the session's life, *speed* times as fast as people are."""
+        """Return the steps of the session's life, *speed* times as fast as a person takes them."""
         after, steps = 0.0, list[Step]()
         for act in self.acts:
             after += act.after / speed

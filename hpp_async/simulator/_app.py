@@ -24,19 +24,19 @@ OPENAPI: Final = "/openapi.json"
 
 def application(provider: Provider, *, served_as: str | None = None) -> Starlette:
     """
-    Return an application that answers as *provider* does, every method and path.
+    Return an application that answers every request as *provider* does.
 
-    Its own are ``/openapi.json``, which describes the provider, ``/hpp/payments/…``, the payment pages, and
-    ``/simulator``, which shows and controls it. Callbacks are sent by `serve`, not by the application.
+    It has some paths of its own: ``/openapi.json`` describes the provider, ``/hpp/payments/…`` are the payment pages,
+    and ``/simulator`` shows and controls the provider. Callbacks are sent by `serve`, not by the application.
 
-    Where *served_as* is given, ``/simulator`` is for requests to that host, or to one of loopback, and to no other: so
-    no web site can reach it by a name of its own that leads here.
+    If *served_as* is given, ``/simulator`` answers only requests to this host or to a loopback host: otherwise a web
+    site could reach it through a host name of its own that resolves to this machine (DNS rebinding).
     """
 
     async def description(_: Request) -> Response:
         return Response(openapi(), media_type="application/json")
 
-    # The pages and their like need no credentials; everything else is the API.
+    # What is not listed here is the provider's API. It alone needs credentials.
     app = Starlette(
         routes=[
             Route(OPENAPI, description, methods=["GET"]),

@@ -12,7 +12,7 @@ from hpp_async._provider.life import duration
 
 class Calendar:
     """
-    The real date and time, until it is told to run faster or to jump ahead; it never goes back.
+    The real date and time, until it is made to run faster or to jump ahead; it never goes back.
 
     ``Provider(now=Calendar())`` is a provider whose time can be moved, in Python and over HTTP.
 
@@ -23,7 +23,7 @@ class Calendar:
 
     def __init__(self, start: datetime | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # One value, replaced as a whole: it is read on the server's thread, and may be moved from another.
+        # One tuple, replaced as a whole: the server's thread reads it, and another thread may move the time.
         self._since = (datetime.now(UTC) if start is None else start, clock(), 1.0)
 
     def __call__(self) -> datetime:

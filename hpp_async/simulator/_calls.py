@@ -14,13 +14,13 @@ from hpp_async._provider.posting import Posting, is_on_this_machine
 from hpp_async.testing import Provider, StatusCallback
 
 _LOG: Final = logging.getLogger("hpp_async.simulator")
-_LOOKS_APART: Final = 0.05
-"""Seconds between two looks for due callbacks: sessions and time can be changed at any moment, from any thread."""
+_CHECK_EVERY: Final = 0.05
+"""Seconds between two checks for due callbacks, because any thread can change sessions and time at any moment."""
 
 
 async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()) -> None:
     """
-    Post *provider*'s callbacks when they are due, until cancelled; a merchant has *patience* seconds for a 2xx.
+    Post *provider*'s callbacks when they are due, until cancelled; a merchant has *patience* seconds to answer 2xx.
 
     The simulator talks to no other machine: callbacks to hosts other than loopback are not sent, and one log line for
     each session says so.
@@ -50,7 +50,7 @@ async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()
         await Posting(
             provider=provider,
             http=http,
-            idle=partial(anyio.sleep, _LOOKS_APART),
+            idle=partial(anyio.sleep, _CHECK_EVERY),
             patience=wait_patiently,
             is_allowed=is_allowed,
             report=report,

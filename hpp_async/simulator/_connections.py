@@ -1,4 +1,4 @@
-"""Connections of the server that can be broken on purpose, for which ASGI has no message."""
+"""Connections of the server that can be broken on purpose: ASGI has no message for that."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _Ends = tuple[tuple[str, int], tuple[str, int]]
 _OPEN: Final[dict[_Ends, Connection]] = {}
-"""The open connections by their two addresses, which are in an ASGI scope, too."""
-# No lingering: unsent data is discarded, and the other side gets a reset.
+"""The open connections by their two addresses, by which the connection of an ASGI scope is found."""
+# SO_LINGER with 0 seconds: unsent data is discarded, and the other side gets a reset.
 _AT_ONCE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Connection(H11Protocol):
-    """A connection of uvicorn's that can be found by a request's scope, and that does not delay the server's end."""
+    """A connection of uvicorn's that can be found by a request's scope, and does not delay the end of the server."""
 
     is_held = False
     """Whether a fault keeps its request without an answer."""
@@ -53,7 +53,7 @@ def _connection(scope: Scope) -> Connection | None:
 
 
 def hold(scope: Scope, *, is_held: bool = True) -> None:
-    """Say whether the connection of the request in *scope* will stay without an answer."""
+    """Note whether the connection of the request in *scope* stays without an answer for now."""
     connection = _connection(scope)
     if connection is not None:
         connection.is_held = is_held
@@ -61,7 +61,7 @@ def hold(scope: Scope, *, is_held: bool = True) -> None:
 
 def close(scope: Scope, *, is_reset: bool) -> None:
     """
-    Close the connection of the request in *scope*, in an orderly way or with a TCP reset.
+    Close the connection of the request in *scope*, with a TCP reset if *is_reset*.
 
     Raises:
         ConnectionResetError: the connection belongs to another server than `serve`'s; that server has to close it.

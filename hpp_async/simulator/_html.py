@@ -26,7 +26,7 @@ _TEMPLATES: Final = Environment(
 )
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    # Not no-referrer: with that, browsers send "Origin: null" with our own forms, too.
+    # With no-referrer, browsers would send "Origin: null" even with our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }

@@ -200,5 +200,5 @@ def _read(text: str) -> _Exit:
         is_here = url.host == "localhost" or ipaddress.IPv4Address(url.host).is_loopback
     except ValueError:
         is_here = False
-    # As httpx writes the URL, a browser reads it in the same way as the code above.
+    # A browser takes the URL apart as httpx does above, if it gets the URL in httpx's spelling.
     return _Exit(str(url), True, f"{url.scheme}://{url.netloc.decode()}" if is_here else None)

@@ -24,9 +24,9 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
     """
     Serve *provider* at *host*, a loopback address; yield the base URL, which is also set as the provider's.
 
-    *port* 0 takes any free port. Connections are accepted as soon as the URL is yielded. The server has a thread of its
-    own, which ends with the context: it can surround code on any event loop, or on none. Status callbacks are posted to
-    ``merchant_urls.status_update`` only if that is on a loopback host.
+    *port* 0 takes any free port. Connections are accepted as soon as the URL is yielded. The server runs in a thread of
+    its own, which ends with the context, so the code in the context can use any event loop, or none. Status callbacks
+    are posted to ``merchant_urls.status_update`` only if that is on a loopback host.
 
     Raises:
         ConfigurationError: other machines could reach *host*, or *port* is not free.
@@ -34,7 +34,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
     with _listener(host, port) as listener:
         address, port = listener.getsockname()[:2]
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-        # The provider's answers have a Date of their own, and no header of uvicorn's.
+        # The provider's answers have a Date of their own, and need no header of uvicorn's.
         config = uvicorn.Config(
             application(provider, served_as=host),
             http=Connection,
@@ -46,7 +46,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
-        # In a thread: in the main thread uvicorn would take over the handling of signals.
+        # In the main thread, uvicorn would take over the handling of signals.
         thread = threading.Thread(
             target=lambda: asyncio.run(_serve(server, listener, provider)), name="hpp_async simulator", daemon=True
         )

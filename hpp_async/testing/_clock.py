@@ -15,24 +15,24 @@ from hpp_async._loop import spawn
 _START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 _SETTLED: Final = 25
 """
-Turns of the event loop without a look at the clock, after which every task is taken to be waiting.
+Turns of the event loop in which nobody uses the clock, after which the clock takes every task to be waiting.
 
-More than any chain of awaits between two looks at the clock in this library and its scripted transport.
+It is longer than any chain of awaits between two uses of the clock in this library and its scripted transport.
 """
 
 _HELD: Final = 500
-"""The same during a request to an application: one of Starlette's middlewares takes about six turns."""
+"""The same limit during a request to an application: each of Starlette's middlewares takes about six turns."""
 
 
 class VirtualClock:
     """
     Time for tests: it stands still while a task runs, and jumps to the next wake-up when every task waits.
 
-    Pass it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of the tasks that wait through it, so
-    nothing in such a test may wait for a real socket or thread. One clock belongs to one event loop.
+    Pass it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of the tasks that wait through it, so no
+    task in such a test may wait for a real socket or thread. Use a clock in one event loop only.
 
     Args:
-        start: the provider's time at the beginning, aware.
+        start: the provider's date and time at the beginning, aware.
         skew: how far this machine's calendar is ahead of the provider's.
     """
 
@@ -40,7 +40,7 @@ class VirtualClock:
         self._start = start
         self._skew = skew
         self._now = 0.0
-        self._looks = 0
+        self._uses = 0
         self._wake_ups: list[tuple[float, int]] = []
         self._sleepers: dict[int, anyio.Event] = {}
         self._order = itertools.count()
@@ -48,15 +48,15 @@ class VirtualClock:
 
     def now(self) -> float:
         """Return the seconds since the beginning."""
-        self._looks += 1
+        self._uses += 1
         return self._now
 
     def today(self) -> datetime:
-        """Return this machine's date and time: the provider's plus the skew."""
+        """Return this machine's date and time: the provider's plus *skew*."""
         return self.provider_time() + self._skew
 
     def provider_time(self) -> datetime:
-        """Return the true date and time."""
+        """Return the provider's date and time."""
         return self._start + timedelta(seconds=self.now())
 
     async def wait(self, event: anyio.Event, until: float) -> None:
@@ -67,7 +67,7 @@ class VirtualClock:
         number = next(self._order)
         self._sleepers[number] = event
         heapq.heappush(self._wake_ups, (until, number))
-        self._looks += 1
+        self._uses += 1
         if not self._is_ticking:
             self._is_ticking = True
             spawn(self._tick, "hpp_async.testing clock")
@@ -81,11 +81,11 @@ class VirtualClock:
         await self.wait(anyio.Event(), self.now() + seconds)
 
     async def hold(self, event: anyio.Event) -> None:
-        """Stand still until *event* is set, but only for so many turns as a request to an application may take."""
+        """Let no time pass until *event* is set, but for no more turns than a request to an application may take."""
         for _ in range(_HELD):
             if event.is_set():
                 break
-            self._looks += 1
+            self._uses += 1
             await anyio.lowlevel.checkpoint()
 
     async def _tick(self) -> None:
@@ -113,8 +113,8 @@ class VirtualClock:
                 event.set()
 
     async def _settle(self) -> None:
-        quiet, looks = 0, self._looks
+        quiet, uses = 0, self._uses
         while quiet < _SETTLED:
             await anyio.lowlevel.checkpoint()
-            quiet = quiet + 1 if self._looks == looks else 0
-            looks = self._looks
+            quiet = quiet + 1 if self._uses == uses else 0
+            uses = self._uses

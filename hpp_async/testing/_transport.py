@@ -44,12 +44,12 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
     ``clock``. With respx, see `mock_provider`.
 
     Args:
-        clock: the time by which the sessions live.
+        clock: the clock by which the sessions change.
         endpoint: where the provider is.
         auth: the only credentials that the provider accepts.
 
     Attributes:
-        model: the provider's sessions; `Provider.change` changes one by hand.
+        model: the provider's sessions and faults; `Provider.change` changes a session by hand.
         requests: every request that arrived, in order.
         latency: the virtual seconds that each answer takes.
     """
@@ -89,8 +89,8 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         """
         Let a fault of this *kind* affect requests from now on: all of them, or as *when* says (attributes of `Fault`).
 
-        Return the fault's key in ``model.faults``. Delays pass on the virtual clock; a broken connection is the error
-        that httpx raises for it.
+        Return the fault's key in ``model.faults``. Delays pass on the virtual clock. A broken connection raises the
+        error of httpx for it.
         """
         return self.model.add_fault(Fault(kind, **when))
 
@@ -108,10 +108,10 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         """
         Post the provider's callbacks through *client*, each when it is due, until cancelled.
 
-        Run it in a task group. *client* leads to the shop, for example over `httpx.ASGITransport`. A callback that gets
-        no 2xx within 3 virtual seconds, or an error of httpx, is repeated as the provider does it: four calls, 3 s
-        apart. Any other exception comes from the shop's own code, and is raised. A callback that is under way when this
-        is cancelled counts as failed.
+        Run it in a task group. The requests of *client* reach the shop, for example over `httpx.ASGITransport`. A
+        callback that gets no 2xx within 3 virtual seconds, or fails with an error of httpx, is repeated as the provider
+        repeats it: four calls, 3 s apart. Any other exception comes from the shop's own code, and is raised. A callback
+        that is under way at the cancellation counts as failed.
         """
         news = anyio.Event()
 
@@ -141,7 +141,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             self.model.listeners.remove(wake)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer *request*: what makes this an httpx transport."""
+        """Answer *request*; with this method the provider is an httpx transport."""
         self.requests.append(request)
         await anyio.lowlevel.checkpoint()
         if self.latency:

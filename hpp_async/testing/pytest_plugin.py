@@ -43,7 +43,7 @@ def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -
     closing: list[HPPClient] = request.getfixturevalue("_hpp_closing") if is_with_anyio else []
     yield client
     if loops and not loops[0].is_closed():
-        # The loop is not running: its owner is between a test and the end of a fixture.
+        # The loop is not running now: its owner has run the test, and will run the ends of fixtures.
         loops[0].run_until_complete(client.aclose())
     elif is_with_anyio:
         closing.append(client)
@@ -55,8 +55,8 @@ def _close_at_once(client: HPPClient) -> None:
     """
     Close *client* outside of a loop.
 
-    A loop that has ended (asyncio.run, pytest-asyncio, trio) has cancelled every read, so there is nothing to wait for.
-    A loop that was closed without that has not, and its reads can only be abandoned.
+    A loop that ended in order (asyncio.run, pytest-asyncio, trio) has cancelled every read, so there is nothing to wait
+    for. A loop that was only closed has cancelled none, and its reads can only be abandoned.
     """
     closing = client.aclose()
     with suppress(StopIteration, RuntimeError):
@@ -66,7 +66,7 @@ def _close_at_once(client: HPPClient) -> None:
 
 @pytest.fixture
 async def _hpp_closing() -> AsyncGenerator[list[HPPClient]]:
-    """Give a list of clients that anyio's plugin closes in its loop; on trio no other code can reach that loop."""
+    """Give a list of clients to close in the loop of anyio's plugin; on trio only such a fixture can reach that loop."""
     clients: list[HPPClient] = []
     yield clients
     for client in clients:
