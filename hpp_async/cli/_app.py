@@ -52,7 +52,7 @@ ShowTokenOption = Annotated[
 FinalOption = Annotated[bool, typer.Option("--final", help="Do not stop at FAILED and ERROR: the consumer can retry.")]
 ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
 SpeedOption = Annotated[
-    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as a person.")
+    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="The visit's speed; 2 is twice a person's.")
 ]
 VerboseOption = Annotated[
     int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs more.")
@@ -62,10 +62,9 @@ VerboseOption = Annotated[
 def run(args: Sequence[str] | None) -> None:
     """Run the command that *args* name, and exit."""
     for stream in (sys.stdout, sys.stderr):
+        # A status that the terminal cannot encode must not end a wait.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a status that the terminal cannot encode must not end a wait
+            stream.reconfigure(errors="backslashreplace")
     typer.main.get_command(app).main(args=args, prog_name="hpp-async")
 
 
@@ -117,7 +116,7 @@ def wait(
         str | None, typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.")
     ] = None,
     every: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not at the default ones.")
+        float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not by the default schedule.")
     ] = None,
     as_json: JSONOption = False,
     show_token: ShowTokenOption = False,
@@ -156,15 +155,15 @@ def demo(
 @app.command(help=SIMULATE)
 def simulate(
     *,
-    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="A port, or 0 for any free one.")] = 8888,
+    host: Annotated[str, typer.Option(help="The loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes any free one.")] = 8888,
     consumer: Annotated[
         Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
     ] = None,
     speed: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=1000, metavar="FACTOR", help="How many times as fast as a person.", show_default="1"
+            min=0.01, max=1000, metavar="FACTOR", help="The visits' speed; 2 is twice a person's.", show_default="1"
         ),
     ] = None,
     scenario: Annotated[

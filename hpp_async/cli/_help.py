@@ -51,7 +51,7 @@ refused or interrupted.
               correlation_id, reads, token
   error       error, message, session_id, status, correlation_id, reads,
               token
-The token is for --since and is not a secret. The authorization token is a secret."""
+The field token is for --since and is not a secret. authorization_token is a secret."""
 
 DEMO: Final = f"""\
 Watch a wait on a simulated provider.
@@ -65,7 +65,7 @@ SIMULATE: Final = f"""\
 Run a simulated provider on this machine, until Ctrl-C or SIGTERM.
 
 The consumer visits every session that is created over HTTP. Status callbacks are posted to \
-merchant_urls.status_update if that is on this machine, and not otherwise. -v logs every request and every callback.
+merchant_urls.status_update only if that is on this machine. -v logs every request and every callback.
 
 The pages for people are the overview at /simulator and the payment page at a session's redirect_url; with --consumer \
 nobody you pay there yourself. Programs control sessions, faults and time under /simulator. The provider's OpenAPI \
@@ -76,7 +76,7 @@ description is at /openapi.json.
 With --scenario the consumers, sessions and faults come from a file:
 
   visitor = "hesitant"         # who visits the sessions that are created
-  seed = 7                     # of the faults
+  seed = 7                     # decides which requests the faults affect
 
   [\\[consumer]]
   name = "hesitant"
@@ -93,13 +93,13 @@ With --scenario the consumers, sessions and faults come from a file:
   acts = ["opens", "vanishes"]
   lifetime = 120
 
-Acts, each with the seconds since the act before it
+Acts: "pays", or {{ pays = 30 }} for 30 s after the act before it
 {_ACTS}
 
-Kinds of faults, each with its keys
+Kinds of faults, each with its own keys
 {_FAULTS}
 
-Keys of every fault
+Keys that every fault can have
   {_WHOM}"""
 
 EXAMPLE: Final = """\

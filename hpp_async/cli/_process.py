@@ -25,7 +25,7 @@ def exiting(verbosity: int) -> Generator[None]:
         say(str(ending) or "interrupted")
         raise typer.Exit(exit_code(ending)) from None
     except BrokenPipeError as ending:
-        # Python flushes the buffer at its end: let that go nowhere without an error.
+        # Python flushes the buffer when it exits: into the null device that raises no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(exit_code(ending)) from None
 
@@ -36,7 +36,7 @@ def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Genera
     try:
         yield
     except (KeyboardInterrupt, OutageError, WaitTimeoutError) as ending:
-        what = str(ending) or "interrupted; the session goes on"
+        what = str(ending) or "interrupted; the session was not changed"
         say(f"{what}. To continue the wait:\n  {command(wait.token)}")
         raise typer.Exit(exit_code(ending)) from None
 

@@ -62,7 +62,7 @@ def of_error(error: HPPError, wait: OutcomeWait) -> Record:
 
 
 def _some(data: dict[str, object], *keys: str) -> dict[str, object]:
-    # These only, in this order: with its secrets, plain data has personal data as well.
+    # Only these keys, in this order: plain data with secrets holds personal data, too.
     return {key: data[key] for key in keys if key in data}
 
 

@@ -37,10 +37,10 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 @contextmanager
 def _interruptible() -> Generator[None]:
     """
-    Have a handler for Ctrl-C, which asyncio replaces with its own.
+    Make sure that Ctrl-C has a handler, which SIGTERM can call and asyncio can replace with its own.
 
-    A shell lets the processes that it runs in the background ignore Ctrl-C. Here they block it instead, so that SIGTERM
-    can call the handler.
+    A shell lets a process that it starts in the background ignore Ctrl-C, and then there is no handler. Here such a
+    process blocks Ctrl-C instead, and gets a handler.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield

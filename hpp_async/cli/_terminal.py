@@ -40,7 +40,7 @@ class TerminalView(View):
         self._now = now
         self._session: Session | None = None
         self._noted_at = 0.0
-        # Drawn by the wait's own updates, not by a thread, so that every part of the line is of the same moment.
+        # Each update of the wait draws the line, and no thread does, so that all its parts show the same moment.
         self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty())
 
     def live(self, wait: OutcomeWait) -> AbstractContextManager[object]:
@@ -92,7 +92,7 @@ class TerminalView(View):
             yield Text(f"expires in {duration(left)}" if left > 0 else "past its expiry")
 
     def _failed(self) -> Iterator[Text]:
-        if self.failure is not None:  # last, because it is long, and a narrow terminal cuts it off
+        if self.failure is not None:  # the last part, because it is long and a narrow terminal cuts it off
             yield Text(f"read failed: {reason(self.failure)}", style="yellow")
 
     def _elapsed(self) -> float:

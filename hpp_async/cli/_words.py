@@ -30,7 +30,7 @@ def say(remark: object) -> None:
 
 
 def facts(session: Session, *, show_token: bool) -> Mapping[str, str]:
-    """Return the fields of *session* but its status, by the provider's names; the token itself only if *show_token*."""
+    """Return the fields of *session*, except its status, by their names; the token itself only if *show_token*."""
     token = session.authorization_token
     if token is not None and not show_token:
         token = "received (--show-token shows it)"
@@ -63,11 +63,11 @@ def advice(outcome: AnyOutcome) -> str:
         case Cancelled() | Disabled():
             return "This is final: another purchase needs another session."
         case Expired() if outcome.needs_attention:
-            return "The session expired, but its last reading was not that of an open session: ask the provider."
+            return "The session expired, but its last reading may mean that it was paid: ask the provider."
         case Expired(confirmed=True):
             return "The session can no longer be paid: another purchase needs another session."
         case Expired():
-            return "The session vanished after its expiry, its end unseen: look for an order before you sell again."
+            return "The session expired, and no read showed how it ended: look for an order before you sell again."
         case Failed() | Errored() | Stopped():
             return "The session is still open and may yet be paid: wait with --final, or disable the session."
         case _ as never:

@@ -1,4 +1,4 @@
-"""Requests that are refused, above all those that another web site lets a browser on this machine send."""
+"""Requests that are refused, above all those that another web site makes a browser on this machine send."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refuse_other_sites(request: Request) -> None:
 
 def refuse_other_names(request: Request) -> None:
     """
-    Refuse a request to a host name other than the one that is served: a web site's own name can resolve to this machine.
+    Refuse a request to another host name than the one that is served: a web site's name can resolve to this machine.
 
     Loopback names and addresses are always accepted. An application in a server of your own accepts every name.
 

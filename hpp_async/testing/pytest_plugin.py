@@ -66,7 +66,7 @@ def _close_at_once(client: HPPClient) -> None:
 
 @pytest.fixture
 async def _hpp_closing() -> AsyncGenerator[list[HPPClient]]:
-    """Give a list of clients to close in the loop of anyio's plugin; on trio only such a fixture can reach that loop."""
+    """Give a list of clients to close in the loop of anyio's plugin: on trio only a fixture can reach that loop."""
     clients: list[HPPClient] = []
     yield clients
     for client in clients:

@@ -446,7 +446,7 @@ def test_an_interrupted_wait_prints_the_resume_command(
 
     token = json.loads(lines[0])["token"]
     assert capsys.readouterr().err == (
-        "hpp-async: interrupted; the session goes on. To continue the wait:\n"
+        "hpp-async: interrupted; the session was not changed. To continue the wait:\n"
         f"  hpp-async wait {session_id} --json --show-token --since {token}\n"
     )
 
@@ -454,7 +454,7 @@ def test_an_interrupted_wait_prints_the_resume_command(
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("wait", f"interrupted; the session goes on. To continue the wait:\n  hpp-async wait {SESSION}\n"),
+        ("wait", f"interrupted; the session was not changed. To continue the wait:\n  hpp-async wait {SESSION}\n"),
         ("read", "interrupted\n"),
     ],
 )
