@@ -1,7 +1,7 @@
 """
 A small shop on FastAPI that is paid through Klarna's Hosted Payment Page.
 
-It runs against the simulator and against the playground::
+It runs against the simulator or the playground::
 
     HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… SHOP_URL=http://127.0.0.1:8000 SHOP_SECRET=… \
         uvicorn --factory shop:from_env
@@ -39,8 +39,8 @@ from hpp_async import (
     WaitTimeoutError,
 )
 
-STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nginx would hold events back
-TOLD = "told"  # the id of a stream's last event: a browser that has it needs nothing more
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # else nginx would hold events back
+LAST_ID = "last"  # the id of a stream's last event: a browser that has it needs nothing more
 
 
 @attrs.define
@@ -53,7 +53,7 @@ class Order:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the provider need not be asked any more: it forgets sessions, and a paid order stays paid."""
+        """Whether the state is known for good. Then the session is not read again: the provider forgets sessions."""
         return self.state != "open"
 
 
@@ -61,8 +61,8 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
     """
     Return the shop; its lifespan owns both clients.
 
-    *klarna* has the provider's base URL and our credentials. *url* is where the provider finds us. *secret* is in the
-    path that the provider calls, because callbacks are not signed.
+    *klarna* has the provider's base URL and our credentials. *url* is the shop's own, which the provider calls back.
+    *secret* is in the path of the callbacks, because they are not signed.
     """
     orders: dict[str, Order] = {}
     numbers = itertools.count(1)
@@ -91,8 +91,8 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
 
     @app.get("/orders/{number}")
     async def show_order(number: str, response: Response, wait: float = 0) -> dict[str, str]:
-        """Tell the state of the order; wait up to *wait* seconds for its outcome first."""
-        if not wait >= 0:  # nor is it, where it is no number
+        """Return the state of the order, after a wait of up to *wait* seconds for its outcome."""
+        if not wait >= 0:  # nan is not, either
             raise HTTPException(400, "wait: give seconds, 0 or more")
         order = order_of(number)
         if order.is_settled:
@@ -102,15 +102,15 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
         except WaitTimeoutError as error:
             response.status_code = 202
             return {"state": order.state, "status": "UNKNOWN" if error.latest is None else error.latest.status}
-        except HPPError as error:  # it may have been paid; `settle` decides what becomes of it
+        except HPPError as error:  # the order may have been paid: `settle` finds that out
             raise HTTPException(503, str(error)) from error
         return {"state": state_after(outcome), "status": outcome.status}
 
     @app.get("/orders/{number}/events")
     async def follow_order(number: str, last_event_id: Annotated[str | None, Header()] = None) -> Response:
-        """Stream every change; a browser that comes back names the last event that it has."""
+        """Stream every change; a browser that comes back sends the id of the last event that it has."""
         order = order_of(number)
-        if last_event_id == TOLD:
+        if last_event_id == LAST_ID:
             return Response(status_code=204)  # else the browser would come back for ever
         try:
             wait = hpp.wait_for_outcome(order.session_url, stop_on=FINAL, since=last_event_id)
@@ -119,7 +119,7 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
         return StreamingResponse(events(order, wait), media_type="text/event-stream", headers=STREAM_HEADERS)
 
     @app.post("/klarna/{given}/{number}", status_code=204)
-    async def hear_callback(given: str, number: str) -> None:
+    async def receive_callback(given: str, number: str) -> None:
         """Read the session now. The body is ignored: anybody can send one, and it may be empty."""
         if not secrets.compare_digest(given.encode(), secret.encode()):
             raise HTTPException(404)
@@ -146,7 +146,7 @@ def streams_end_at_signals(hpp: HPPClient) -> Generator[None]:
     try:
         for number in servers:
             signal.signal(number, stop)
-    except ValueError:  # only the main thread gets signals, and a TestClient runs the shop in another
+    except ValueError:  # only the main thread can have signal handlers, and a TestClient runs the shop in another one
         servers = {}
     yield
     for number, handler in servers.items():
@@ -154,10 +154,10 @@ def streams_end_at_signals(hpp: HPPClient) -> Generator[None]:
 
 
 async def settle(hpp: HPPClient, order: Order) -> None:
-    """Wait, through declines, until *order* is paid or can never be, whether or not a browser is connected."""
+    """Wait, also after a decline, until *order* is paid or can never be paid, whether or not a browser is connected."""
     try:
         outcome = await hpp.wait_for_outcome(order.session_url, stop_on=FINAL)
-    except HPPError:  # we could not find out: it may have been paid
+    except HPPError:  # the end of the session is not known: it may have been paid
         order.state = "for a person to look at"
     else:
         order.state, order.status = state_after(outcome), outcome.status
@@ -174,7 +174,7 @@ def state_after(outcome: AnyOutcome) -> str:
 
 
 async def events(order: Order, wait: OutcomeWait) -> AsyncGenerator[str]:
-    """Turn *wait* into server-sent events."""
+    """Yield the updates of *wait* as server-sent events."""
     if order.is_settled:
         await wait.aclose()
         yield last_event(order.state)
@@ -189,12 +189,12 @@ async def events(order: Order, wait: OutcomeWait) -> AsyncGenerator[str]:
     except HPPError as error:
         yield f"event: interrupted\ndata: {json.dumps(str(error))}\n\n"
         return
-    if wait.outcome is not None:  # else the server stops: the browser comes back, to the next one
+    if wait.outcome is not None:  # else the server stops, and the browser comes back to the next one
         yield last_event(state_after(wait.outcome))
 
 
 def last_event(state: str) -> str:
-    return f"id: {TOLD}\nevent: outcome\ndata: {json.dumps(state)}\n\n"
+    return f"id: {LAST_ID}\nevent: outcome\ndata: {json.dumps(state)}\n\n"
 
 
 def from_env() -> FastAPI:

@@ -1,4 +1,4 @@
-"""Tests of the shop, in virtual time: an hour of a session takes a moment, and FAILED-then-COMPLETED is one line."""
+"""Tests of the shop, in virtual time: an hour of a session passes in a moment, and its life is one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio  # on asyncio and on trio
 
 @pytest.fixture
 async def browser(hpp_provider: ScriptedProvider, hpp_client: HPPClient) -> AsyncGenerator[httpx.AsyncClient]:
-    """Provide the shop's client: it is the consumer's browser, and the provider that calls back."""
+    """Provide the shop's HTTP client, which stands for the consumer's browser and for the provider that calls back."""
     klarna = httpx.AsyncClient(transport=hpp_provider, base_url=hpp_provider.endpoint, auth=hpp_provider.auth)
     shop = create_app(klarna, hpp_client, url="http://shop.example", secret="s3cret")
     transport = httpx.ASGITransport(shop)
@@ -50,7 +50,7 @@ async def order(browser: httpx.AsyncClient) -> str:
 
 
 async def state_of(browser: httpx.AsyncClient, path: str) -> str:
-    """Return what becomes of the order, however long that takes."""
+    """Return the state that the order has in the end, however long that takes."""
     while True:
         answer = await browser.get(path, params={"wait": 25})
         if answer.status_code == 200:
@@ -85,7 +85,9 @@ async def test_an_abandoned_session_expires_and_the_goods_are_released(
     assert hpp_provider.clock.now() > 3600
 
 
-async def test_a_callback_is_acted_on_at_once(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+async def test_a_callback_makes_the_shop_read_at_once(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
     path = await order(browser)
 
@@ -108,7 +110,7 @@ async def test_lost_callbacks_cost_seconds_and_no_order(
     assert hpp_provider.clock.now() < 3630 + 2 + 37  # two seconds and a hundredth of the quiet time
 
 
-async def test_an_outage_is_sat_out(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+async def test_the_wait_goes_on_after_an_outage(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
     hpp_provider.trouble(Answered(503), start=20, until=400)
     path = await order(browser)
@@ -117,7 +119,7 @@ async def test_an_outage_is_sat_out(hpp_provider: ScriptedProvider, browser: htt
     assert hpp_provider.clock.now() > 400
 
 
-async def test_an_outage_without_end_is_a_matter_for_people(
+async def test_an_endless_outage_leaves_the_order_to_a_person(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
@@ -134,7 +136,7 @@ async def test_an_outage_without_end_is_a_matter_for_people(
     assert shown.json()["state"] == "for a person to look at"
 
 
-async def test_a_browser_that_comes_back_is_told_what_it_missed(
+async def test_a_browser_that_comes_back_gets_what_it_missed(
     hpp_provider: ScriptedProvider, hpp_client: HPPClient, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
@@ -178,7 +180,9 @@ async def test_a_paid_order_stays_paid_when_the_provider_has_forgotten_it(
     assert names(stream.text) == ["paid"]
 
 
-async def test_no_proxy_holds_a_stream_back(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+async def test_the_headers_keep_proxies_from_holding_a_stream_back(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=60))
 
     headers = (await browser.get(f"{await order(browser)}/events")).headers
@@ -188,20 +192,20 @@ async def test_no_proxy_holds_a_stream_back(hpp_provider: ScriptedProvider, brow
 
 
 @pytest.mark.parametrize("token", ["odd", "", "hpp1:1:oops", "\x00"])
-async def test_a_stranger_s_last_event_id_is_refused(browser: httpx.AsyncClient, token: str) -> None:
+async def test_a_last_event_id_that_is_not_a_token_is_refused(browser: httpx.AsyncClient, token: str) -> None:
     answer = await browser.get(f"{await order(browser)}/events", headers={"Last-Event-ID": token})
 
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("wait", ["nan", "-1", "-inf"])
-async def test_a_stranger_s_patience_is_refused(browser: httpx.AsyncClient, wait: str) -> None:
+async def test_a_wait_that_is_not_a_time_is_refused(browser: httpx.AsyncClient, wait: str) -> None:
     answer = await browser.get(await order(browser), params={"wait": wait})
 
     assert answer.status_code == 400
 
 
-async def test_a_failure_to_read_is_no_state_of_an_order(
+async def test_a_failed_read_does_not_change_the_state_of_the_order(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), vanishes)
@@ -213,7 +217,9 @@ async def test_a_failure_to_read_is_no_state_of_an_order(
     assert answer.status_code == 503
 
 
-async def test_a_callback_without_an_id_is_acted_on(hpp_provider: ScriptedProvider, browser: httpx.AsyncClient) -> None:
+async def test_a_callback_without_an_id_makes_the_shop_read(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), pays(after=3600))
     hpp_provider.trouble(Dropped(), on=[Operation.CALLBACK])
     path = await order(browser)
@@ -226,7 +232,7 @@ async def test_a_callback_without_an_id_is_acted_on(hpp_provider: ScriptedProvid
 
 
 @pytest.mark.parametrize(("secret", "status_code"), [("s3cret", 204), ("guess", 404)])
-async def test_a_forged_callback_pays_for_nothing(
+async def test_a_forged_callback_does_not_pay_the_order(
     hpp_provider: ScriptedProvider, browser: httpx.AsyncClient, secret: str, status_code: int
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), vanishes)

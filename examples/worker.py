@@ -1,7 +1,7 @@
 """
-A worker that follows every open session of a shop to its end; what it knows is in a SQLite database.
+A worker that follows every open session of a shop to its end, and keeps what it knows in a SQLite database.
 
-    python examples/worker.py shop.db       # HPP_USERNAME, HPP_PASSWORD and HPP_ENDPOINT say where to read
+    python examples/worker.py shop.db       # takes HPP_USERNAME, HPP_PASSWORD and HPP_ENDPOINT from the environment
 
 The shop inserts a row into ``session`` when it has created one, and into ``callback`` when the provider calls back. The
 worker can be stopped and started at any time, with SIGTERM or without.
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS payment (session_id TEXT PRIMARY KEY, order_id TEXT, 
 CREATE TABLE IF NOT EXISTS callback (session_id TEXT);
 """
 PAYMENT = "INSERT OR IGNORE INTO payment VALUES (?, ?, ?)"
-LOOK_EVERY = 1.0  # seconds between two looks for what the shop has inserted
+QUERY_EVERY = 1.0  # seconds between two queries for what the shop has inserted
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -50,9 +50,9 @@ def open_database(path: str) -> sqlite3.Connection:
 
 def deal_with(event: WatchEvent, database: sqlite3.Connection) -> None:
     """
-    Store what happened and how far we are in one transaction, so that either both are known or neither.
+    Store what happened and the event's token in one transaction, so that neither is stored without the other.
 
-    An event that was not dealt with comes again after a restart: everything here can be done twice.
+    An event whose token was not stored comes again after a restart, so everything here can be done twice.
     """
     ending: str | None
     with database:
@@ -80,7 +80,7 @@ def deal_with(event: WatchEvent, database: sqlite3.Connection) -> None:
 async def follow(watch: Watch, database: sqlite3.Connection) -> None:
     async for event in watch:
         if isinstance(event.news, AuthenticationError):
-            raise event.news  # our credentials, not this session: nothing is over
+            raise event.news  # it is about our credentials: no session has ended
         if isinstance(event.news, OutageError):
             watch.add(event.session_id, since=event.token)  # it may still be paid
             continue
@@ -88,7 +88,7 @@ async def follow(watch: Watch, database: sqlite3.Connection) -> None:
 
 
 async def take_in(client: HPPClient, watch: Watch, database: sqlite3.Connection, sleep: Sleep) -> None:
-    """Watch what the shop has created, and read at once what the provider has called back about."""
+    """Watch the sessions that the shop has created, and read those at once about which the provider has called."""
     newest = 0
     while True:
         rows = "SELECT rowid, id, token FROM session WHERE ending IS NULL AND rowid > ? ORDER BY rowid"
@@ -98,7 +98,7 @@ async def take_in(client: HPPClient, watch: Watch, database: sqlite3.Connection,
         with database:
             for (session_id,) in database.execute("DELETE FROM callback RETURNING session_id").fetchall():
                 client.notify(session_id)
-        await sleep(LOOK_EVERY)
+        await sleep(QUERY_EVERY)
 
 
 async def work(client: HPPClient, database: sqlite3.Connection, *, sleep: Sleep = asyncio.sleep) -> None:
