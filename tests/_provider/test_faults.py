@@ -1,4 +1,4 @@
-"""Faults as data: whom they meet, and what the scripted transport makes of them in virtual time."""
+"""Faults as data: which requests they affect, and how the scripted transport carries them out in virtual time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 
 async def answer_to(provider: ScriptedProvider, *kinds: FaultKind, method: str = "GET") -> httpx.Response:
-    """Return what a session's URL answers with faults of these *kinds*, ten seconds after the session was created."""
+    """Return the answer to a read under faults of these *kinds*, ten seconds after the session was created."""
     session_url = provider.add(Script(opens(after=5)))
     await provider.clock.sleep(10)
     for kind in kinds:

@@ -33,7 +33,7 @@ def seconds() -> list[float]:
 
 @pytest.fixture
 def provider(seconds: list[float]) -> Provider:
-    """A provider that takes any credentials; nobody comes to its sessions."""
+    """A provider that accepts any credentials; nobody visits its sessions."""
     return Provider(now=lambda: START + timedelta(seconds=seconds[0]), consumer=Script())
 
 

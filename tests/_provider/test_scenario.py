@@ -1,4 +1,4 @@
-"""Scenario files: a provider is made of them, and refusals name the key."""
+"""Scenario files: a provider is made from them, and refusals name the key."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_visitor_is_a_consumer_of_the_file_or_of_the_library() -> None:
     assert [session.life for session in scenario.sessions] == [slow, Consumer.VANISH, Script()]
 
 
-def test_a_provider_is_made_of_a_scenario() -> None:
+def test_a_provider_is_made_from_a_scenario() -> None:
     scenario = Scenario.parse(documented())
 
     provider = scenario.provider(now=lambda: START + timedelta(seconds=3), auth=("PK1_a", "b"), speed=4)

@@ -37,7 +37,7 @@ HEADERS: Final = {"authorization": "Basic any"}
 
 
 def provider_at(seconds: list[float], speed: float = 1.0) -> Provider:
-    """Return a provider for which as many seconds have passed as the one number in *seconds* says."""
+    """Return a provider whose time is so many seconds after the start as the one number in *seconds*."""
     return Provider(now=lambda: START + timedelta(seconds=seconds[0]), quota=None, speed=speed)
 
 
@@ -70,7 +70,7 @@ def test_acts_are_values_with_fields() -> None:
     assert becomes("AWAITING_3DS", 1).step(4) == Step(4, "AWAITING_3DS")
 
 
-def test_a_script_tells_its_story() -> None:
+def test_a_script_has_a_story() -> None:
     assert Script(opens, goes_back, returns, pays).story == "opens, goes back, returns, pays"
     assert Script(opens, story="looks").story == "looks"
     assert Script().story == "does not come"

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it says, and how it ends."""
+"""The command line: what it prints on stdout and on stderr, and its exit codes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def run(*args: str) -> int:
 
 
 def counting() -> Callable[[], datetime]:
-    """Return a calendar on which a second passes with every look, and so with every read."""
+    """Return a calendar on which a second passes whenever it is used, and so with every read."""
     seconds = count()
     return lambda: START + timedelta(seconds=next(seconds))
 
@@ -118,7 +118,7 @@ def served() -> Generator[Provider]:
 
 @pytest.fixture
 def simulated(served: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
-    """The simulated provider, to which the environment points."""
+    """The simulated provider, which the environment variables name."""
     for name, value in (("USERNAME", AUTH[0]), ("PASSWORD", AUTH[1]), ("ENDPOINT", served.base_url)):
         monkeypatch.setenv(f"HPP_{name}", value)
     monkeypatch.delenv("HPP_API_KEY", raising=False)
@@ -136,7 +136,7 @@ def piped() -> Generator[TextIO]:
 
 @pytest.fixture(autouse=True)
 def _heeds_ctrl_c() -> Generator[None]:
-    """Let Ctrl-C interrupt: a shell lets the processes that it runs in the background ignore it."""
+    """Let Ctrl-C interrupt, also where a shell runs the tests in the background and has it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -709,7 +709,7 @@ def terminal() -> Generator[list[bytes]]:
         try:
             while chunk := os.read(screen, 4096):
                 sent.append(chunk)
-        except OSError:  # Linux says that the other end is closed in this way
+        except OSError:  # with this error Linux says that the other end is closed
             pass
 
     with in_background(watch), os.fdopen(tty, "w", encoding="utf-8") as output, redirect_stdout(output):
@@ -727,7 +727,7 @@ def test_a_terminal_gets_a_live_line(simulated: Provider, monkeypatch: pytest.Mo
     session_id = simulated.create([(2, "COMPLETED")])
 
     with terminal() as sent:
-        assert run("wait", session_id, "--every", "1") == 0  # most of it asleep, which is when the line counts
+        assert run("wait", session_id, "--every", "1") == 0  # it mostly sleeps, and then the line counts seconds down
 
     screen = text(sent)
     assert f"session {session_id}" in screen
@@ -909,7 +909,7 @@ def test_durations_have_two_units(seconds: float, words: str) -> None:
 # -- help and extras --------------------------------------------------------------------------------------------------
 
 
-def test_help_tells_the_exit_codes_and_the_keys(
+def test_the_help_lists_the_exit_codes_and_the_keys(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
@@ -929,7 +929,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @attrs.frozen
 class Missing:
-    """Finds that a package is not installed."""
+    """An import hook that finds a package not installed."""
 
     package: str
 

@@ -118,7 +118,7 @@ def test_it_has_the_operations_of_the_provider_and_their_names() -> None:
 
 @published
 def test_it_has_every_answer_of_the_provider_that_the_simulator_gives() -> None:
-    never = {("POST", "/hpp/v1/sessions/{session_id}/distribution", "201")}  # 204 says the same, and more
+    never = {("POST", "/hpp/v1/sessions/{session_id}/distribution", "201")}  # the simulator answers 204 instead
     gateways = {"429", "500", "502", "503", "504"}  # which the provider's file leaves out
     ours = {(method, path, code) for method, path, found in operations(OURS) for code in found["responses"]}
     published = {(method, path, code) for method, path, found in operations(theirs()) for code in found["responses"]}
@@ -155,7 +155,7 @@ def test_its_fields_are_the_providers(our_name: str, their_name: str) -> None:
 
 
 def examples(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[Any]:
-    """Yield values that *schema* allows: every field alone with all that are required, each of its words."""
+    """Yield values that *schema* allows: each field alone beside the required ones, with each of its values."""
     schema = resolved(document, schema)
     match schema["type"]:
         case "object":
@@ -196,7 +196,7 @@ def test_no_distribution_that_the_provider_allows_is_refused() -> None:
     document = theirs()
     provider = Provider(now=lambda: datetime.now(UTC), quota=None)
     path = f"/hpp/v1/sessions/{provider.create()}/distribution"
-    # Its prose has what its schema has not: what each method needs to know.
+    # The schema leaves out which contact information each method needs; the descriptions say it.
     known = {"email": "test@example.com", "phone": "07000212345", "phone_country": "SE", "access_id": "278352"}
     requests = list(examples(document, document["components"]["schemas"]["DistributionRequestV1"]))
     filled = [{**request, "contact_information": known | request["contact_information"]} for request in requests]

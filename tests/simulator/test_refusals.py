@@ -1,4 +1,4 @@
-"""Other web sites: what they make a browser send to the simulator is refused, and what nobody's page sent is not."""
+"""Other web sites: what they make a browser send to the simulator is refused; the requests of programs are not."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def web(provider: Provider) -> Generator[httpx.Client]:
 
 
 def send(web: httpx.Client, change: tuple[str, str, str], headers: dict[str, str]) -> httpx.Response:
-    """Send *change*, with *headers*: about session one, the page of session two, or the first fault."""
+    """Send *change* with *headers*; it is about session one, the page of session two, or the first fault."""
     method, route, body = change
     page = page_path("two") if route.startswith("/hpp") else None
     path = page or route.format(session_id="one", key="1")
@@ -132,7 +132,7 @@ def test_the_providers_api_needs_credentials_only(web: httpx.Client) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "10.0.0.1", "localhost.evil.example", "[", "a:b"])
 def test_requests_to_another_host_name_are_refused(provider: Provider, web: httpx.Client, host: str) -> None:
     before = everything(provider)
-    own = {"Host": host, "Origin": f"http://{host}"}  # to a browser it is all one site
+    own = {"Host": host, "Origin": f"http://{host}"}  # so a browser takes both for one site
 
     answers = [web.get(path, headers=own) for path in ("/simulator", "/simulator/sessions")]
     answers += [send(web, change, own) for change in CHANGES if change[1].startswith("/simulator")]

@@ -127,7 +127,7 @@ async def test_faults_of_callbacks_lose_and_delay_them(provider: ScriptedProvide
 
 @contextmanager
 def merchant(*answers: int) -> Generator[tuple[str, Callable[[], tuple[str, bytes]]]]:
-    """Run a shop that answers its callbacks with *answers*; yield its URL, and what waits for the next callback."""
+    """Run a shop that answers its callbacks with *answers*; yield its URL, and a function that waits for the next."""
     arrived: Queue[tuple[str, bytes]] = Queue()
     left = list(answers)
 
@@ -204,7 +204,7 @@ def test_no_callback_goes_to_another_machine(elsewhere: str, caplog: pytest.LogC
 
 @contextmanager
 def listening() -> Generator[Callable[[], str]]:
-    """Yield what waits for the simulator's next word."""
+    """Yield a function that waits for the simulator's next log message, and returns it."""
     records: Queue[logging.LogRecord] = Queue()
     handler, logger = QueueHandler(records), logging.getLogger("hpp_async.simulator")
     logger.addHandler(handler)

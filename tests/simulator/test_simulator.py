@@ -58,7 +58,7 @@ def shop(provider: Provider) -> Generator[httpx.Client]:
 
 
 def ask(provider: Provider, body: bytes | Mapping[str, object]) -> Answer:
-    """Ask for a session, without HTTP."""
+    """Send a request for a new session, without HTTP."""
     credentials = b64encode(":".join(AUTH).encode()).decode()
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return provider.answer("POST", SESSIONS, {"authorization": f"Basic {credentials}"}, content)
@@ -240,7 +240,7 @@ def test_a_refusal_names_the_field(provider: Provider, request_body: bytes, fiel
 
 
 def choices() -> dict[str, tuple[str, ...]]:
-    """Return the options that are one of a few words, with these words."""
+    """Return the options that take one of a few words, with these words."""
     types = {field.name: get_args(field.type)[0] for field in attrs.fields(attrs.resolve_types(Options))}
     return {name: get_args(kind) for name, kind in types.items() if get_origin(kind) is Literal}
 

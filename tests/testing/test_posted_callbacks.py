@@ -1,4 +1,4 @@
-"""Callbacks that the provider in memory posts by itself: when they come, when they come again, and who is told."""
+"""Callbacks that the provider in memory posts by itself: when each is posted and repeated, and what a failure does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LATE: Final = 48 * 3600.0
 
 @attrs.define
 class Shop:
-    """What is called: notes when, and with what, and answers with *answers* first, and then well."""
+    """Receives callbacks and records when each came, with which status; answers with *answers*, and then with 204."""
 
     clock: VirtualClock
     answers: list[int | Exception] = attrs.field(factory=list[int | Exception])
@@ -46,7 +46,7 @@ class Shop:
         return httpx.Response(answer)
 
     async def is_called(self, times: int) -> None:
-        """Return when it has been called so many *times*, without a look at the clock."""
+        """Wait until the shop has been called so many *times*, without the clock."""
         while len(self.calls) < times:
             self._news = anyio.Event()
             await self._news.wait()
@@ -63,7 +63,7 @@ def shop(clock: VirtualClock) -> Shop:
 
 @asynccontextmanager
 async def posting(provider: ScriptedProvider, shop: Shop) -> AsyncGenerator[None]:
-    """Post the callbacks to *shop* in the meantime."""
+    """Post the callbacks to *shop* until the context ends."""
     with anyio.fail_after(30):
         async with (
             httpx.AsyncClient(transport=httpx.MockTransport(shop)) as client,
@@ -93,15 +93,15 @@ async def test_every_change_is_posted_at_its_moment(
     ]
 
 
-async def test_two_days_without_a_callback_cost_few_looks_at_the_clock(
+async def test_two_days_without_a_callback_cost_few_uses_of_the_clock(
     provider: ScriptedProvider, clock: VirtualClock, shop: Shop
 ) -> None:
-    looks = 0
+    uses = 0
     now: Callable[[], datetime] = provider.model.now
 
     def counted() -> datetime:
-        nonlocal looks
-        looks += 1
+        nonlocal uses
+        uses += 1
         return now()
 
     provider.add([(5, "IN_PROGRESS"), (LATE - 100, "BACK")], merchant_urls=URLS)
@@ -110,7 +110,7 @@ async def test_two_days_without_a_callback_cost_few_looks_at_the_clock(
         await clock.sleep(LATE)
 
     assert shop.times == [5, LATE - 100]
-    assert looks < 20
+    assert uses < 20
 
 
 async def test_callbacks_of_later_sessions_are_posted_in_time(

@@ -1,4 +1,4 @@
-"""The fixtures work in users' suites as they are, whoever runs their tests, and are closed in the right loop."""
+"""The fixtures work in users' suites without configuration, under every plugin, and are closed in the right loop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def ini(pytester: pytest.Pytester) -> None:
-    """Let no configuration be found further up: nox puts temporary folders into the checkout."""
+    """Keep pytest from finding this checkout's configuration: nox puts temporary folders into the checkout."""
     pytester.makeini("[pytest]")
 
 
-# What a user writes, but for the hook, which looks at the client when everything is torn down.
+# The suite is one that a user could write. The hook is ours: it checks the client when everything is torn down.
 CONFTEST: Final = """
 import pytest
 
@@ -37,7 +37,7 @@ from hpp_async.testing import Script, opens, pays
 {fixture}
 async def watched(hpp_client):
     yield hpp_client
-    assert "closed" not in repr(hpp_client)  # what depends on it is torn down before it
+    assert "closed" not in repr(hpp_client)  # this fixture is torn down before the client
 
 {mark}
 async def test_a_read_is_left_under_way(hpp_provider, hpp_client):
@@ -66,7 +66,7 @@ async def loop_of_the_module(anyio_backend):
 """
 MODES: Final = {
     "pytest-asyncio-strict": ("strict", "import pytest_asyncio", "@pytest_asyncio.fixture", "@pytest.mark.asyncio", 2),
-    # Here the loop lives on after the first test, as it does below.
+    # Here and in the next ones, the loop goes on after the first test.
     "pytest-asyncio-session": (
         "strict",
         "import pytest_asyncio",
