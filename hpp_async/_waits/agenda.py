@@ -1,9 +1,10 @@
 """
 The order in which a watch attends to its sessions.
 
-Reads of the schedule are in a heap by due time, new arrivals in a queue, and sessions with news to hand over in another
-queue. The first few reads have turns in the budget's queue, so that the budget can grant them their tokens at the very
-moment they are due, even where the event loop wakes the watch later.
+Reads of the schedule wait in a heap, ordered by due time. New arrivals wait in a queue, and sessions with news to hand
+over in another queue. The first reads of the heap and the first new arrival also have turns in the budget's queue. The
+budget can then grant a read its token for the very moment at which the read is due, even if the event loop wakes the
+watch later.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ _READY: Final = -1
 
 
 class PlacedTracker(Tracker):
-    """A tracker with its place on the agenda: a number in the heap, ready to be handed over, or nowhere."""
+    """
+    A tracker and its place on the agenda of a watch.
+
+    ``place`` is a positive number while the tracker waits for its read, ``_READY`` while it has news to hand over, and
+    ``_NOWHERE`` while it is read. An entry of the heap or of the queue of new arrivals holds the tracker's number. The
+    entry is stale, and is skipped, once the tracker has another place.
+    """
 
     __slots__ = ("place",)
 
@@ -36,11 +43,12 @@ class PlacedTracker(Tracker):
 
 class Agenda:
     """
-    Which session of a watch is next.
+    Decides which session of a watch is next.
 
-    A tracker is in one of four places: it waits for its read, as a new arrival or until it is due; a flight of it has
-    *finished*, of which its poller is to be told; it is *ready*, with news to hand over; or it is nowhere, while it is
-    read. *claim* makes a claim on the budget's queue.
+    Every tracker has one place. It *waits* for its read, as a new arrival or until the read is due; or it is *ready*,
+    which means that it has news to hand over; or it has no place, while its session is read. Beside that, a flight of
+    its session may have *finished* that its poller has not received yet. *claim* returns a new claim on the budget's
+    queue.
     """
 
     __slots__ = ("_claim", "_due", "_finished", "_new", "_numbers", "_queued", "_ready")
@@ -50,19 +58,19 @@ class Agenda:
         self._due: list[tuple[float, int, PlacedTracker]] = []
         self._new: deque[tuple[int, PlacedTracker]] = deque()
         self._queued: dict[PlacedTracker, tuple[Turn, Claim]] = {}
-        """The trackers that have a turn in the budget's queue."""
+        """The trackers that have a turn in the budget's queue, each with its turn and the claim that holds the turn."""
         self._numbers = 0
         self._ready: deque[PlacedTracker] = deque()
         self._finished: dict[PlacedTracker, None] = {}
 
     @property
     def ready(self) -> int:
-        """How many sessions are ready."""
+        """How many trackers are ready; discarded ones count until `next_ready` skips them."""
         return len(self._ready)
 
     @property
-    def untold(self) -> int:
-        """How many pollers are to be told of a finished flight."""
+    def unprocessed(self) -> int:
+        """How many trackers have finished flights that their pollers have not received yet."""
         return len(self._finished)
 
     def is_waiting(self, tracker: PlacedTracker) -> bool:
@@ -72,7 +80,11 @@ class Agenda:
     # -- where a tracker is -------------------------------------------------------------------------------------------
 
     def place(self, tracker: PlacedTracker) -> None:
-        """Put a tracker that is not being read where its poller wants it."""
+        """
+        Put a tracker that is not being read where its poller wants it: ready, if it has news, else waiting.
+
+        A tracker that is ready stays ready: more news may come, but what it has does not go away.
+        """
         if tracker.place == _READY:
             return
         self._remove(tracker)
@@ -90,15 +102,15 @@ class Agenda:
             self._new.append((self._numbers, tracker))
 
     def asked(self, tracker: PlacedTracker) -> None:
-        """Take the tracker off the agenda: it is being read."""
+        """Note that the session of the tracker is being read: the tracker has no place until it is placed again."""
         self._remove(tracker)
 
     def finished(self, tracker: PlacedTracker) -> None:
-        """Note that a flight of the tracker has finished."""
+        """Note that a flight has finished which the tracker keeps for its poller."""
         self._finished[tracker] = None
 
     def discard(self, tracker: PlacedTracker) -> None:
-        """Take the tracker off the agenda, wherever it is."""
+        """Take the tracker off the agenda, wherever it is, and forget its finished flights."""
         self._remove(tracker)
         self._finished.pop(tracker, None)
 
@@ -112,10 +124,11 @@ class Agenda:
 
     def queue(self, most: int, lowest_key: float) -> list[tuple[PlacedTracker, Claim]]:
         """
-        Have the first reads of the schedule, *most* of them, and the first new arrival queue for the budget.
+        Give turns in the budget's queue to the first *most* reads of the schedule and to the first new arrival.
 
-        Return the trackers that queue, each with its claim. No read is queued before *lowest_key*, in the budget's
-        virtual time: a watch that took no step for a while must not go before all others.
+        Return all trackers that have a turn, each with its claim. Keys are seconds of the budget's virtual time. A key
+        is at least *lowest_key*: the overdue reads of a watch that took no step for a while must not go before
+        everybody else's.
         """
         due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
         while (head := self._head()) is not None:
@@ -131,12 +144,12 @@ class Agenda:
             self._claim_for(tracker, Kind.DUE, key)
         while self._new and len(self._queued) == len(due):
             number, tracker = self._new.popleft()
-            if number == tracker.place:  # else it has another place by now, or none
+            if number == tracker.place:  # else the entry is stale
                 self._claim_for(tracker, Kind.NEW, 0.0)
         return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
 
     def leave(self) -> None:
-        """Give the turns in the budget's queue back: no step is under way any more."""
+        """Give all turns in the budget's queue back, at the end of a step: nobody would ask for them until the next."""
         for tracker in list(self._queued):
             self.place(tracker)
 
@@ -146,20 +159,20 @@ class Agenda:
 
     def _head(self) -> tuple[float, int, PlacedTracker] | None:
         while self._due and self._due[0][1] != self._due[0][2].place:
-            heapq.heappop(self._due)  # it has another place by now, or none
+            heapq.heappop(self._due)  # the entry is stale
         return self._due[0] if self._due else None
 
     # -- what is next -------------------------------------------------------------------------------------------------
 
     def next_finished(self) -> PlacedTracker | None:
-        """Take out the next tracker of which a flight has finished."""
+        """Remove and return the next tracker with a finished flight; ``None`` if there is none."""
         tracker = next(iter(self._finished), None)
         if tracker is not None:
             del self._finished[tracker]
         return tracker
 
     def next_ready(self) -> PlacedTracker | None:
-        """Take out the next tracker with news, in the order in which they became ready."""
+        """Remove and return the tracker that has been ready for longest; ``None`` if none is."""
         while self._ready:
             tracker = self._ready.popleft()
             if tracker.place == _READY:  # else it was discarded

@@ -232,7 +232,7 @@ class Watch(AsyncIterator[WatchEvent]):
                 self._check()
                 if not self and not self._forever:
                     break
-                if is_reading and not self._agenda.untold:
+                if is_reading and not self._agenda.unprocessed:
                     await self._sleeper.sleep(look_again_at)
             raise StopAsyncIteration
         finally:
@@ -297,7 +297,7 @@ class Watch(AsyncIterator[WatchEvent]):
         """Start the reads that are due and admitted; return when to look again at the latest, in loop seconds."""
         agenda, turns = self._agenda, self._reads.turns
         # An eager task of asyncio's finishes at once, so this loop must be bounded, too.
-        while agenda.ready + agenda.untold < turns.max_in_flight:
+        while agenda.ready + agenda.unprocessed < turns.max_in_flight:
             look_again_at = _FOREVER
             for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
                 opens_at = claim.opens_at()
