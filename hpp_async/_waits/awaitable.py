@@ -1,4 +1,4 @@
-"""What makes a wait a coroutine, as far as asyncio, anyio, trio and debuggers look."""
+"""Makes a wait a coroutine: an object that asyncio, anyio, trio and debuggers treat like a native one."""
 
 from __future__ import annotations
 
@@ -16,41 +16,47 @@ T_co = TypeVar("T_co", covariant=True)
 
 def mark_coroutine_function(function: Any) -> None:
     """
-    Tell those who inspect *function* that what it returns is to be awaited.
+    Mark *function* as one whose result must be awaited, for frameworks that inspect functions.
 
-    Starlette runs any other function in a thread, as a background task for one, and drops what it returns.
+    Without the mark Starlette, for one, runs the function of a background task in a thread and drops the result.
     """
     if sys.version_info >= (3, 12):  # pragma: no cover - depends on the version of Python
         inspect.markcoroutinefunction(function)
     else:  # pragma: no cover - depends on the version of Python
-        from asyncio import coroutines  # noqa: PLC0415 - not at import time, of which it is a seventh
+        from asyncio import coroutines  # noqa: PLC0415 - asyncio would take a seventh of the import time
 
         function._is_coroutine = coroutines._is_coroutine  # type: ignore[attr-defined]  # asyncio's own mark
 
 
 class AwaitableWait(Coroutine[Any, Any, T_co]):
     """
-    A coroutine that can be awaited again: each await is a native coroutine of `_finish`, made when it is needed.
+    A coroutine that can be awaited again: each ``await`` runs a new native coroutine, made by `_finish`.
 
-    Event loops want a coroutine, not just something that can be awaited: ``create_task``, ``TaskGroup`` and
-    ``asyncio.run`` refuse the latter. They also look at the attributes of native coroutines.
+    It has to be a coroutine and not only an awaitable: ``create_task``, ``TaskGroup`` and ``asyncio.run`` refuse
+    awaitables that are no coroutines. Event loops and debuggers also read the attributes that native coroutines have.
 
-    A task that is made from the wait drives one native coroutine by `send` and `throw`. While that is suspended, any
-    other task that is made from the wait is refused, and the first one goes on.
+    A task that is made from the wait drives one native coroutine by `send` and `throw`. While that coroutine is
+    suspended, every other task that is made from the wait gets a `RuntimeError`, and the first task goes on.
     """
 
     __slots__ = ("_coroutine", "_driver", "_others")
 
     def __init__(self) -> None:
-        self._coroutine: Any = None  # a native coroutine of _finish
+        self._coroutine: Any = None
+        """The native coroutine, made by `_finish`, that tasks made from the wait drive."""
         self._driver: object = None
-        """The task that drives it, from its first step to its end."""
+        """The task that drives the native coroutine, from its first step to its end."""
         self._others: dict[object, Any] | None = None
-        """Other tasks, with what they drive: their steps were closed, or lost with an event loop."""
+        """Tasks whose steps were closed, or lost with an event loop, each with the native coroutine that it drives."""
 
     @abstractmethod
     async def _finish(self) -> T_co:
-        """Go on to the end; raise `RuntimeError` while another task does."""
+        """
+        Go on to the end of the wait, and return its result.
+
+        Raises:
+            RuntimeError: another task is going on with the wait.
+        """
         ...
 
     @abstractmethod
@@ -62,13 +68,18 @@ class AwaitableWait(Coroutine[Any, Any, T_co]):
         return self._finish().__await__()
 
     def _inner(self) -> Any:
-        # One that is over stays, for debuggers to look at, until a new task goes on with the wait.
+        # A native coroutine that has ended is kept for debuggers, until a new task goes on with the wait.
         if self._coroutine is None or self._coroutine.cr_frame is None:
             self._coroutine, self._driver = self._finish(), None
         return self._coroutine
 
     def _driven(self) -> Any:
-        """Return the coroutine that the running task drives: the wait's own, or one that is refused."""
+        """
+        Return the native coroutine for the running task.
+
+        A task in ``_others`` gets the coroutine that it drove before. While another task takes a step, a task gets a
+        new coroutine, which raises `RuntimeError`. In all other cases it gets the wait's own.
+        """
         task = running_task()
         if self._others is not None and task in self._others:
             return self._others.pop(task)
@@ -82,11 +93,11 @@ class AwaitableWait(Coroutine[Any, Any, T_co]):
         return coroutine
 
     def send(self, value: Any) -> Any:
-        """Drive the wait as an event loop does; see `collections.abc.Coroutine`."""
+        """Go on, in the task that an event loop made from the wait; see `collections.abc.Coroutine`."""
         return self._drive(self._driven().send, value)
 
     def throw(self, *exception: Any) -> Any:
-        """Raise inside the wait as an event loop does; see `collections.abc.Coroutine`."""
+        """Raise *exception* inside the wait, as an event loop does to cancel it; see `collections.abc.Coroutine`."""
         return self._drive(self._driven().throw, *exception)
 
     def _drive(self, go_on: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,28 +108,28 @@ class AwaitableWait(Coroutine[Any, Any, T_co]):
                 self._driver = None
 
     def close(self) -> None:
-        """End the step that is under way in a task made from the wait; see `collections.abc.Coroutine`."""
+        """Close the native coroutine of a task made from the wait, if any; see `collections.abc.Coroutine`."""
         if self._coroutine is not None:
             self._coroutine.close()
             self._driver = None
 
     @property
     def cr_await(self) -> Any:
-        """What the wait is waiting for, for debuggers."""
+        """The object that the native coroutine awaits, for debuggers; ``None`` if there is none."""
         return None if self._coroutine is None else self._coroutine.cr_await
 
     @property
     def cr_code(self) -> CodeType:
-        """The code that runs, for debuggers."""
+        """The code object of the native coroutine, for debuggers."""
         return type(self)._finish.__code__
 
     @property
     def cr_frame(self) -> FrameType | None:
-        """The frame that runs, for debuggers, and for trio, which asks before the first step."""
+        """The frame of the native coroutine, for debuggers, and for trio, which reads it before the first step."""
         frame: FrameType | None = (self._coroutine or self._inner()).cr_frame
         return frame
 
     @property
     def cr_running(self) -> bool:
-        """Whether the wait is on the stack now."""
+        """Whether the native coroutine is running now, rather than suspended."""
         return self._coroutine is not None and self._coroutine.cr_running
