@@ -1,4 +1,4 @@
-"""What observers are told: ids, statuses and seconds; never bodies, tokens or personal data."""
+"""Events, which observers are called with. They hold ids, statuses and seconds; no bodies, tokens or personal data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _logger = logging.getLogger("hpp_async")
 
 @attrs.frozen(kw_only=True)
 class ReadFinished:
-    """A read gave a reading, ``seconds`` after its first attempt began."""
+    """A read ended with a reading, ``seconds`` after its first attempt began."""
 
     session_id: str
     status: AnyStatus
@@ -27,11 +27,12 @@ class ReadFinished:
 @attrs.frozen(kw_only=True)
 class ReadFailed:
     """
-    A read failed after its last attempt, ``seconds`` after the first.
+    A read ended without a reading, ``seconds`` after its first attempt began.
 
-    ``error`` is the name of the error's class and ``message`` its sentence, which says why and from which host.
+    ``error`` is the name of the class of the last attempt's error, and ``message`` is its message, which says why it
+    failed; it is empty for an error that a hook of your own httpx client raised.
 
-    Only reads are reported: why `HPPClient.disable_session` failed is raised to its caller.
+    Only reads are reported. The failure of `HPPClient.disable_session` is raised to its caller, and is no event.
     """
 
     session_id: str
@@ -43,7 +44,11 @@ class ReadFailed:
 
 @attrs.frozen(kw_only=True)
 class TransitionSeen:
-    """A wait saw a change of status."""
+    """
+    A wait saw a new status of its session.
+
+    ``previous`` is ``None`` if the session was never seen before. ``sequence`` is that of the `Transition`.
+    """
 
     session_id: str
     previous: AnyStatus | None
@@ -54,9 +59,9 @@ class TransitionSeen:
 @attrs.frozen(kw_only=True)
 class Slept:
     """
-    A wait slept for ``seconds`` between two reads; the second started ``late_by`` seconds after it was due.
+    A read of a wait started ``seconds`` after the read before it was over, and ``late_by`` seconds after it was due.
 
-    Reads start late where the budget is short or the event loop is busy.
+    Reads start late if the budget is short or the event loop is busy. The first read of a wait has no such event.
     """
 
     session_id: str
@@ -67,10 +72,11 @@ class Slept:
 @attrs.frozen(kw_only=True)
 class BudgetPaused:
     """
-    All reads of the client pause for ``seconds``: a request was refused with a 429, or the merchant's quota is low.
+    All reads of the client pause for ``seconds``.
 
-    ``is_refused`` tells the two apart. The request was a read, or another one that is counted in the same budget, such
-    as the DELETE of `HPPClient.disable_session`.
+    Either the provider answered a request with a 429 (``is_refused``), or an answer says that little is left of the
+    merchant's quota. The request was a read, or another one that counts against the same budget, such as the DELETE of
+    `HPPClient.disable_session`.
     """
 
     seconds: float
@@ -79,7 +85,12 @@ class BudgetPaused:
 
 @attrs.frozen(kw_only=True)
 class WaitEnded:
-    """A wait ended; ``ending`` is the name of the class of its outcome or error."""
+    """
+    A wait ended, after it had used ``reads`` reads, failed ones included.
+
+    ``ending`` is the name of the class of its outcome or error. ``status`` is that of the newest reading; ``None`` if
+    there was no reading.
+    """
 
     session_id: str
     ending: str
@@ -93,7 +104,9 @@ Observer = Callable[[Event], object]
 
 class Observers:
     """
-    The callables that are told of events. One that raises is logged, and the wait goes on.
+    The functions that are called with each event, in the event loop, one after the other.
+
+    If one of them raises, that is logged, and the wait goes on.
 
     Raises:
         ConfigurationError: an observer cannot be called, or is asynchronous.
@@ -105,23 +118,23 @@ class Observers:
         self._observers = tuple(observers)
         for observer in self._observers:
             if not callable(observer):
-                raise ConfigurationError(f"observers has {observer!r} in it, which cannot be called with an event")
+                raise ConfigurationError(f"observers contains {observer!r}, which cannot be called: give a function")
             if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(type(observer).__call__):
                 raise ConfigurationError(
-                    f"observer {observer!r} is asynchronous, and would never be awaited: give a plain function, and "
-                    "have it put the event into a queue, say, that a task of yours reads"
+                    f"observer {observer!r} is asynchronous and would never be awaited: give a plain function; it can "
+                    "put the event into a queue that a task of yours reads"
                 )
 
     def __bool__(self) -> bool:
         return bool(self._observers)
 
     def tell(self, event: Event) -> None:
-        """Tell every observer of *event*."""
+        """Call every observer with *event*."""
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - whatever a user's observer does, no wait may end by it
-                # Not the traceback: its frames and message are the user's, and may hold anything.
+            except Exception as error:  # noqa: BLE001 - no failure of a user's observer may end a wait
+                # Neither message nor traceback is logged: they are the user's, and may hold anything.
                 _logger.error(  # noqa: TRY400
                     "observer %r raised %s on %s", observer, type(error).__name__, type(event).__name__
                 )
