@@ -1,4 +1,4 @@
-"""One shared read of a session, and who is told of it."""
+"""One shared read of a session, and the subscribers that receive its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from hpp_async._loop import Sleeper
 
 
 class Flight:
-    """One request for a session: in flight, then finished with a reading or a failure. Times are in loop seconds."""
+    """
+    One shared read of a session, or one command: in flight at first, later finished. Times are in loop seconds.
+
+    A finished flight has a ``reading``; or a ``failure``; or neither, if it is a command that succeeded, or if it
+    ``is_dropped``. ``number`` counts the flights of a client: a later flight has a higher number.
+    """
 
     __slots__ = (
         "callers",
@@ -36,21 +41,26 @@ class Flight:
         self.reading: Session | None = None
         self.failure: Exception | None = None
         self.is_dropped: bool = True
-        """Whether it shows nothing: the default result, as the task may be cancelled, or lost with its event loop."""
+        """
+        Whether it ended without a result.
+
+        True by default: the task of the flight may be cancelled before its first step, or lost with its event loop.
+        """
         self.callers: list[Sleeper] = []
-        """Who sleeps until it has finished."""
+        """The sleepers of the callers that wait for it to finish."""
 
     def result(self) -> Session | None:
         """
-        Return the reading.
+        Return the reading; ``None`` for a command, and for a flight that was dropped.
 
         Raises:
-            Exception: why there is none; a copy for each caller, as one object raised in many tasks tangles tracebacks.
+            Exception: the failure. Each caller gets a copy of an `HPPError`: if many tasks raised one object, its
+                traceback would grow with each of them.
         """
         if self.failure is None:
             return self.reading
         if not isinstance(self.failure, HPPError):
-            raise self.failure  # of a user's hook: not every exception can be copied
+            raise self.failure  # a hook of the user's raised it, and not every exception can be copied
         error = copy.copy(self.failure)
         error.__cause__ = self.failure.__cause__
         raise error
@@ -59,9 +69,15 @@ class Flight:
 @attrs.frozen
 class Notification:
     """
-    A hint that a session changed: *at* is when it came (loop seconds), *after* the number of the last flight by then.
+    A hint that a session changed.
 
-    A read serves it only if it started later. Flights are compared by number: a clock may show the same moment twice.
+    Only a read that starts after the notification serves it. Flights are compared by number for that, because the clock
+    may show the same time for the notification and for the start of a flight.
+
+    Attributes:
+        session_id: the session that may have changed.
+        at: when the notification came, in loop seconds.
+        after: the number of the last flight that had started by then.
     """
 
     session_id: str
@@ -70,14 +86,14 @@ class Notification:
 
 
 class Subscriber(Protocol):
-    """Who follows sessions: a wait follows one, and a watch many."""
+    """A follower of sessions, which the shared reads call: a wait follows one session, and a watch many."""
 
     def finished(self, flight: Flight) -> None:
-        """Take note that a flight has finished; only those who asked for it care for a failure."""
+        """Take note that a flight has finished. A failure concerns only the subscribers that asked for the flight."""
         ...
 
     def follows(self, session_id: str) -> bool:
-        """Tell, in any thread, whether the session is followed."""
+        """Tell whether the session is followed; from any thread."""
         ...
 
     def notified(self, notification: Notification) -> bool:
@@ -85,12 +101,18 @@ class Subscriber(Protocol):
         ...
 
     def wake(self) -> None:
-        """Look again at whether the client is open."""
+        """Let the step that is under way, if any, go on: the client was closed, or has moved to another event loop."""
         ...
 
 
 class SharedReads:
-    """What all who follow one session share: the flight, the latest finished one with a reading, and who they are."""
+    """
+    The reads of one session that all of its subscribers share.
+
+    ``flight`` is the read in flight, if there is one: no second one is started beside it. ``latest`` is the last
+    finished flight that has a reading. It is ``None`` before the first, and after a notification until a newer flight
+    has finished.
+    """
 
     __slots__ = ("flight", "latest", "outdated", "session_id", "subscribers")
 
@@ -99,5 +121,5 @@ class SharedReads:
         self.flight: Flight | None = None
         self.latest: Flight | None = None
         self.outdated = 0
-        """The number of the last flight that had started when the last notification came."""
-        self.subscribers: list[Subscriber] = []  # of one or two: a set is three times as large
+        """The number of the last flight that had started when the last notification came: it cannot be ``latest``."""
+        self.subscribers: list[Subscriber] = []  # mostly one or two, for which a set would be three times as large
