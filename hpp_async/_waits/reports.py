@@ -1,4 +1,4 @@
-"""What is said of tracked sessions, to the log and to observers: ids, statuses and seconds."""
+"""What waits and watches report to the log and to observers: ids, statuses and seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reports:
     """
     The reports of one wait, or of one watch for all of its sessions.
 
-    A lasting outage is warned of once, or again *pause* seconds after the last warning.
+    A warning of an outage that lasts is logged once; and again *pause* seconds after the last warning.
     """
 
     __slots__ = ("_observers", "_pause", "_silent_until")
@@ -46,19 +46,24 @@ class Reports:
         )
 
     def slept(self, session_id: str, seconds: float, late_by: float) -> None:
-        """Report that a read went out *late_by* seconds after it was due, *seconds* after the one before."""
+        """Report that a read started *seconds* after the read before it, and *late_by* seconds after it was due."""
         if self._observers:
             self._observers.tell(Slept(session_id=session_id, seconds=seconds, late_by=late_by))
 
     def failing(self, error: HPPError, failing_since: float | None, now: float) -> None:
-        """Warn of an outage that began at *failing_since*, if it lasts and was not warned of lately."""
+        """
+        Log a warning if an outage has lasted for 30 seconds, unless one was logged lately.
+
+        *error* is the last failure, *failing_since* is when the outage began (``None``: there is none), and *now* is
+        the time; both in loop seconds.
+        """
         if failing_since is None or now - failing_since < _LASTING or now < self._silent_until:
             return
         self._silent_until = now + self._pause
         _logger.warning("no readable answer for %.0f s, the wait goes on: %s", now - failing_since, error)
 
     def ended(self, session_id: str, ending: Outcome | HPPError, *, latest: Session | None, reads: int) -> None:
-        """Report how a wait ended, after *reads* answers."""
+        """Report how a wait ended, after it had used *reads* reads; *latest* is its newest reading."""
         name = type(ending).__name__
         _logger.info("session %s: the wait ended after %d reads: %s", session_id, reads, name)
         if isinstance(ending, Outcome) and ending.needs_attention:
