@@ -1,4 +1,4 @@
-"""One step at a time: whether a task goes on with a wait, or with a watch, at this moment."""
+"""One step at a time: keeps two tasks from going on with the same wait, or with the same watch, at once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from hpp_async._loop import running_loop
 
 class Stepping:
     """
-    Lets one task at a time take a step; *refusal* is what another one is told.
+    Lets one task at a time take a step of a wait or a watch; *refusal* is the message of the error for a second task.
 
-    A step whose event loop was closed is lost: its task never runs again, and does not count.
+    A step is lost when its event loop is closed: its task never runs again. A lost step is not under way any more, and
+    is in no other task's way.
     """
 
     __slots__ = ("_loop", "_number", "_refusal")
@@ -20,16 +21,16 @@ class Stepping:
         self._refusal = refusal
         self._number = 0
         self._loop: Any = None
-        """The loop of the step that is under way; ``None`` between two steps."""
+        """The event loop of the step that is under way; ``None`` between two steps."""
 
     def is_under_way(self) -> bool:
-        """Tell whether a task takes a step."""
-        # A run of trio ends all steps before it is over.
+        """Tell whether a task is taking a step."""
+        # Only a loop of asyncio's can lose a step: a run of trio waits for all of its tasks.
         return self._loop is not None and not (hasattr(self._loop, "is_closed") and self._loop.is_closed())
 
     def begin(self) -> int:
         """
-        Begin a step, and return its number for `end`.
+        Begin a step, and return its number, for `is_current` and `end`.
 
         Raises:
             RuntimeError: another step is under way.
@@ -41,16 +42,20 @@ class Stepping:
         return self._number
 
     def is_current(self, number: int) -> bool:
-        """Tell whether the step is the last one, and was not cancelled."""
+        """Tell whether no later step has begun since, and the step was not cancelled by `cancel`."""
         return number == self._number
 
     def cancel(self) -> None:
-        """Let the step that is under way count no more: its task ends it when it runs next."""
+        """Give up the step that is under way. Its task must ask `is_current` when it runs next, and end the step."""
         self._number += 1
         self._loop = None
 
     def end(self, number: int) -> bool:
-        """End the step; tell whether it was under way, for one that was lost may end during a later one."""
+        """
+        End the step, and tell whether it was still current.
+
+        A step that was cancelled or lost may end while a later one is under way, which then stays so.
+        """
         if number != self._number:
             return False
         self._loop = None

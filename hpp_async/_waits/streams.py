@@ -1,7 +1,7 @@
 """
-The streams of one client, which all end when their server is told to stop.
+The streams of one client, and how a server that shuts down ends them all.
 
-A stream is an iteration of `OutcomeWait.updates`. A server waits for its open answers before it shuts down, and a
+A stream is an iteration of `OutcomeWait.updates`. A server waits for its open responses before it shuts down, and a
 stream lasts as long as its session: up to two days.
 """
 
@@ -16,7 +16,7 @@ from hpp_async._loop import Soon, soon
 
 
 class Streams:
-    """The steps of streams that are under way, each with the way into its event loop."""
+    """The streams of one client: their steps that are under way, each with the way into its event loop."""
 
     def __init__(self) -> None:
         self.are_stopped: bool = False
@@ -24,7 +24,11 @@ class Streams:
 
     @contextmanager
     def step(self) -> Generator[None]:
-        """Let `stop` cut off what runs in the block. Look at ``are_stopped`` there first: then no stop is missed."""
+        """
+        Let `stop` cancel what runs in the block.
+
+        Check ``are_stopped`` first in the block: a call of `stop` before the block began cannot cancel it.
+        """
         with anyio.CancelScope() as scope:
             self._steps[scope] = soon()
             try:
@@ -33,8 +37,8 @@ class Streams:
                 del self._steps[scope]
 
     def stop(self) -> None:
-        """End all streams, those that begin later included; from any thread, and from a signal handler."""
+        """End all streams, later ones included. It can be called from any thread and from a signal handler."""
         self.are_stopped = True
         for scope, call_soon in list(self._steps.items()):
-            with suppress(RuntimeError):  # the event loop is over, and the step with it
+            with suppress(RuntimeError):  # the event loop was closed, and the step was lost with it
                 call_soon(scope.cancel)
