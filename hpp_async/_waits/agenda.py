@@ -106,7 +106,7 @@ class Agenda:
         self._remove(tracker)
 
     def finished(self, tracker: PlacedTracker) -> None:
-        """Note that a flight has finished which the tracker keeps for its poller."""
+        """Note that the tracker has a finished flight for its poller."""
         self._finished[tracker] = None
 
     def discard(self, tracker: PlacedTracker) -> None:
