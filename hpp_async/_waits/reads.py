@@ -1,13 +1,14 @@
 """
-Shared reads: single flight, and how subscribers learn what the reads show.
+Shared reads: single flight, and how subscribers get the readings.
 
-At any time there is at most one read in flight per session (the pattern is known as *single flight*), and its answer
-goes to every wait on that session. A read runs in a task of the client, and its callers wait for it to finish: a caller
-that is cancelled leaves without touching the request, because native asyncio cancellation in the middle of a request
-leaves httpx's pool unusable.
+At any time there is at most one read in flight per session (the pattern is known as *single flight*), and its reading
+goes to every wait and watch on that session. A read runs in a task of the client, and its callers wait for it to
+finish. A caller that is cancelled leaves, and the request goes on: native asyncio cancellation in the middle of a
+request leaves httpx's pool unusable.
 
-Reads belong to the event loop in which they were started. When the client is used in another loop, because the first
-one is gone, they are dropped: a dropped read shows nothing, and each wait for it asks again.
+Reads belong to the event loop in which they were started. When that loop is gone, and the client is used in another
+one, the reads in flight are dropped. A dropped read has no result, so each caller and each subscriber that waited for
+it asks for another read.
 """
 
 from __future__ import annotations
@@ -26,19 +27,23 @@ from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import Claim, Turns
 
 _REMEMBERED: Final = 1024
-"""Sessions of which a client remembers that `Reads.read` has read them."""
+"""How many sessions a client remembers as read by `Reads.read`."""
 
 Operation = Callable[[str, Turns], Awaitable[Session | None]]
-"""What is asked of the provider about a session id, its attempts counted in the budget; a read returns a reading."""
+"""
+Sends the requests of one read or command on a session id, and counts its attempts in the budget.
+
+A read returns a reading, and a command ``None``.
+"""
 
 
 class Reads:
     """
-    All reads of one client, and its commands, which are counted in the same budget.
+    All reads of one client, and its commands, which count against the same budget.
 
-    A wait or a watch subscribes, to one session or to all, and is told of each flight that finishes and of each
-    notification: there is no other way to learn of them. *moved* is called when the client is used in another loop, and
-    *abandon* ends all requests when it is closed.
+    A wait subscribes to one session, and a watch to all of them. Subscribers are called with each flight that finishes
+    and with each notification, and learn of them in no other way. *read* is the operation that reads a session. *moved*
+    is called when the client has moved to another event loop, and *abandon* ends all requests when it is closed.
     """
 
     def __init__(
@@ -63,25 +68,25 @@ class Reads:
         self._were_read: OrderedDict[str, None] = OrderedDict()
         self._count = 0
         self._home = Home(moved, self._forget)
-        self._unheard: dict[str, None] = {}
-        """Sessions of which a notification came outside of the client's loop, until that is told of it."""
+        self._undelivered: dict[str, None] = {}
+        """Sessions whose notification came outside of the client's event loop and is not delivered in it yet."""
 
     @property
     def in_flight(self) -> int:
-        """How many requests are in flight."""
+        """How many flights are under way, reads and commands."""
         return len(self._in_flight)
 
-    # -- who is told --------------------------------------------------------------------------------------------------
+    # -- subscribers --------------------------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Subscriber, session_id: str | None = None) -> None:
-        """Tell *subscriber* of the flights and notifications of one session, or of all."""
+        """Pass the flights and notifications of one session, or of all (``None``), to *subscriber* from now on."""
         if session_id is None:
             self._subscribers.append(subscriber)
         else:
             self._shared(session_id).subscribers.append(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber, session_id: str | None = None) -> None:
-        """Tell *subscriber* nothing more."""
+        """Undo `subscribe` with the same arguments."""
         if session_id is None:
             self._subscribers.remove(subscriber)
         else:
@@ -90,7 +95,7 @@ class Reads:
             self._tidy(shared)
 
     def is_followed(self, session_id: str) -> bool:
-        """Tell, in any thread, whether anyone follows the session."""
+        """Tell whether a wait or a watch follows the session; from any thread."""
         return any(subscriber.follows(session_id) for subscriber in self._subscribers_of(session_id))
 
     def _shared(self, session_id: str) -> SharedReads:
@@ -100,7 +105,7 @@ class Reads:
         return shared
 
     def _tidy(self, shared: SharedReads) -> None:
-        """Forget what nobody shares any more."""
+        """Forget the session if it has neither subscribers nor a flight."""
         if not shared.subscribers and shared.flight is None:
             self._sessions.pop(shared.session_id, None)
 
@@ -110,23 +115,24 @@ class Reads:
 
     def notify(self, session_id: str) -> bool:
         """
-        Make a read of the session due for everyone who follows it; return whether there is anyone.
+        Make a read of the session due in every wait and watch that follows it; return whether there is one.
 
-        To be called in any thread: the event loop of the client does it, now if this is its thread, and soon otherwise.
-        If that loop does not run, the read is due when the client is next used in one.
+        It can be called from any thread. In the thread of the client's event loop the read is due at once. In another
+        thread it is due as soon as that loop gets to it; if the loop is not running, once the client is used in a loop
+        again.
         """
         if self._home.is_here():
             return self._notify(session_id)
         is_followed = self.is_followed(session_id)
         if is_followed or session_id in self._sessions:
-            self._unheard[session_id] = None
+            self._undelivered[session_id] = None
             if self._home.is_running():
-                self._home.call(self._hear)
+                self._home.call(self._deliver)
         return is_followed
 
-    def _hear(self) -> None:
-        while self._unheard:
-            self._notify(self._unheard.popitem()[0])
+    def _deliver(self) -> None:
+        while self._undelivered:
+            self._notify(self._undelivered.popitem()[0])
 
     def _notify(self, session_id: str) -> bool:
         notification = Notification(session_id, self.clock.now(), self._count)
@@ -146,7 +152,7 @@ class Reads:
             RuntimeError: the client is in use in another loop, which is running.
         """
         self._home.enter()
-        self._hear()
+        self._deliver()
 
     def _forget(self) -> None:
         """Drop what belonged to the loop that is gone."""
@@ -160,22 +166,28 @@ class Reads:
         for subscriber in (*self._subscribers, *alone):
             subscriber.wake()
 
-    # -- asking -------------------------------------------------------------------------------------------------------
+    # -- reads and commands -------------------------------------------------------------------------------------------
 
     def latest(self, session_id: str) -> Flight | None:
-        """Return the latest finished flight with a reading, while somebody follows the session; see `notify`."""
+        """
+        Return the last finished flight with a reading, if there is one.
+
+        It is forgotten at a notification, which may make it obsolete, and when no wait follows the session any more.
+        """
         shared = self._sessions.get(session_id)
         return None if shared is None else shared.latest
 
     def was_read(self, session_id: str) -> bool:
-        """Tell whether the session was read before: for somebody who follows it now, or lately by `read`."""
+        """Tell whether the client has read the session: there is a `latest` flight, or `read` returned a reading."""
         return session_id in self._were_read or self.latest(session_id) is not None
 
     def ask(self, session_id: str, claim: Claim, kind: Kind, key: float = 0.0) -> Flight | None:
         """
-        Return the flight of the session, starting one if the budget admits it; ``None`` while *claim* must wait.
+        Return the read of the session that is in flight, or start one if the budget admits it.
 
-        *key* is when a read of the schedule is due, in the budget's virtual time.
+        Return ``None`` if the budget does not admit it yet. Then *claim* has a turn in the queue; sleep through it, and
+        call again. *key* is when a read of the schedule is due, in seconds of the budget's virtual time. `enter` must
+        have been called in the running loop.
         """
         shared = self._sessions.get(session_id)
         if shared is not None and shared.flight is not None:
@@ -189,10 +201,12 @@ class Reads:
 
     async def read(self, session_id: str, *, is_urgent: bool = False) -> Session:
         """
-        Return a reading that was asked for now or later; an urgent one goes before all others.
+        Return the reading of a read that starts now or later; an urgent read goes before all others.
+
+        A caller that is cancelled leaves the request in flight.
 
         Raises:
-            HPPError: the read's failure.
+            HPPError: the read failed.
             ClientClosedError: the client was closed, before or meanwhile.
             RuntimeError: the client is in use in another event loop, which is running.
         """
@@ -221,13 +235,14 @@ class Reads:
 
     async def command(self, session_id: str, operation: Operation) -> None:
         """
-        Do *operation*, which gives no reading, before any read; then notify all who follow the session.
+        Run *operation*, a command, before all reads that wait; then make a read due for all who follow the session.
 
-        It runs in a task of the client, and is counted in the budget. They are notified whatever became of it: where
-        the answer was lost, it may have been done.
+        The command runs in a task of the client, and counts against the budget: a caller that is cancelled leaves the
+        request in flight. The read is due even if the command failed: it may have taken effect although its answer was
+        lost.
 
         Raises:
-            HPPError: the operation's failure; `TransportError` also where its task was cancelled.
+            HPPError: the command failed. `TransportError` also if its task was cancelled, or lost with its event loop.
             ClientClosedError: the client was closed, before or meanwhile.
             RuntimeError: the client is in use in another event loop, which is running.
         """
@@ -249,17 +264,17 @@ class Reads:
 
     def check_open(self, session_id: str) -> None:
         """
-        Do nothing while the client is open.
+        Raise if the client is closed.
 
         Raises:
-            ClientClosedError: it is not.
+            ClientClosedError: the client was closed.
         """
         if self.is_closed:
             raise ClientClosedError(f"session {session_id} cannot be read: the client was closed")
 
     async def aclose(self) -> None:
         """
-        End every flight and every wait. Cancelled half-way, it can be called again.
+        End every flight and every wait, and return when no flight is left. If it is cancelled, it can be called again.
 
         Raises:
             RuntimeError: the client is in use in another event loop, which is running.
@@ -287,7 +302,7 @@ class Reads:
                 ended=lambda: self._finish(flight),
             )
         except BaseException:
-            # There is no task, so nothing else would finish the flight, and its callers would wait for ever.
+            # No task was made, so nothing else would finish the flight, and its callers would wait for ever.
             self._finish(flight)
             raise
 
@@ -297,7 +312,7 @@ class Reads:
             flight.is_dropped = False
         except GeneratorExit:  # pragma: no cover - at the interpreter's exit, of a task that was lost with its loop
             raise
-        except Exception as error:  # noqa: BLE001 - it is raised where the read was asked for
+        except Exception as error:  # noqa: BLE001 - it is raised to the callers of the flight
             flight.failure, flight.is_dropped = error, False
         except BaseException:
             self._finish(flight)
@@ -346,7 +361,7 @@ class Reads:
                 ReadFailed(
                     session_id=flight.session_id,
                     error=type(error).__name__,
-                    # What a lent client's hook raises is not ours, and may hold anything.
+                    # An error that a hook of a lent client raised is the user's, and may hold anything.
                     message=str(error) if isinstance(error, HPPError) else "",
                     correlation_id=error.correlation_id if isinstance(error, ReadError) else None,
                     seconds=seconds,
