@@ -1,8 +1,9 @@
 """
-One session that is tracked, by a wait or among thousands by a watch: the only door to its poller.
+One tracked session, in a wait or in a watch of thousands. Nothing else reaches the session's poller.
 
-A tracker is told what the shared reads show, keeps that until its driver takes a step, and tells the poller then. The
-driver asks it for news to hand over, and has it ask for the read that is due.
+A tracker gets the finished flights of its session from the shared reads. It keeps them until its driver, the wait or
+the watch, takes a step, and passes them to the poller then. The driver takes news from the tracker to hand it over, and
+has the tracker request the read that is due.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from hpp_async._waits.turns import Claim
 _FOREVER: Final = float("inf")
 _NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
 _NOTIFICATION_INTERVAL: Final = 1.0
-"""Seconds: notifications make a session due no more often, so that a flood of them cannot use up the budget."""
+"""Seconds at least between two reads that notifications make due, so that a flood of them cannot use up the budget."""
 
 _ROUNDING: Final = 1e-6
-"""Seconds by which the loop's time and the budget's virtual time may disagree about a due time: sums of floats."""
+"""Seconds by which a due time in loop time and in virtual time may differ, as both are sums of floats."""
 
 
 class Tracker:
-    """A poller, and what has come for it. Times are in loop seconds."""
+    """A poller, the finished flights that it has yet to receive, and the last notification. Times are loop seconds."""
 
     __slots__ = (
         "_inbox",
@@ -51,28 +52,29 @@ class Tracker:
         self._reads = reads
         self._reports = reports
         self.asked: Flight | None = None
-        """The flight that answers the read that is due, until the poller is told of its end."""
+        """The flight of the read that the poller wants, until the poller has received its result."""
         self._inbox: tuple[Flight, ...] = ()
-        """Finished flights with a reading of which the poller is to be told."""
+        """Finished flights with readings that the poller has yet to receive."""
         self._used = 0
-        """The number of the last flight that the poller was told of."""
+        """The number of the last flight whose result the poller has received."""
         self._notification: Notification | None = None
         self._notified_due = _NEVER
-        """When the last notification made a read due, in loop seconds."""
+        """The due time of the read that the last notification asked for."""
         self._rests_since = _NEVER
+        """When the present delay began: with the result of the last read."""
         self._lateness = 0.0
-        """How far the budget's virtual time was behind when the delay began that lasts now."""
+        """How far the budget's virtual time was behind the loop's when the present delay began."""
 
-    # -- what the caller may know -------------------------------------------------------------------------------------
+    # -- what the user may see ----------------------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str:
-        """The session that is tracked."""
+        """The id of the tracked session."""
         return self._poller.session_id
 
     @property
     def latest(self) -> Session | None:
-        """The newest believed reading."""
+        """The newest reading that the poller believes; ``None`` before the first."""
         return self._poller.latest
 
     @property
@@ -87,12 +89,12 @@ class Tracker:
 
     @property
     def reads(self) -> int:
-        """How many answers were used."""
+        """How many reads the poller has received, failed ones included."""
         return self._poller.reads
 
     @property
     def token(self) -> str | None:
-        """Where the caller is: after the last transition that was handed over."""
+        """The resume token of the last transition that was handed over; ``None`` before any."""
         return self._poller.token
 
     @property
@@ -101,22 +103,22 @@ class Tracker:
         action = self._action()
         return action.until - self._reads.clock.now() if isinstance(action, Sleep) else None
 
-    # -- what came ----------------------------------------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Note that the driver takes its first step: the poller's timeout counts from here."""
         self._poller.next_action(self._reads.clock.now())
 
     def resume(self, left_at: float) -> None:
-        """Note that the driver takes a step, and took none since *left_at*: idle time does not count as outage."""
+        """Note that the driver took no step from *left_at* until now: idle time does not count as outage."""
         self._poller.resumed(left_at, self._reads.clock.now())
 
     def keep(self, flight: Flight) -> bool:
         """
-        Keep what the finished *flight* showed for the next step; tell whether that is anything.
+        Keep the finished *flight* for the next step; tell whether it matters to this tracker.
 
-        Of several readings in a row with the same status the last one is kept. Failures count only where this tracker
-        asked for the flight.
+        Of several readings in a row with the same status, only the last one is kept. A flight without a reading matters
+        only if this tracker asked for it.
         """
         reading = flight.reading
         if reading is None:
@@ -128,7 +130,11 @@ class Tracker:
         return True
 
     def bring_forward(self, notification: Notification) -> bool:
-        """Make a read due that starts after *notification*; tell whether that is earlier than it was."""
+        """
+        Make a read due that starts after *notification*.
+
+        Tell whether that changes anything: not if such a read is due already and has not started.
+        """
         is_known = self._poller.is_notified and self.asked is None
         if not is_known:
             self._notified_due = max(notification.at, self._notified_due + _NOTIFICATION_INTERVAL)
@@ -139,11 +145,11 @@ class Tracker:
 
     def catch_up(self) -> None:
         """
-        Tell the poller what came since the last step.
+        Pass the flights that finished since the last step to the poller.
 
         Raises:
-            ClientClosedError: the client, or the httpx client it borrows, was closed.
-            Exception: whatever a schedule or an httpx hook of the caller's own raised.
+            ClientClosedError: the client, or the httpx client that it borrows, was closed.
+            Exception: a schedule, or an httpx hook, of the user's own raised it.
         """
         asked = self.asked
         if asked is not None and asked.finished_at is not None:
@@ -154,7 +160,7 @@ class Tracker:
             flight, self._inbox = self._inbox[0], self._inbox[1:]
             self._use(flight)
         if asked is not None and asked.failure is not None and self._used < asked.number:
-            # A later reading makes a failure obsolete. And it counts from now: idle time does not count as outage.
+            # A later reading makes a failure obsolete. A failure counts from now: idle time does not count as outage.
             self._fail(asked, self._reads.clock.now())
 
     def _use(self, flight: Flight) -> None:
@@ -187,14 +193,18 @@ class Tracker:
 
     def _rest(self, flight: Flight, now: float) -> None:
         if self._notification is not None and flight.number <= self._notification.after:
-            # The read started before the notification, so it cannot have served it.
+            # The read started before the notification and may not show the change, so another one stays due.
             self._poller.notified(self._notification.at, self._notified_due)
         self._rests_since, self._lateness = now, self._reads.turns.lateness()
 
-    # -- what is next -------------------------------------------------------------------------------------------------
+    # -- output -------------------------------------------------------------------------------------------------------
 
     def take_news(self) -> Transition | AnyOutcome | HPPError | None:
-        """Return what is to be handed to the caller next, and take it for handed over; ``None`` if there is nothing."""
+        """
+        Return the news that the driver hands over next; ``None`` if there is none.
+
+        A transition is returned once: it counts as handed over. An outcome or error is returned each time.
+        """
         match self._action():
             case Emit(transition):
                 self._poller.emitted()
@@ -208,9 +218,10 @@ class Tracker:
 
     def next_read(self) -> tuple[Kind, float] | None:
         """
-        Return what kind of read is next, and when it is due; ``None`` where there is news instead.
+        Return the kind of the next read and its key in the budget's queue; ``None`` if there is news instead.
 
-        One of the schedule is due in the budget's virtual time. A new arrival is due now.
+        The key of a read of the schedule is its due time, in seconds of the budget's virtual time. For other kinds the
+        key has no meaning.
         """
         match self._action():
             case Read() as read:
@@ -244,10 +255,11 @@ class Tracker:
 
     def ask(self, claim: Claim, *, lowest_key: float = _NEVER) -> float:
         """
-        Ask for the read if it is due and `take_news` has nothing; then there is a flight to wait for, `asked`.
+        Request the read, if one is due and there is no news; ``asked`` is its flight, once the budget admits it.
 
-        Return when to look again at the latest, in loop seconds. Sleep through *claim* until then: it may be admitted
-        earlier. There may be news at once. No read is queued before *lowest_key*, in the budget's virtual time.
+        Return when the driver must call `take_news` and `ask` again at the latest (loop seconds): in the past or now,
+        if there may be news. Until then the driver sleeps through *claim*, which wakes it when its turn may be
+        admitted. The read's key in the budget's queue is at least *lowest_key*, in seconds of virtual time.
         """
         now = self._reads.clock.now()
         match self._action():
@@ -260,12 +272,16 @@ class Tracker:
                 if flight is None:
                     return read.until
                 self._await(flight, read.due)
-                return read.until if flight.finished_at is None else now  # an eager task of asyncio's has finished
+                return read.until if flight.finished_at is None else now  # finished: it ran in an eager task of asyncio
             case _:
                 return now
 
     def _use_latest(self, fresh_from: float) -> bool:
-        """Use the session's latest flight, even one from before the wait, unless it started before *fresh_from*."""
+        """
+        Pass the session's latest flight to the poller, and tell whether it serves as the read.
+
+        A flight from before this wait will do, unless it started before *fresh_from* or was passed on already.
+        """
         latest = self._reads.latest(self.session_id)
         if latest is None or latest.number <= self._used or latest.started_at < fresh_from:
             return False
@@ -281,5 +297,5 @@ class Tracker:
             self._reports.slept(self.session_id, max(0.0, seconds), max(0.0, late_by))
 
     def end(self, ending: AnyOutcome | HPPError) -> None:
-        """Say how it ended."""
+        """Report how the wait on the session ended."""
         self._reports.ended(self.session_id, ending, latest=self.latest, reads=self.reads)
