@@ -94,7 +94,11 @@ class Tracker:
 
     @property
     def token(self) -> str | None:
-        """The resume token of the last transition that was handed over; ``None`` before any."""
+        """
+        The resume token: where the wait is after the last transition that was handed over.
+
+        At first it is where ``since`` was, and ``None`` without ``since``.
+        """
         return self._poller.token
 
     @property
