@@ -1,8 +1,9 @@
 """
-Turns in the budget's queue: how a read, a DELETE or another attempt waits until the budget admits it.
+Turns in the budget's queue: how a read, a DELETE or another attempt of either waits until the budget admits it.
 
-Every driver that wants something of the provider holds a `Claim` for as long as it wants it, asks the claim whether the
-budget admits it, and sleeps through the claim where it does not.
+Whatever sends a request (a wait, a watch, a call of `Reads.read`, an attempt after a failure) is called a driver here.
+It holds a `Claim` until the request is admitted: it asks the claim, sleeps through it if the answer is no, and asks
+again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _FOREVER: Final = float("inf")
 
 class Claim:
     """
-    What one driver wants of the queue: one turn at a time, given back at the end of the ``with`` block.
+    One driver's access to the queue. It holds at most one turn at a time, for any number of turns in succession.
 
-    The driver sleeps through `sleep`, which ends when it is woken, or when the turn may be admitted. Until the ``with``
-    block ends, the claim can be used for any number of turns, one after the other.
+    A driver that sleeps in `sleep` is woken when its turn may be admitted. The end of the ``with`` block gives the turn
+    back, also when the driver is cancelled.
     """
 
     __slots__ = ("_budget", "_sleeper", "_turn")
@@ -37,23 +38,23 @@ class Claim:
 
     def queue(self, kind: Kind, key: float = 0.0) -> Turn:
         """
-        Queue for a read, and return the turn; *key* is when one of the schedule is due, by the virtual clock.
+        Queue for a read, and return the turn.
 
-        A turn that is in the queue already stays there, unless the read is now due earlier: a notification came, or the
-        timeout.
+        *key* is when a read of the schedule is due, in seconds of the budget's virtual time. A turn that the claim has
+        already keeps its place, unless the read is due earlier now, because a notification came or the timeout passed.
         """
         turn = self._turn
         is_earlier = turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key)
-        if turn is None or is_earlier or turn.is_over:  # over: it went with its event loop
+        if turn is None or is_earlier or turn.is_over:  # over: forgotten, as its event loop is gone
             self.leave()
             turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
         return turn
 
     def is_admitted(self, kind: Kind, key: float = 0.0) -> bool:
         """
-        Tell whether the budget admits the read; `queue` for it until it does.
+        Tell whether the budget admits the read now; if not, the claim has a turn in the queue (see `queue`).
 
-        The turn of a read that is admitted is used up, and `Turns.release` must follow once the read is over.
+        A turn that is admitted is used up, and `Turns.release` must follow once the read is over.
         """
         if self._turn is None and self._budget.admit_at_once(kind, key, self._sleeper.now()):
             return True
@@ -63,10 +64,10 @@ class Claim:
         return True
 
     def opens_at(self) -> float:
-        """Return when to ask again at the latest, in loop seconds; never, if the driver will be woken."""
+        """Return when to ask again at the latest, in loop seconds; infinity if the driver will be woken for it."""
         if self._turn is None:
             return _FOREVER
-        # A turn that is over went with its event loop.
+        # A turn that is over was forgotten, as its event loop is gone: ask for another one at once.
         return -_FOREVER if self._turn.is_over else self._budget.opens_at(self._turn, self._sleeper.now())
 
     async def sleep(self, until: float = _FOREVER) -> None:
@@ -74,7 +75,7 @@ class Claim:
         await self._sleeper.sleep(min(until, self.opens_at()))
 
     def leave(self) -> None:
-        """Give the turn back, if there is one."""
+        """Give the turn back, if the claim has one."""
         turn, self._turn = self._turn, None
         if turn is not None:
             self._budget.leave(turn)
@@ -93,10 +94,10 @@ class Claim:
 
 class Turns:
     """
-    The budget of one client: who may ask the provider now, and what the answers say of the quota.
+    The budget of one client, beside a clock: gives out claims, and passes on what answers say of the quota.
 
-    It is the pace of every exchange (`hpp_async._http.retry.Pace`), DELETEs included. *draw* gives numbers that are
-    uniform in [0, 1).
+    Every call counts its attempts here, those of DELETEs included: it is their `hpp_async._http.retry.Pace`. *draw*
+    returns numbers that are uniform in [0, 1).
     """
 
     def __init__(self, budget: Budget, *, clock: Clock, draw: Callable[[], float], observers: Observers) -> None:
@@ -122,11 +123,11 @@ class Turns:
         return self._budget.lateness(self.clock.now())
 
     def claim(self, sleeper: Sleeper) -> Claim:
-        """Return a claim of the driver that sleeps in *sleeper*."""
+        """Return a new claim for the driver that sleeps in *sleeper*."""
         return Claim(self._budget, sleeper)
 
     def close(self) -> None:
-        """Have every driver that waits for a turn ask again, and end the pauses between attempts."""
+        """Wake every driver that waits for a turn, so that it finds the client closed; end all pauses between attempts."""
         self._is_closed = True
         self._budget.wake_all()
         for sleeper in self._pausing:
@@ -143,10 +144,13 @@ class Turns:
 
     async def again(self, delay: float) -> None:
         """
-        Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all reads.
+        Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all new reads.
+
+        Only its token counts: the attempt takes the place in flight of its read, so no `release` follows. If it is
+        cancelled, its turn is given back.
 
         Raises:
-            ClientClosedError: the client was closed meanwhile.
+            ClientClosedError: the client was closed, before or meanwhile.
         """
         sleeper = Sleeper(self.clock)
         until = self.clock.now() + delay
@@ -163,12 +167,12 @@ class Turns:
         raise ClientClosedError("no other attempt is made: the client was closed")
 
     def answered(self, quota: Quota, now: float) -> None:
-        """Note what a good answer, received at *now* (loop seconds), says of the quota."""
+        """Note *quota*, which a 2xx answer received at *now* (loop seconds) states: reads pause if little is left."""
         until = self._budget.answered(quota, now)
         if until is not None:
             self._observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
 
     def refused(self, retry_after: float | None, now: float) -> None:
-        """Note a 429, received at *now* (loop seconds), and the seconds it asks for: all reads pause."""
+        """Note a 429, received at *now* (loop seconds): all reads pause, for *retry_after* seconds if it says so."""
         until = self._budget.refused(retry_after, now)
         self._observers.tell(BudgetPaused(seconds=until - now, is_refused=True))
