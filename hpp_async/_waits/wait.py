@@ -1,4 +1,4 @@
-"""One wait on one session: hands over its transitions and its outcome, step by step."""
+"""One wait on one session, as the user awaits and iterates it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _FOREVER: Final = float("inf")
 
 @attrs.frozen(kw_only=True)
 class Heartbeat:
-    """Nothing changed for a while, and the wait goes on."""
+    """No transition for a while, and the wait goes on; ``latest`` is its newest reading, ``None`` before the first."""
 
     session_id: str
     latest: Session | None
 
 
 class _Tracker(Tracker):
-    """The tracker of a wait, subscribed to its session: it wakes the step that is under way."""
+    """The tracker of a wait, which subscribes to its session; what comes for it wakes the step that is under way."""
 
     __slots__ = ("sleeper",)
 
@@ -63,21 +63,23 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
     """
     A wait for the outcome of one session: await it, or iterate it.
 
-    Awaiting returns an `AnyOutcome`; iterating yields each `Transition` and ends after the last one, then ``outcome``
-    is set. Both can be mixed, and repeated: an ended wait gives the same outcome, or error, again.
+    Awaiting returns an `AnyOutcome`. Iterating yields each `Transition` and ends after the last one; ``outcome`` is set
+    then. A wait can be iterated first and awaited later. Once it has ended, it gives the same outcome or error again.
 
-    Between steps it holds no task, scope or connection, so ``break`` needs no clean-up. A cancelled step loses nothing,
-    and another task may go on with the wait. While one task takes a step, another that tries gets a `RuntimeError`.
+    A step runs from an ``await`` or ``anext`` to its result. Between two steps the wait holds no task, cancel scope or
+    connection, so ``break`` needs no clean-up. A cancelled step loses nothing: this task or another can go on. While
+    one task takes a step, another task that tries gets a `RuntimeError`.
 
     Raises:
         SessionNotFoundError: 404, and the session was never seen.
         SessionVanishedError: 404 on a session that was seen and cannot have expired: it may have been paid elsewhere.
-        AuthenticationError: 401 or 403; on a session that was read before, after two more reads.
-        ExpiryUnknownError: still open 72 hours after it was first seen, and no reading tells when it expires.
+        AuthenticationError: 401 or 403; on a session that was read before, two more reads must confirm it.
+        ExpiryUnknownError: still open 72 hours after it was first seen, and no reading says when it expires.
         WaitTimeoutError: the wait's ``timeout`` ran out. The session may still be paid.
-        OutageError: nothing readable for longer than the client's ``outage_tolerance``.
+        OutageError: no readable answer for longer than the client's ``outage_tolerance``.
         ConfigurationError: the schedule returned something that is not a delay.
-        ClientClosedError: the client was closed.
+        ClientClosedError: the client was closed, or the httpx client that it borrows.
+        RuntimeError: another task is taking a step, or the client is in use in another event loop, which is running.
     """
 
     __slots__ = (
@@ -95,29 +97,34 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         self._reads = reads
         self._tracker = _Tracker(poller, reads=reads)
         self._steps = Stepping(
-            f"another task is already going on with the wait for session {self.session_id}: one at a time, or start a "
-            "second wait (they share their reads)"
+            f"another task is already awaiting or iterating the wait for session {self.session_id}: use it in one task "
+            "at a time, or start a second wait (waits on one session share their reads)"
         )
         self._is_started = False
         self._is_subscribed: bool | None = None
-        """``None`` before the first step; it ends with the wait."""
+        """``None`` before the first step; ``False`` once the wait has ended."""
         self._left_at = 0.0
+        """When the last step ended, in loop seconds."""
 
-    # -- what it knows ------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------
 
     @property
     def session_id(self) -> str:
-        """The session that is waited for."""
+        """The id of the session that is waited for."""
         return self._tracker.session_id
 
     @property
     def latest(self) -> Session | None:
-        """The newest believed reading; ``None`` before the first."""
+        """
+        The newest reading; ``None`` before the first.
+
+        Stale readings do not count: replicas of the provider answer out of order.
+        """
         return self._tracker.latest
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
-        """Every change seen so far."""
+        """Every transition seen so far, in order."""
         return self._tracker.transitions
 
     @property
@@ -127,20 +134,24 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     @property
     def reads(self) -> int:
-        """How many answers this wait has used; waits on one session share theirs."""
+        """How many reads this wait has used, failed ones included; waits on one session share their reads."""
         return self._tracker.reads
 
     @property
     def token(self) -> str | None:
-        """Where the caller is, as text for ``since``: after the last transition it was given; ``None`` before any."""
+        """
+        The resume token, for ``since``: a wait that starts from it goes on after the last transition handed over.
+
+        Before the first transition it is where this wait started from; ``None`` if it started without ``since``.
+        """
         return self._tracker.token
 
     @property
     def next_read_in(self) -> float | None:
         """
-        Seconds until the next read is due, for showing it; to be asked in the event loop.
+        Seconds until the next read is due, to be shown to a person. Use it in the event loop.
 
-        ``None`` before the first step, while a read is under way, and after the end.
+        ``None`` before the first step, while a read is due or under way, and after the end.
         """
         return None if self._is_subscribed is None else self._tracker.next_read_in
 
@@ -165,10 +176,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     def updates(self, heartbeat: float | timedelta = 15.0) -> Updates:
         """
-        Iterate the same wait, with a `Heartbeat` whenever *heartbeat* seconds passed without a transition.
+        Iterate the same wait, with a `Heartbeat` whenever *heartbeat* seconds have passed without a transition.
 
-        For streams to a browser: a connection that was left is noticed at the next send only. The iteration ends after
-        the outcome, and at `HPPClient.stop_streams`, where ``outcome`` may still be ``None``.
+        For streams to a browser: only when it sends something does a server notice that the browser has left. The
+        iteration ends after the last transition, and at `HPPClient.stop_streams`, when ``outcome`` may still be
+        ``None``.
 
         Raises:
             ConfigurationError: *heartbeat* is not a positive number of seconds.
@@ -184,9 +196,10 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     async def aclose(self) -> None:
         """
-        End the step that is under way, if any; the wait can be gone on with at once. For `contextlib.aclosing`.
+        End the step that is under way, if any, so that `contextlib.aclosing` works. Another step can begin at once.
 
-        If another task takes that step, its iteration ends; if it awaits the wait, it gets a `RuntimeError`.
+        The step may be another task's: if that task iterates, its iteration ends; if it awaits the wait, it gets a
+        `RuntimeError`.
         """
         self._is_started = True
         if self._steps.is_under_way():
@@ -197,7 +210,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
     # -- one step -----------------------------------------------------------------------------------------------
 
     async def _step(self, until: float) -> Transition | AnyOutcome | None:
-        """Go on to the next transition, or to the outcome; return ``None`` if *until* (loop seconds) comes first."""
+        """Return the next transition, or the outcome; ``None`` if *until* (loop seconds) comes first."""
         tracker, reads, is_in_loop = self._tracker, self._reads, True
         step = self._steps.begin()
         self._is_started = True
@@ -222,7 +235,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             self._end(error)
             raise
         except GeneratorExit:
-            is_in_loop = False  # closed where it was dropped: there may be no loop to ask for its time
+            is_in_loop = False  # the coroutine was dropped, perhaps outside of any loop, and a loop's time is not known
             raise
         finally:
             if self._steps.end(step) and is_in_loop:
@@ -232,7 +245,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         return self._steps.is_under_way()
 
     async def _step_of_stream(self, until: float) -> Transition | AnyOutcome | None:
-        """Do as `_step` does; return ``None`` where the streams of the client are stopped first."""
+        """Do as `_step` does; return ``None`` also if the streams of the client are stopped first."""
         self._is_started = True
         with self._reads.streams.step():
             if not self._reads.streams.are_stopped:
@@ -258,7 +271,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             self._tracker.end(ending)
 
     def _unsubscribe(self) -> bool:
-        """Tell whether this is the first time."""
+        """Unsubscribe if the wait is subscribed, and tell whether it was."""
         if not self._is_subscribed:
             return False
         self._is_subscribed = False
@@ -287,7 +300,7 @@ class _StepClosedError(RuntimeError):
 
 
 class Updates(AsyncIterator[Transition | Heartbeat]):
-    """What `OutcomeWait.updates` returns: transitions, and a `Heartbeat` where there was none for a while."""
+    """The iteration that `OutcomeWait.updates` returns: transitions, and a `Heartbeat` after each pause without one."""
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ async def test_two_tasks_at_once_are_refused(provider: ScriptedProvider) -> None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: wait)
         await provider.clock.sleep(1)
-        with pytest.raises(RuntimeError, match="another task is already going on"):
+        with pytest.raises(RuntimeError, match="another task is already awaiting or iterating"):
             await anext(wait)
 
     assert is_paid(wait.outcome)

@@ -28,7 +28,7 @@ async def assert_only_the_first_goes_on(first: asyncio.Future[Any], second: asyn
 
     assert not pending
     assert isinstance(first.result(), Completed)
-    with pytest.raises(RuntimeError, match="another task is already going on"):
+    with pytest.raises(RuntimeError, match="another task is already awaiting or iterating"):
         second.result()
 
 
