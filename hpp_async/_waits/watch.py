@@ -1,10 +1,12 @@
 """
 Waits on thousands of sessions at once.
 
-A watch asks for reads in the order of its `Agenda`, with one turn in the budget's queue: that of the session which is
-due next. Reads belong to the client, so nothing runs here between two steps: a step starts the reads that are due,
-tells the pollers what the finished ones showed, and hands over one event. While the caller is busy with an event, no
-more reads are started than can be in flight at once, so nothing piles up.
+A watch has a tracker for each session, and requests reads in the order of its `Agenda`. Between two steps of the
+iteration no code of a watch runs; the reads in flight go on, as they belong to the client. A step passes the finished
+reads to the pollers, starts the reads that are due and admitted, and hands over one event.
+
+*Back-pressure.* A step starts reads only while fewer sessions have news to hand over than reads may be in flight at
+once. So a caller that is slow slows the reads, and events do not pile up.
 """
 
 from __future__ import annotations
@@ -31,23 +33,24 @@ from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
 _WARNING_PAUSE: Final = 600.0
-"""Seconds between two warnings of one watch: an outage is one outage, however many sessions meet it."""
+"""Seconds between two warnings of one watch: an outage that many sessions meet is warned of once."""
 
 _AWAY: Final = 1.0
-"""Seconds between two steps above which they count as idle time: to note it takes a walk through all sessions."""
+"""Seconds: a longer pause between two steps counts as idle time. To note it, every session has to be visited."""
 
 
 @attrs.frozen(kw_only=True)
 class WatchEvent:
     """
-    What a watch has to say of one session.
+    A transition of one watched session, or the end of the wait on it.
 
     Attributes:
-        session_id: which one.
-        token: where its wait is after this event; hand it to `Watch.add` or ``wait_for_outcome(since=…)`` to go on from
-            here. ``None`` where the session was never seen. Store it once the event is dealt with.
-        news: a `Transition`, or how the wait ended: an `AnyOutcome`, or the `HPPError` that awaiting would have raised.
-            A watch keeps no transition that it has handed over, so an outcome's ``transitions`` are the last ones only.
+        session_id: the session.
+        token: the resume token after this event, for `Watch.add` or ``wait_for_outcome(since=…)``. Store it once the
+            event is dealt with. ``None`` if the session was never seen.
+        news: a `Transition`; or the end of the wait: an `AnyOutcome`, or the `HPPError` that awaiting would have
+            raised. A watch does not keep transitions that it has handed over, so an outcome's ``transitions`` hold only
+            those that had not been handed over when it was seen.
     """
 
     session_id: str
@@ -56,7 +59,7 @@ class WatchEvent:
 
     @property
     def is_last(self) -> bool:
-        """Whether the session is not watched any more."""
+        """Whether this is the last event of the session, which is not watched any more."""
         return not isinstance(self.news, Transition)
 
     def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
@@ -96,13 +99,14 @@ class Watch(AsyncIterator[WatchEvent]):
             async for event in watch:
                 …  # deal with event.news, then store event.token
 
-    Each session is followed as by `HPPClient.wait_for_outcome`: the same reads, endings and promises; but an error that
-    ends the wait on one is its last event. The iteration ends when nothing is left to watch, and goes on after another
-    `add`; with ``forever`` it waits for that.
+    Each session is followed as by `HPPClient.wait_for_outcome`: by the same schedule, to the same endings. But an
+    error that ends the wait on one session is the last event of that session, and the iteration goes on. The iteration
+    ends when no session is left to watch, and can be gone on with after another `add`; with ``forever`` it does not end
+    then, but waits for another `add`.
 
-    Every event is handed over at least once: one that was not dealt with comes again when its session is resumed from
-    the token before it. Between two steps nothing runs: the client finishes the reads in flight, and a step that
-    is cancelled loses nothing. One task iterates at a time; `add` and `discard` are for any task of the event loop.
+    Every event is handed over at least once: an event that was not dealt with comes again when its session is resumed
+    from the token before it. A step that is cancelled loses nothing. Between two steps only the reads in flight go on.
+    One task iterates at a time; `add` and `discard` can be called by any task of the event loop.
     """
 
     def __init__(
@@ -120,28 +124,31 @@ class Watch(AsyncIterator[WatchEvent]):
         self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
         self._trackers: dict[str, PlacedTracker] = {}
         self._refused: dict[str, tuple[ConfigurationError, str | None]] = {}
-        """Sessions that cannot be watched: why, and the token that they came with."""
+        """Sessions whose ``since`` was refused, each with the error to hand over and the token that it came with."""
         self._sleeper = Sleeper(reads.clock)
         self._agenda = Agenda(lambda: reads.turns.claim(self._sleeper))
         self._error: Exception | None = None
+        """The first error that a schedule or hook of the user's raised: raised once there is no event to hand over."""
         self._left_at = _FOREVER
+        """When the last step ended, in loop seconds."""
         self._stage = _Stage.MADE
-        self._steps = Stepping("another task is iterating this watch: one at a time")
+        self._steps = Stepping("another task is already iterating this watch: iterate it in one task at a time")
 
     # -- which sessions -----------------------------------------------------------------------------------------------
 
     def add(self, session: str, *, since: Session | str | None = None) -> None:
         """
-        Watch another session, too; one that is watched already stays as it is.
+        Watch another session, too; nothing changes for a session that is watched already.
 
-        *session* is an id, or a ``session_url`` of the client's endpoint; *since* a reading or a resume token:
+        *session* is an id, or a ``session_url`` of the client's endpoint. *since* is a reading or a resume token:
         transitions up to it are not yielded again. To be called in the event loop.
 
-        Where *since* is refused, because a stored token is damaged or of another session, the watch of the others goes
-        on: the `ConfigurationError` is the one event of this session.
+        If *since* is refused, because a stored token is damaged or belongs to another session, nothing is raised: the
+        `ConfigurationError` becomes the only event of this session, and the other sessions are watched on.
 
         Raises:
             ConfigurationError: *session* is refused.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
         session_id = self._id_of(session)
         if session_id in self._trackers or session_id in self._refused:
@@ -158,7 +165,7 @@ class Watch(AsyncIterator[WatchEvent]):
 
     def discard(self, session: str) -> None:
         """
-        Stop watching the session, if it is watched; an event that was not yielded yet is not yielded any more.
+        Stop watching the session, if it is watched. Events of it that were not yielded yet are dropped.
 
         Raises:
             ConfigurationError: *session* is refused.
@@ -172,9 +179,9 @@ class Watch(AsyncIterator[WatchEvent]):
 
     def tokens(self) -> dict[str, str | None]:
         """
-        Return where the wait on each session is that has not ended, by session id: what to store at a shutdown.
+        Return the resume tokens of the sessions that are watched, by session id: what to store at a shutdown.
 
-        ``None`` for a session that was not seen yet. `HPPClient.watch` takes the whole mapping.
+        The token of a session that was not seen yet is ``None``. `HPPClient.watch` takes the whole mapping.
         """
         tokens: dict[str, str | None] = {session_id: token for session_id, (_, token) in self._refused.items()}
         return tokens | {session_id: tracker.token for session_id, tracker in self._trackers.items()}
@@ -189,7 +196,7 @@ class Watch(AsyncIterator[WatchEvent]):
 
     async def __aenter__(self) -> Self:
         if self._stage is not _Stage.MADE:
-            raise RuntimeError("a watch is entered once: start another with client.watch(watch.tokens())")
+            raise RuntimeError("a watch can be entered only once: start another with client.watch(watch.tokens())")
         self._reads.enter()
         self._stage = _Stage.ENTERED
         self._reads.subscribe(self)
@@ -210,14 +217,18 @@ class Watch(AsyncIterator[WatchEvent]):
 
     async def __anext__(self) -> WatchEvent:
         """
-        Return what happens next to any of the sessions.
+        Return the next event of any of the sessions. A step that is cancelled loses nothing.
 
         Raises:
-            ClientClosedError: the client, or the httpx client it borrows, was closed. Events that are ready come first.
-            Exception: whatever a schedule or an httpx hook of the caller's own raised.
+            ClientClosedError: the client, or the httpx client that it borrows, was closed.
+            RuntimeError: another task is taking a step, the watch was not entered, or the client is in use in another
+                event loop, which is running.
+            Exception: a schedule, or an httpx hook, of the user's own raised it.
+
+        Errors are raised once the events that are ready have been handed over; a `RuntimeError` is raised at once.
         """
         if self._stage is _Stage.MADE:
-            raise RuntimeError("enter the watch before it is iterated: async with client.watch(…) as watch")
+            raise RuntimeError("enter the watch before you iterate it: async with client.watch(…) as watch")
         step = self._steps.begin()
         try:
             self._reads.enter()
@@ -254,12 +265,12 @@ class Watch(AsyncIterator[WatchEvent]):
         while (tracker := self._agenda.next_finished()) is not None:
             try:
                 tracker.catch_up()
-            except Exception as error:  # noqa: BLE001 - it is raised once the events that are ready are handed over
+            except Exception as error:  # noqa: BLE001 - raised once the events that are ready were handed over
                 self._error = self._error or error
             self._place(tracker)
 
     def _place(self, tracker: PlacedTracker) -> None:
-        if self._trackers.get(tracker.session_id) is tracker:  # else it was discarded, perhaps by an observer just now
+        if self._trackers.get(tracker.session_id) is tracker:  # else it was discarded, perhaps by an observer
             self._agenda.place(tracker)
 
     def _next_event(self) -> WatchEvent | None:
@@ -274,7 +285,7 @@ class Watch(AsyncIterator[WatchEvent]):
         news = tracker.take_news()
         assert news is not None, "a tracker that is ready has news"
         if isinstance(news, Transition):
-            self._agenda.place(tracker)  # now, not at the next step: what is due next decides how long to sleep
+            self._agenda.place(tracker)  # now, so that the next step knows when the read of this session is due
             return WatchEvent(session_id=tracker.session_id, token=news.token, news=news)
         del self._trackers[tracker.session_id]
         tracker.end(news)
@@ -285,7 +296,7 @@ class Watch(AsyncIterator[WatchEvent]):
         if error is not None:
             raise error
         if self._reads.is_closed and (self or self._forever):
-            raise ClientClosedError(f"{len(self)} sessions cannot be watched: the client was closed")
+            raise ClientClosedError(f"the watch ended, with {len(self)} sessions left to watch: the client was closed")
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -294,14 +305,14 @@ class Watch(AsyncIterator[WatchEvent]):
         return not is_full and not self._reads.is_closed and not self._error
 
     def _ask(self) -> float:
-        """Start the reads that are due and admitted; return when to look again at the latest, in loop seconds."""
+        """Start the reads that are due and admitted; return when to call again at the latest, in loop seconds."""
         agenda, turns = self._agenda, self._reads.turns
-        # An eager task of asyncio's finishes at once, so this loop must be bounded, too.
+        # Bounded: a read in an eager task of asyncio is over as soon as it is started, and never counts as in flight.
         while agenda.ready + agenda.unprocessed < turns.max_in_flight:
             look_again_at = _FOREVER
             for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
                 opens_at = claim.opens_at()
-                # Look at the clock afterwards: a turn that is admitted opens "now", and a real clock runs on meanwhile.
+                # The clock is read afterwards: a turn that may be admitted now opens "now", and that must not be later.
                 if opens_at <= self._reads.clock.now():
                     self._ask_for(tracker, claim)
                     break
@@ -313,13 +324,13 @@ class Watch(AsyncIterator[WatchEvent]):
     def _ask_for(self, tracker: PlacedTracker, claim: Claim) -> None:
         tracker.ask(claim, lowest_key=self._reads.turns.virtual())
         if tracker.asked is None:
-            self._place(tracker)  # an answer was there already
+            self._place(tracker)  # no read was needed: the latest flight was young enough
             return
         self._agenda.asked(tracker)
         if tracker.asked.finished_at is not None:  # pragma: no cover - in an eager task, from Python 3.12 on
             self._agenda.finished(tracker)
 
-    # -- what the client tells: see `hpp_async._waits.flight.Subscriber` -----------------------------------------------
+    # -- called by the shared reads: see `hpp_async._waits.flight.Subscriber` ------------------------------------------
 
     def finished(self, flight: Flight) -> None:
         """Take note of a flight that has finished."""
@@ -333,16 +344,16 @@ class Watch(AsyncIterator[WatchEvent]):
         return session_id in self._trackers
 
     def notified(self, notification: Notification) -> bool:
-        """Make a read of the session due; return whether it is watched."""
+        """Make a read of the session due; return whether the session is watched."""
         tracker = self._trackers.get(notification.session_id)
         if tracker is None:
             return False
-        # Where the budget is short, a read that is due already may have its turn much later: it is brought forward too.
+        # A read that is due already is brought forward as well: with a short budget its turn may come much later.
         if tracker.bring_forward(notification) and self._agenda.is_waiting(tracker):
             self._agenda.place(tracker)
             self.wake()
         return True
 
     def wake(self) -> None:
-        """Let the step under way look again at what there is."""
+        """Wake the step that is under way, if any, so that it checks for events, for due reads and for its end."""
         self._sleeper.wake()

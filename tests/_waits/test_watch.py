@@ -337,7 +337,7 @@ async def test_a_watch_is_entered_before_it_is_iterated_and_once(provider: Scrip
             await anext(watch)
         async with watch:
             pass
-        with pytest.raises(RuntimeError, match="entered once"):
+        with pytest.raises(RuntimeError, match="entered only once"):
             await watch.__aenter__()
 
         assert await events_of(watch) == []
@@ -349,7 +349,7 @@ async def test_two_tasks_cannot_iterate_at_once(provider: ScriptedProvider, cloc
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(events_of, watch)
             await clock.sleep(1)
-            with pytest.raises(RuntimeError, match="one at a time"):
+            with pytest.raises(RuntimeError, match="in one task at a time"):
                 await anext(watch)
 
     assert len(watch) == 0
