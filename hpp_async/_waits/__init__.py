@@ -1,1 +1,1 @@
-"""Waiting: for one session, for thousands, and the reads and the budget they share."""
+"""Waits on one session and on thousands, and the reads and the budget that they share."""
