@@ -1,4 +1,4 @@
-"""The event loop: which one a client is in, its clock, and tasks that no caller's cancellation reaches."""
+"""The event loop: which one a client is used in, its clock, and tasks that are not cancelled with their caller."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 class Clock(Protocol):
     """
-    What the library needs to know of time; `HPPClient` takes another one for tests.
+    The source of time of the library. `HPPClient` takes another one for tests.
 
-    ``now`` is in seconds since any moment, and never decreases.
+    It has two kinds of time. Sleeps and timeouts are measured in *loop seconds* (`now`). The date of this machine
+    (`today`) is used only until an answer of the provider has a ``Date``.
     """
 
     def now(self) -> float:
-        """Return the loop's time, in seconds."""
+        """Return the time in loop seconds: seconds from an arbitrary zero, which never decrease."""
         ...
 
     def today(self) -> datetime:
-        """Return the date and time that this machine's calendar shows, aware."""
+        """Return the date and time of this machine, with a time zone."""
         ...
 
     async def wait(self, event: anyio.Event, until: float) -> None:
-        """Return when *event* is set, or when `now` has reached *until*."""
+        """Return when *event* is set, or when `now` has reached *until*. It must be possible to cancel it."""
         ...
 
 
@@ -41,7 +42,8 @@ class LoopClock:
     """
     The clock of the running event loop, on asyncio, uvloop and trio.
 
-    Each run of trio begins at a time drawn at random, so the loops' own times are shifted to one that all share.
+    The zero of a loop's own time is arbitrary, and random for each run of trio. So that a client can move from one loop
+    to the next, each loop's time is shifted to that of `time.monotonic`.
     """
 
     __slots__ = ("_loop", "_offset", "_time")
@@ -52,16 +54,16 @@ class LoopClock:
         self._offset = 0.0
 
     def now(self) -> float:
-        """Return the running loop's time, in seconds since any moment."""
+        """Return the running loop's time in seconds, by the zero of `time.monotonic`."""
         loop = running_loop()
         if loop is not self._loop or loop is None:
-            # asyncio's own method gives anyio's answer, too, without its search for the backend.
+            # A method of asyncio's loop; anyio.current_time() would return the same after a search for the backend.
             self._time = getattr(loop, "time", anyio.current_time)
             self._loop, self._offset = loop, monotonic() - self._time()
         return self._time() + self._offset
 
     def today(self) -> datetime:
-        """Return the system's date and time, in UTC."""
+        """Return the date and time of this machine, in UTC."""
         return datetime.now(UTC)
 
     async def wait(self, event: anyio.Event, until: float) -> None:
@@ -74,7 +76,11 @@ class LoopClock:
 
 
 class Sleeper:
-    """Sleeps until somebody wakes it, or until a moment. A call of `wake` while nobody sleeps has no effect."""
+    """
+    Lets one task at a time sleep until `wake` is called, or until a given time.
+
+    A call of `wake` while no task sleeps has no effect. A cancelled sleep leaves nothing behind.
+    """
 
     __slots__ = ("_clock", "_sleep")
 
@@ -87,11 +93,11 @@ class Sleeper:
         return self._clock.now()
 
     async def sleep(self, until: float = float("inf")) -> None:
-        """Return when `wake` is called, or when the loop's time has reached *until*."""
+        """Return when `wake` is called, or when the loop's time has reached *until*, in seconds."""
         create_future = getattr(running_loop(), "create_future", None) if until == float("inf") else None
         sleep: anyio.Event | asyncio.Future[None]
         slept: Awaitable[None]
-        if create_future is not None:  # asyncio's: a future costs a third of an event
+        if create_future is not None:  # asyncio, where a future takes a third of the time of an event
             sleep = slept = create_future()
         else:
             sleep = anyio.Event()
@@ -100,11 +106,11 @@ class Sleeper:
         try:
             await slept
         finally:
-            if self._sleep is sleep:  # else this sleep was given up with its loop, and there is another one
+            if self._sleep is sleep:  # else this sleep was lost with its event loop, and another one has begun
                 self._sleep = None
 
     def wake(self) -> None:
-        """End the sleep, if there is one; harmless in any loop, and where that of the sleep was closed."""
+        """End the sleep, if there is one. It can be called in any loop, and after the loop of the sleep was closed."""
         sleep = self._sleep
         if sleep is None:
             return
@@ -118,11 +124,11 @@ class Sleeper:
 
 
 Soon = Callable[[Callable[[], object]], object]
-"""Has an event loop call something soon; `RuntimeError` where the loop is over."""
+"""A function that has an event loop call its argument soon; it raises `RuntimeError` if the loop is closed."""
 
 
 def soon() -> Soon:
-    """Return the way into the running event loop from other threads and from signal handlers."""
+    """Return a function that reaches the running event loop from other threads and from signal handlers."""
     trio = sys.modules.get("trio")
     if trio is not None and _is_running(trio):
         into_trio: Soon = trio.lowlevel.current_trio_token().run_sync_soon
@@ -138,9 +144,10 @@ _tasks: Final[set[asyncio.Task[None]]] = set()  # asyncio itself holds tasks onl
 
 def spawn(run: Callable[[], Coroutine[object, object, None]], name: str, *, ended: Callable[[], object] = bool) -> None:
     """
-    Start *run*, which must not raise, in a task that no caller's cancellation reaches; on asyncio and trio.
+    Start *run*, which must not raise, in a task of its own: the cancellation of a caller does not reach it.
 
-    *ended* is called where a task of asyncio's is over, even one that was cancelled before its first step.
+    On asyncio *ended* is called when the task is over, even if it was cancelled before its first step. On trio a system
+    task is used, and *ended* is not called.
     """
     trio = sys.modules.get("trio")
     if trio is not None and _is_running(trio):
@@ -168,7 +175,7 @@ def _is_running(trio: ModuleType) -> bool:
 
 
 def running_loop() -> Any:
-    """Return the event loop that runs in this thread, of asyncio's, or trio's token for it; ``None`` if none runs."""
+    """Return the asyncio loop that runs in this thread, or the token of trio's run; ``None`` if neither runs."""
     trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
     if trio is not None and _is_running(trio):
         return trio.lowlevel.current_trio_token()
@@ -179,7 +186,7 @@ def running_loop() -> Any:
 
 
 def running_task() -> object:
-    """Return the task that runs in this thread, of asyncio's or trio's; ``None`` if none runs."""
+    """Return the task of asyncio or of trio that runs in this thread; ``None`` if none runs."""
     trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
     if trio is not None:
         with suppress(RuntimeError):
@@ -192,10 +199,10 @@ def running_task() -> object:
 
 class Home:
     """
-    The event loop that a client is in.
+    The event loop that a client is used in.
 
-    A client is in one loop at a time, and may outlive it: when it is used in another one, each *moved* is called, to
-    drop what belonged to the loop before.
+    A client is used in one loop at a time, and may outlive that loop. When it is used in another one, each of *moved*
+    is called, and drops what belonged to the loop before.
     """
 
     __slots__ = ("_call_soon", "_loop", "_moved", "_process")
@@ -208,10 +215,10 @@ class Home:
 
     def enter(self) -> None:
         """
-        Note that the client is used in the running loop.
+        Note that the client is used in the running loop. If none runs, do nothing.
 
         Raises:
-            RuntimeError: the loop that the client is in runs as well, in another thread.
+            RuntimeError: the client is in use in another loop, which is running as well.
         """
         loop = running_loop()
         if loop is self._loop and self._process == os.getpid():
@@ -234,17 +241,21 @@ class Home:
         return self._loop is not None and running_loop() is self._loop
 
     def is_running(self) -> bool:
-        """Tell whether the client's loop runs, in whichever thread of this process."""
+        """Tell whether the client's loop is running, in any thread of this process."""
         loop = self._loop
-        if loop is None or self._process != os.getpid():  # a fork leaves the loop behind
+        if loop is None or self._process != os.getpid():  # after a fork, the loop runs in the parent process only
             return False
         if hasattr(loop, "is_running"):
             return bool(loop.is_running())
         return self.call(bool)
 
     def call(self, do: Callable[[], object]) -> bool:
-        """Have the client's loop call *do* soon, from any thread; return whether it will, as far as is known."""
-        assert self._call_soon is not None, "the client is in a loop"
+        """
+        Have the client's loop call *do* soon. It can be called from any thread.
+
+        Return ``False`` if the loop is closed. ``True`` is no guarantee: a loop that was stopped may never run again.
+        """
+        assert self._call_soon is not None, "the client is used in a loop"
         try:
             self._call_soon(do)
         except RuntimeError:  # asyncio: the loop is closed; trio: the run is over
