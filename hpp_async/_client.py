@@ -1,4 +1,4 @@
-"""The client: checks its arguments, makes the parts of the library and connects them. Everything starts here."""
+"""The client: the entry point of the library. It checks its arguments, and makes and connects the parts."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ VERSION: Final = "0.1.0"
 _USER_AGENT: Final = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 
 _SHARE: Final = 0.25
-"""Of the merchant's quota: captures and refunds share it (rate limit page)."""
+"""The default budget's share of the merchant's quota, which captures and refunds use as well (rate limit page)."""
 
 _COMPLETED_MEANWHILE: Final = 400
-"""The answer to a DELETE of a session that was completed (disable page)."""
+"""The status of the answer to a DELETE of a session that was completed before (disable page)."""
 
 Seconds = float | timedelta
 T = TypeVar("T")
 
 
 class Options(TypedDict, total=False):
-    """What `HPPClient.from_env` passes on; see `HPPClient`."""
+    """The keyword arguments that `HPPClient.from_env` passes on; see `HPPClient`."""
 
     http_client: httpx.AsyncClient | None
     schedule: Schedule
@@ -70,39 +70,39 @@ class HPPClient:
     """
     Reads Hosted Payment Page sessions and waits for their outcome, on asyncio, uvloop and trio.
 
-    Use it as ``async with``, or call `aclose` at the end. It can be made anywhere, and is used in one event loop at a
-    time. When that loop is gone (a second ``asyncio.run``, a test with a loop of its own, a fork), the client goes on
-    in the next one: reads that were in flight are asked for again. In two running loops at once it raises
-    `RuntimeError`.
+    Use it as ``async with``, or call `aclose` at the end. It can be made anywhere, also where no event loop runs, and
+    is used in one event loop at a time. When that loop is gone (a second ``asyncio.run``, a test with a loop of its
+    own, a fork), the client can be used in the next one, and repeats the reads that were in flight. If it is used in
+    two running loops at once, the second use raises `RuntimeError`.
 
     Args:
         auth: ``(username, password)``, or an API key.
         endpoint: an `Endpoint`, its name, or a base URL; plain http for loopback hosts only.
-        http_client: an `httpx.AsyncClient` to borrow: it is never closed, and of its configuration only the transport,
-            the event hooks, the pool and the proxies apply. This is the way to another transport, such as
-            httpx-aiohttp's (asyncio only; see benchmarks/README.md). Make one for a loopback endpoint with
-            ``trust_env=False``: httpx takes a proxy from the environment for loopback addresses, too. Without it the
-            client makes connections of its own, with the proxies and certificates that the environment names
-            (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR``) when the client is made;
-            to a loopback endpoint they never go through a proxy.
+        http_client: an `httpx.AsyncClient` to borrow. The client never closes it, and uses only its transport, event
+            hooks, connection pool and proxies; its other settings have no effect. Use this for another transport, such
+            as httpx-aiohttp's (asyncio only; see benchmarks/README.md). For a loopback endpoint, make it with
+            ``trust_env=False``: otherwise httpx uses the proxies of the environment for loopback addresses, too.
+            Without this argument the client makes connections of its own, with the proxies and certificates that the
+            environment names when the client is made (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``,
+            ``SSL_CERT_DIR``). They never go through a proxy to a loopback endpoint.
         schedule: how long to wait between reads; see `PollSchedule`.
-        budget: what the reads may use of the merchant's quota, over all waits of this client. Without it a quarter of
-            what the endpoint grants, as captures and refunds share it (of the playground's, for a URL of your own).
-        timeout: seconds for one attempt of a read, as a whole.
-        attempts: how often one read is tried, in all, while it fails transiently.
+        budget: how much of the merchant's quota all reads of this client may use. By default a quarter of the
+            endpoint's quota, because captures and refunds share it; of the playground's quota for a URL of your own.
+        timeout: seconds for one attempt of a read, from connecting to the last byte.
+        attempts: how many times one read is tried at most, the first time included, while it fails transiently.
         outage_tolerance: seconds without a readable answer after which a wait ends with `OutageError`. Idle time, in
-            which no task takes a step in the wait, does not count.
-        user_agent: the name of your product, for the provider; it goes before the library's own in the header.
+            which no task takes a step of the wait, does not count.
+        user_agent: the name of your product, for the provider. In the header the library's own name follows it.
         observers: plain functions that are called with each event, in the event loop; see the event classes.
-        clock: another clock, for tests.
+        clock: another source of time, for tests.
 
     Raises:
-        ConfigurationError: an argument was refused, or a variable of the environment, which the message names; nothing
+        ConfigurationError: an argument was refused, or a variable of the environment, which the message names. Nothing
             was sent.
     """
 
-    # _draw gives numbers that are uniform in [0, 1), for the jitter of delays: simulations hand in their own, so that
-    # one seed gives one course of events. It is not public.
+    # _draw returns numbers that are uniform in [0, 1), for the jitter of delays. It is not public: simulations pass
+    # their own, so that one seed always gives the same run.
     def __init__(
         self,
         *,
@@ -119,7 +119,7 @@ class HPPClient:
         clock: Clock | None = None,
         _draw: Callable[[], float] = random.random,
     ) -> None:
-        # Whatever is refused from here on: an error reporter that prints the locals finds no secret among them.
+        # Error reporters print the locals of a frame that raises, so no secret may be among them from here on.
         hidden = auth if isinstance(auth, Hidden) else Hidden(auth)
         del auth
         mark_coroutine_function(HPPClient.wait_for_outcome)
@@ -132,7 +132,7 @@ class HPPClient:
             raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
         self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
         clock = LoopClock() if clock is None else clock
-        told = Observers(observers)
+        checked_observers = Observers(observers)
         if budget is None:
             member = self._target.member or Endpoint.EU_PLAYGROUND
             budget = ReadBudget(member.quota * _SHARE)
@@ -142,7 +142,7 @@ class HPPClient:
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = _user_agent(user_agent)
 
-        # The first read is not to hold the event loop for what can be done now.
+        # Done now, so that the first read does not block the event loop for it.
         connections.load_ahead()
         codec.load_ahead()
         retry.load_ahead()
@@ -154,11 +154,11 @@ class HPPClient:
         )
         calls = Calls(exchange, target=self._target, clock=clock)
         self._commands = Commands(calls, attempts=attempts)
-        turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=told)
+        turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=checked_observers)
         self._reads = Reads(
             Reader(calls, attempts=attempts).read,
             turns=turns,
-            observers=told,
+            observers=checked_observers,
             moved=exchange.drop,
             abandon=exchange.abandon,
         )
@@ -166,16 +166,16 @@ class HPPClient:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
         """
-        Return a client configured by the environment.
+        Return a client that is configured by *environ*, by default the environment of the process.
 
-        It reads ``HPP_USERNAME`` and ``HPP_PASSWORD``, or ``HPP_API_KEY``, and ``HPP_ENDPOINT`` (a member's name, such
-        as ``EU_PLAYGROUND``, or a URL). *options* are those of `HPPClient`.
+        The variables are ``HPP_USERNAME`` and ``HPP_PASSWORD``, or ``HPP_API_KEY``; and ``HPP_ENDPOINT``: the name of
+        an `Endpoint`, such as ``EU_PLAYGROUND``, or a URL. *options* are those of `HPPClient`.
 
         Raises:
             ConfigurationError: a variable is missing, or refused; the message names it.
         """
         found = Variables.found_in(os.environ if environ is None else environ)
-        # As in __init__: what raises must not have secrets among its locals.
+        # As in __init__: a frame that raises must have no secrets among its locals.
         del environ
         if found.refusal is not None:
             raise ConfigurationError(found.refusal)
@@ -185,14 +185,16 @@ class HPPClient:
         """
         Read the session once and return what the provider says now.
 
-        *session* is an id or a ``session_url`` of this client's endpoint. Transient failures are tried again, up to
-        ``attempts`` in all. Cancelling it abandons the answer, not the request.
+        *session* is an id or a ``session_url`` of this client's endpoint. A read that fails transiently is tried again,
+        up to ``attempts`` times in all. Cancelling this call does not cancel a request in flight: its answer is
+        abandoned.
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
             TransportError, UnexpectedPayloadError, RateLimitedError, ServerError: after the last attempt.
             AuthenticationError, SessionNotFoundError, ResponseError: at once.
-            ClientClosedError: the client was closed, before or meanwhile.
+            ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
         return await self._reads.read(self._target.session_id(session))
 
@@ -206,19 +208,20 @@ class HPPClient:
         since: Session | str | None = None,
     ) -> OutcomeWait:
         """
-        Wait until the session has an outcome: ``await`` it, or iterate its transitions.
+        Return a wait for the session's outcome: ``await`` it for the outcome, or iterate it for the transitions.
 
-        Nothing is sent before the first step. What the wait raises is said at `OutcomeWait`.
+        Nothing is sent before the first step. `OutcomeWait` says what the wait raises.
 
         Args:
             session: an id, or a ``session_url`` of this client's endpoint.
             stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
-                still turn into COMPLETED (tracking page); `FINAL` waits through them. Final statuses always stop it.
-            timeout: seconds from the first step; one last read, waited for no longer than the client's *timeout*,
-                then `WaitTimeoutError`. It says nothing about payment. To give up for good, disable the session:
-                ``await client.disable_session(session)`` returns ``None``, or the outcome that came first after all.
-            schedule: instead of the client's.
-            since: a reading, or a resume token: transitions up to it are not yielded again, and the session counts as
+                still turn into COMPLETED (tracking page); `FINAL` waits through them. A final status always stops it.
+            timeout: seconds from the first step. Then the session is read a last time, for no longer than the client's
+                *timeout*; if that shows no outcome, the wait ends with `WaitTimeoutError`, which says nothing about
+                payment. To give up for good, ``await client.disable_session(session)``: it returns ``None``, or the
+                outcome that the session had already.
+            schedule: how long to wait between reads; by default the client's.
+            since: a reading or a resume token. Transitions up to it are not yielded again, and the session counts as
                 seen.
 
         Raises:
@@ -238,20 +241,22 @@ class HPPClient:
         forever: bool = False,
     ) -> Watch:
         """
-        Follow many sessions at once: ``async with`` it, and iterate its events. To be called in the event loop.
+        Return a watch on many sessions: enter it with ``async with``, and iterate its events.
 
-        For workers with thousands of sessions: the same reads and endings as a wait on each, at a fraction of the size.
+        For workers with thousands of sessions: each session is read as by a wait on it and ends in the same way, in a
+        fraction of the memory. To be called in the event loop.
 
         Args:
             sessions: ids or ``session_url``s; or a mapping from them to what `wait_for_outcome` takes as ``since``:
-                a reading, a resume token, or ``None``. `Watch.add` takes more at any time. A token that is refused is
-                the one event of its session, and the others are watched.
+                a reading, a resume token, or ``None``. `Watch.add` adds more at any time. If a token is refused, the
+                `ConfigurationError` becomes the only event of its session, and the other sessions are watched.
             stop_on: see `wait_for_outcome`.
-            schedule: instead of the client's.
-            forever: whether the iteration goes on when nothing is left to watch, and waits for another `Watch.add`.
+            schedule: how long to wait between reads; by default the client's.
+            forever: whether the iteration waits for another `Watch.add`, rather than ends, when no session is left.
 
         Raises:
             ConfigurationError: an argument is refused; nothing was sent.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
         if isinstance(sessions, str):
             raise ConfigurationError("sessions is one string: give a list of ids or URLs, or a mapping to tokens")
@@ -294,18 +299,20 @@ class HPPClient:
 
     async def disable_session(self, session: str) -> AnyOutcome | None:
         """
-        Disable the session, so that nobody can pay it any more; return ``None``, or the outcome it had already.
+        Disable the session, so that nobody can pay it any more; return ``None``, or the outcome that it had already.
 
         This is the documented way to give up on a session (disable page); otherwise it stays payable for up to 47
-        hours. Where the session was completed meanwhile, the provider refuses: then the session is read, and the
-        outcome is returned. A read becomes due in every wait on the session. Cancelling this call abandons the answer,
-        not the request.
+        hours. If the session was completed meanwhile, the provider refuses the request: then the session is read, and
+        its outcome is returned. In every wait and watch on the session a read becomes due, even if the request
+        failed. Cancelling this call does not cancel a request in flight: its answer is abandoned.
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
             ResponseError: the provider refuses, and the session has no outcome; `SessionNotFoundError` for a 404.
-            TransportError, RateLimitedError, ServerError: after the last attempt. It may be disabled all the same.
-            ClientClosedError: the client was closed, before or meanwhile.
+            TransportError, RateLimitedError, ServerError: after the last attempt. The session may be disabled all the
+                same.
+            ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
+            RuntimeError: the client is in use in another event loop, which is running.
         """
         session_id = self._target.session_id(session)
         try:
@@ -315,18 +322,18 @@ class HPPClient:
                 raise
             reading = await self._reads.read(session_id, is_urgent=True)
             if not reading.status.is_final:
-                # A replica that is behind, or a 400 for another reason: not disabled, and not the outcome.
+                # A replica answered that is behind, or the 400 has another reason: there is no outcome to return.
                 raise
             return outcome_of(reading, ())
         return None
 
     def notify(self, session: str) -> bool:
         """
-        Make a read of the session due now in every wait and watch of it; return whether there is one.
+        Make a read of the session due now in every wait and watch on it; return whether there is one.
 
-        Call it for every status callback, from any thread. Callbacks are not signed, so one is only a hint: what counts
-        is the read that follows. If that shows nothing new, another read follows two seconds later, for a replica that
-        is behind.
+        Call it for every status callback, from any thread. Callbacks are not signed, so a callback is only a hint, and
+        the read that follows is what counts. If that read shows no new status, another one follows two seconds later,
+        because a replica of the provider may be behind. Notifications make a session due at most once a second.
 
         Raises:
             ConfigurationError: *session* is refused.
@@ -335,18 +342,21 @@ class HPPClient:
 
     def stop_streams(self) -> None:
         """
-        End every iteration of `OutcomeWait.updates`, and each that begins later; reads, waits and watches go on.
+        End every iteration of `OutcomeWait.updates`, later ones included; reads, waits and watches go on.
 
-        For servers, which wait for their open streams before they shut down: see docs/streams.md. It can be called from
-        any thread, from a signal handler, and more than once.
+        Call it when a server shuts down, because the server waits for its open streams first: see docs/streams.md. It
+        can be called from any thread, from a signal handler, and more than once.
         """
         self._reads.streams.stop()
 
     async def aclose(self) -> None:
         """
-        Close the client: every wait ends with `ClientClosedError`, and an owned httpx client is closed.
+        Close the client: every wait and watch ends with `ClientClosedError`, and connections of its own are closed.
 
-        Calling it again is harmless, and finishes a call that was cancelled.
+        A borrowed ``http_client`` stays open. Calling this again is harmless, and finishes a call that was cancelled.
+
+        Raises:
+            RuntimeError: the client is in use in another event loop, which is running.
         """
         await self._reads.aclose()
         await self._connections.aclose()
@@ -382,13 +392,13 @@ def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[AnyStatus]:
     if isinstance(stop_on, str) or not all(isinstance(status, str) for status in stop_on):
         raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
     statuses = frozenset(status_of(status) for status in stop_on)
-    return OUTCOME if statuses == OUTCOME else statuses  # thousands of waits share one set
+    return OUTCOME if statuses == OUTCOME else statuses  # so that thousands of waits share one set
 
 
 def _headers(target: Target, credentials: Credentials, user_agent: str) -> dict[str, str]:
-    """Return the headers of the read page's example, and the agent's name, which the provider wants to know."""
+    """Return the headers of the read page's example, and ``User-Agent``, which the provider asks integrators for."""
     return {
-        # No Accept-Encoding: a session is small.
+        # No Accept-Encoding: a session is too small to be worth compressing.
         "Host": target.authority,
         "Authorization": credentials.authorization,
         "Accept": "application/json",
