@@ -1,1 +1,1 @@
-"""One exchange with the provider over HTTP, and what its answer means."""
+"""Calls to the provider over HTTP, and what their answers mean."""

@@ -1,4 +1,4 @@
-"""One call about a session: asked, dated by the provider's clock, counted in the budget, and checked for success."""
+"""One call on a session: sent, dated by the provider's clock, counted in the budget, and checked for success."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 @attrs.frozen(kw_only=True)
 class Success:
-    """A 2xx answer, when it was made by the provider's clock, and the provider's id of it."""
+    """A 2xx answer, the provider's time at which it was made, and the correlation id that the provider gave it."""
 
     answer: Answer
     dated: Dated
@@ -32,7 +32,7 @@ class Success:
 
 
 class Calls:
-    """Calls to one endpoint about its sessions, each made once."""
+    """Sends calls on the sessions of one endpoint: each once, without retries."""
 
     def __init__(self, exchange: Exchange, *, target: Target, clock: Clock) -> None:
         self._exchange = exchange
@@ -42,11 +42,13 @@ class Calls:
 
     async def call(self, method: str, session_id: str, pace: Pace) -> Success:
         """
-        Send a request for the session's own URL, and return its success.
+        Send one request without a body to the session's URL, and return the answer if it is a success.
+
+        *pace* gets what the answer says of the quota. A cancelled call cancels its request.
 
         Raises:
-            TransportError: no answer, or not in time.
-            ResponseError: an answer that is not 2xx; see its subclasses.
+            TransportError: no answer came, or not in time.
+            ResponseError: the answer is not 2xx; see its subclasses.
             ClientClosedError: the lent httpx client was closed.
         """
         asked_at = self._clock.now()
@@ -65,7 +67,7 @@ class Calls:
         raise error
 
     def trust(self, success: Success) -> None:
-        """Let the ``Date`` of the answer have a say in what time it is at the provider: it was a reading."""
+        """Let the ``Date`` of *success* count for the provider's clock: only for an answer that is a reading."""
         self._provider_clock.trust(success.dated)
 
 
@@ -77,12 +79,12 @@ def _quota_in(answer: Answer) -> Quota:
     )
 
 
-@lru_cache(maxsize=512)  # the provider counts down from 50 or 200, again and again
+@lru_cache(maxsize=512)  # the values recur: the provider counts down from 50 or 200 in every second
 def _quota(limit: str | None, remaining: str | None, reset: str | None) -> Quota:
     return Quota(limit=_number(limit), remaining=_number(remaining), reset=_number(reset))
 
 
 def _number(header: str | None) -> float | None:
-    """Return the number a header begins with (``40, 40;w=1``): never negative, never absurdly long."""
+    """Return the number that a header begins with (``40, 40;w=1``), at most nine digits of it; ``None`` without one."""
     found = None if header is None else _NUMBER.match(header)
     return None if found is None else float(found[0])
