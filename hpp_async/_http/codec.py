@@ -1,4 +1,4 @@
-"""Decode what came: a `Session`, what can be said of an error, or the ids in a callback."""
+"""Decodes bodies: a reading to a `Session`, an error answer to its details, a callback to its ids."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ else:
     except ImportError:
 
         def _fast_loads(body: bytes) -> Any:
-            return json.loads(body.decode())  # given bytes, json looks for UTF-16 and UTF-32 first, at twice the cost
+            return json.loads(body.decode())  # of bytes, json would detect the encoding first, at twice the cost
 
 
 _LEAP_SECOND: Final = re.compile(r"(:\d\d):60(?=[^\d]|$)")
@@ -44,7 +44,7 @@ _CORRELATION_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
 class UnreadableError(ValueError):
-    """The bytes are not a reading. The message says why, and quotes none of them."""
+    """A body is not a reading. The message says why, and quotes nothing of the body."""
 
 
 # -- a session ---------------------------------------------------------------------------------------------------
@@ -56,13 +56,17 @@ def _text(value: object, _: object = None) -> str | None:
 
 
 def _moment(value: object, _: object = None) -> datetime | None:
-    """Dates are ISO 8601 with a zone (dates page); one without is taken as UTC. A broken one must not hide a status."""
+    """
+    Return the date in UTC; ``None`` for a broken one, because a broken date must not hide a status.
+
+    Dates are ISO 8601 with a time zone (dates page). A date without a time zone is taken as UTC.
+    """
     if type(value) is not str:
         return None
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        # What Python does not read and the provider may write: a lower-case z, a leap second.
+        # ISO 8601 allows a lower-case z and a leap second (:60), which Python does not read.
         leap = _LEAP_SECOND.sub(r"\1:59", value.upper())
         try:
             moment = datetime.fromisoformat(leap)
@@ -100,7 +104,7 @@ def _converter() -> cattrs.Converter:
     for nested in (Customer, ManualIdentification):
         structure = make_dict_structure_fn(nested, converter)
         converter.register_structure_hook(nested | None, _mapping_or_none(structure))
-    # These four are ours, not the provider's: decode_session lays them over what came.
+    # These are no fields of the provider's: decode_session puts them into the mapping, over any key of the same name.
     ours = override(struct_hook=lambda value, _: value)
     hooks: dict[str, Callable[[object, object], Any]] = {
         "_authorization_token": _text,
@@ -123,13 +127,13 @@ def _mapping_or_none(structure: Callable[[Mapping[str, Any], Any], Any]) -> Call
     return hook
 
 
-@lru_cache(maxsize=1)  # not on import: making it takes a tenth of that
+@lru_cache(maxsize=1)  # made at the first use: it would take a tenth of the import time
 def _structure() -> Callable[[Mapping[str, object], type[Session]], Session]:
     return _converter().get_structure_hook(Session)
 
 
 def load_ahead() -> None:
-    """Load cattrs and make the decoder, which would else happen at the first reading and hold the event loop."""
+    """Load cattrs and make the decoder now, so that the first reading does not block the event loop for it."""
     _structure()
 
 
@@ -142,12 +146,13 @@ def decode_session(
     correlation_id: str | None = None,
 ) -> Session:
     """
-    Return the reading of *session_id* that *body* is.
+    Return *body* as a reading of *session_id*.
 
-    Every field but the status is lenient: broken is absent. Unknown keys are kept in ``raw``.
+    A broken field counts as absent, except for the status. Unknown keys are kept in ``raw``. The other arguments become
+    fields of the `Session` as they are.
 
     Raises:
-        UnreadableError: not a JSON object, no readable status, or another session's answer.
+        UnreadableError: *body* is not a JSON object, has no readable status, or belongs to another session.
     """
     raw = _mapping(body)
     if raw is None:
@@ -165,7 +170,7 @@ def decode_session(
 
 
 class _Received:
-    """The body as it was received: a fifth of the size of the mapping in it."""
+    """The body as it was received, decoded at each call: bytes take a fifth of the memory of a mapping."""
 
     __slots__ = ("_body",)
 
@@ -181,7 +186,12 @@ class _Received:
 
 @attrs.frozen(kw_only=True)
 class ErrorDetails:
-    """What an error answer says, in any of the provider's envelopes; empty for HTML, plain text and empty bodies."""
+    """
+    The details in the body of an error answer, whichever of the provider's envelopes it has.
+
+    They are empty for HTML, plain text and an empty body. ``error_messages`` may hold personal data, and are not in the
+    ``repr``.
+    """
 
     error_code: str | None = None
     error_messages: tuple[str, ...] = attrs.field(default=(), repr=False)
@@ -189,7 +199,7 @@ class ErrorDetails:
 
 
 def decode_error(body: bytes) -> ErrorDetails:
-    """Return what *body* says. Never raise."""
+    """Return the details in *body*; empty ones if it has none that can be read. Raise nothing."""
     raw = _mapping(body) or {}
     messages = raw.get("error_messages")
     found = cast("list[object]", messages) if isinstance(messages, list) else [raw.get("error_message")]
@@ -203,7 +213,7 @@ def decode_error(body: bytes) -> ErrorDetails:
 
 
 def correlation_id_of(value: object) -> str | None:
-    """Return *value* if it can be a correlation id: it goes into messages and logs."""
+    """Return *value* if it looks like a correlation id, and so can safely go into messages and logs; else ``None``."""
     return value if isinstance(value, str) and _CORRELATION_ID.fullmatch(value) else None
 
 
@@ -213,9 +223,11 @@ def correlation_id_of(value: object) -> str | None:
 @attrs.frozen(kw_only=True)
 class Callback:
     """
-    What a status callback names. A hint, never the truth: callbacks are unsigned, and repeats have arrived as ``{}``.
+    The ids in a status callback, each ``None`` if it could not be read.
 
-    Read the session, or `notify` the client; the event id tells repeats apart where there is one.
+    A callback is only a hint that a session changed: callbacks are not signed, and repeated ones have arrived as
+    ``{}``. Pass its session id to `HPPClient.notify`, or read the session. The event id is the same in each repeat of a
+    callback.
     """
 
     event_id: str | None = None
@@ -224,10 +236,10 @@ class Callback:
 
 def parse_callback(body: bytes) -> Callback:
     """
-    Return the ids in the *body* of a status callback, JSON or form-encoded; each is ``None`` where it is not readable.
+    Return the ids in the *body* of a status callback, which is JSON or form-encoded.
 
-    Nothing else in the body is believed or kept. An id that could not go into a URL or a log as it is counts as
-    unreadable.
+    An id is ``None`` if it is missing, or could not safely go into a URL or a log. Nothing else of the body is used or
+    kept, and no body raises: one of more than a MiB has no ids.
 
     Raises:
         TypeError: *body* is not bytes.
@@ -252,7 +264,7 @@ def _form(body: bytes) -> dict[str, object]:
 
 
 def _id(value: object) -> str | None:
-    # What a session's id can be is asked of an event's id, too: both go into logs.
+    # Event ids are held to the rule for session ids: both go into logs.
     return value if isinstance(value, str) and is_session_id(value) else None
 
 
@@ -268,7 +280,7 @@ def _mapping(body: bytes) -> dict[str, object] | None:
 
 
 def _lenient_loads(body: bytes) -> object:
-    """Read what a strict reader refuses for no good reason: a BOM, UTF-16, bad UTF-8, control characters."""
+    """Read JSON that strict readers refuse although it is clear: with a BOM, UTF-16, bad UTF-8, control characters."""
     try:
         text = body.decode(json.detect_encoding(body), errors="replace")
         return json.loads(text, strict=False, parse_int=float)
