@@ -1,4 +1,4 @@
-"""What changes something at the provider: so far, disable a session."""
+"""Commands, which change a session at the provider: so far, one that disables it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hpp_async._http.retry import Pace, with_retries
 
 
 class Commands:
-    """Commands to the provider, each with up to *attempts* calls."""
+    """Sends commands to the provider, each in up to *attempts* calls."""
 
     def __init__(self, calls: Calls, *, attempts: int) -> None:
         self._calls = calls
@@ -15,10 +15,11 @@ class Commands:
 
     async def disable(self, session_id: str, pace: Pace) -> None:
         """
-        Disable the session, and try again while that fails transiently; the attempts are counted in *pace*.
+        Disable the session; try again while that fails transiently. The attempts are counted in *pace*.
 
         Raises:
-            ResponseError: refused; 400 means that it was completed meanwhile (disable page).
-            TransportError, ClientClosedError: as for a read.
+            TransportError: no answer came, or not in time. The session may be disabled all the same.
+            ResponseError: the answer is not 2xx; 400 means that the session was completed before (disable page).
+            ClientClosedError: the lent httpx client was closed.
         """
         await with_retries(lambda: self._calls.call("DELETE", session_id, pace), attempts=self._attempts, pace=pace)
