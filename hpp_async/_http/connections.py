@@ -1,4 +1,4 @@
-"""Which connection the next request goes over: one of a lent `httpx.AsyncClient`, or one of our own."""
+"""The connections that requests go over: those of a lent `httpx.AsyncClient`, or our own."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from hpp_async._core.exceptions import ClientClosedError
 from hpp_async._http.environment import Environment
 
 KEEPALIVE: Final = 120.0
-"""Seconds an idle connection is kept: httpx's own 5 s would mean a new one for nearly every read."""
+"""Seconds for which an idle connection is kept. With httpx's default of 5 s nearly every read would need a new one."""
 
 MAXIMUM_AGE: Final = 300.0
-"""Seconds after which a connection is made anew."""
+"""Seconds after which a connection is not used for another request, so that changes of DNS are noticed."""
 
 _JITTER: Final = 0.2
+"""The share of the maximum age that is drawn at random."""
 _ONE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE)
 
 _NO_AUTH: Final = httpx.Auth()
-"""Said outright: for ``auth=None`` httpx takes the URL apart in search of credentials, at every request."""
+"""An explicit "no authentication": for ``auth=None`` httpx would search the URL for credentials, at every request."""
 
 
 @attrs.define(eq=False)
 class Connection:
     """
-    What requests are sent over.
+    A connection of our own, for one request at a time; or a lent client as a whole, for any number at once.
 
     Attributes:
-        via: what the connection belongs to: a lent client as a whole, or a transport of our own.
-        send: takes a request and returns its response, the body not read yet; the response must be closed.
-        proxy: host and port of the proxy it goes through, as far as we know of one.
-        stream: httpcore's network stream that the last request went over, where there is one.
-        retires_at: when it is used no more (seconds by the clock of its `Connections`); for one of our own.
+        via: the lent client, or the transport of our own that makes the TCP connection.
+        send: takes a request and returns its response, the body not read yet. The caller must close the response.
+        proxy: host and port of the proxy that it goes through; ``None`` without one, and for a lent client.
+        retires_at: the time from which on it is used no more, in seconds by the clock of its `Connections`.
+        stream: httpcore's network stream of the last response; ``None`` if there is none.
     """
 
     via: httpx.AsyncClient | httpx.AsyncHTTPTransport
@@ -51,19 +52,19 @@ class Connection:
 
     def retire(self) -> None:
         """
-        Use the connection for no other request: what answers at its other end is out of order, or is going away.
+        Use the connection for no other request, because the machine at its other end is out of order or going away.
 
-        A lent client has several connections and tells nobody which one it uses, so there it makes no difference.
+        This has no effect on a lent client, which does not show which of its connections a request goes over.
         """
         self.retires_at = -float("inf")
 
 
 class Connections(Protocol):
-    """Hands out connections to requests."""
+    """Lends connections to requests."""
 
     async def take(self) -> Connection:
         """
-        Return the connection for the next request; `give_back` must follow, once the response is closed.
+        Return the connection for the next request. The caller must `give_back` it once the response is closed.
 
         Raises:
             ClientClosedError: the lent httpx client was closed.
@@ -71,34 +72,34 @@ class Connections(Protocol):
         ...
 
     def give_back(self, connection: Connection) -> None:
-        """Note that a request is over."""
+        """Note that the request on *connection* is over."""
         ...
 
     def drop(self) -> None:
-        """Forget what belongs to an event loop that is gone: its sockets are closed, and another loop begins anew."""
+        """Close and forget our own connections, without awaiting: their event loop is gone."""
         ...
 
     async def aclose(self) -> None:
-        """Close what is ours. Cancelled half-way, it can be called again."""
+        """Close our own connections. If it is cancelled, it can be called again."""
         ...
 
 
 class Lent:
     """
-    The connections of an httpx client that somebody else owns.
+    The connections of an httpx client that the user owns, and closes.
 
-    How long it keeps a connection, and which proxies it goes through, is its owner's business: an `httpx.AsyncClient`
-    takes proxies from the environment for loopback addresses, too, unless it is made with ``trust_env=False``.
+    Its owner decides how long it keeps connections, and which proxies they go through. An `httpx.AsyncClient` takes
+    proxies from the environment for loopback addresses, too, unless it is made with ``trust_env=False``.
     """
 
     def __init__(self, http_client: httpx.AsyncClient) -> None:
         self._http_client = http_client
-        # It is kept from adding credentials and from following redirects.
+        # The lent client must neither add credentials of its own nor follow redirects.
         send = partial(http_client.send, stream=True, auth=_NO_AUTH, follow_redirects=False)
         self._connection = Connection(http_client, send)
 
     async def take(self) -> Connection:
-        """Return the client as a whole: it distributes requests over its connections by itself."""
+        """Return the client as a whole, which distributes requests over its connections by itself."""
         if self._http_client.is_closed:
             raise ClientClosedError("nothing can be sent: the lent httpx client was closed")
         return self._connection
@@ -107,29 +108,30 @@ class Lent:
         """Do nothing."""
 
     def drop(self) -> None:
-        """Do nothing: an httpx client that is lent has to be used in one event loop, and is its owner's to close."""
+        """Do nothing: closing the lent client is for its owner, who must also see that it is used in one event loop."""
 
     async def aclose(self) -> None:
-        """Do nothing: the client is not ours."""
+        """Do nothing: closing the lent client is for its owner."""
 
 
 class Owned:
     """
-    Connections of our own, as many as there were requests at once, each in an httpx transport of its own.
+    Connections of our own: one for each request that is under way, each in an httpx transport of its own.
 
-    In one transport they would share a pool, and httpcore's pool looks at all of them twice a request and polls the
-    sockets of the idle ones: with ten connections that is a third of the CPU of a read. A whole `httpx.AsyncClient`
-    would add authentication, redirects, cookies, hooks and a choice of proxy, of which a call needs none, at a tenth of
-    the CPU of a read.
+    *Why not one transport.* Connections in one transport share a pool of httpcore's, which examines all of them twice
+    for each request, and polls the sockets of the idle ones. With ten connections that takes a third of the CPU time of
+    a read. An `httpx.AsyncClient` adds authentication, redirects, cookies, hooks and a choice of proxies, at a tenth of
+    the CPU time of a read, and a call needs none of them.
 
-    The connection that was used last is used first, so that few are kept alive; one that was idle for two minutes is
-    closed. So is every one of four to five minutes: else a connection that is used more often than it idles out would
-    never be made anew, wherever the host's name points meanwhile.
+    *How long a connection lives.* The connection that was given back last is used first, so that few are kept alive.
+    One that was idle for two minutes is closed. A connection that is used often never is idle for so long, and would
+    stay with the address that the host's name had when it was made, so every connection is closed after four to five
+    minutes.
 
     Args:
         environment: how to connect.
-        now: the time, in seconds.
-        draw: numbers that are uniform in [0, 1), so that connections made together do not end together.
+        now: returns the time, in seconds.
+        draw: returns numbers that are uniform in [0, 1), so that connections made together are not closed together.
     """
 
     def __init__(self, environment: Environment, *, now: Callable[[], float], draw: Callable[[], float]) -> None:
@@ -138,13 +140,13 @@ class Owned:
         self._draw = draw
         self._idle: deque[tuple[float, Connection]] = deque()
         self._open: set[Connection] = set()
-        # The first one is made here, and not in the middle of a wait: httpx loads the modules that it needs for it.
+        # The first transport is made here, because httpx then loads modules, which takes too long in the event loop.
         self._spare: httpx.AsyncHTTPTransport | None = self._transport()
 
     async def take(self) -> Connection:
-        """Return the connection that was given back last, or a new one."""
+        """Return the connection that was given back last, unless it is too old; else a new one."""
         now = self._now()
-        # All but the last one, which httpx connects anew if need be.
+        # The last one may stay, however long it was idle: its transport connects again if it has to.
         while len(self._idle) > 1 and self._idle[0][0] <= now - KEEPALIVE:
             await self._close(self._idle.popleft()[1])
         while self._idle:
@@ -165,12 +167,12 @@ class Owned:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Keep it for the next request."""
+        """Keep *connection* for the next request, unless it was dropped or closed meanwhile."""
         if connection in self._open:
             self._idle.append((self._now(), connection))
 
     def drop(self) -> None:
-        """Forget all connections, those in use too: their event loop is gone."""
+        """Close and forget all connections, those in use included: their event loop is gone."""
         for connection in self._open:
             if connection.stream is not None:
                 _close_without_loop(connection.stream)
@@ -178,13 +180,13 @@ class Owned:
         self._open.clear()
 
     async def aclose(self) -> None:
-        """Close them all. Cancelled half-way, it can be called again."""
+        """Close all connections, those in use included. If it is cancelled, it can be called again."""
         self._idle.clear()
         while self._open:
             await self._close(next(iter(self._open)))
 
     async def _close(self, connection: Connection) -> None:
-        assert isinstance(connection.via, httpx.AsyncHTTPTransport), "it is one of our own"
+        assert isinstance(connection.via, httpx.AsyncHTTPTransport), "the connection is one of our own"
         await connection.via.aclose()
         self._open.discard(connection)
 
@@ -202,9 +204,9 @@ class Owned:
 
 def load_ahead() -> None:
     """
-    Load what httpcore and anyio load at the first request, when loading would hold the event loop.
+    Load the modules now that httpcore and anyio would load at the first request, while the event loop has to wait.
 
-    Which loop it will be is not known yet. It is asyncio's, or trio's where somebody has loaded trio.
+    Which event loop will run is not known yet. What asyncio needs is loaded, and what trio needs if trio was imported.
     """
     backends = ["asyncio", *(["trio"] if "trio" in sys.modules else [])]
     modules = ["encodings.idna", "concurrent.futures.thread", "anyio.to_thread"]
@@ -215,13 +217,13 @@ def load_ahead() -> None:
 
 def _close_without_loop(stream: Any) -> None:
     """
-    Close the socket under a network stream of httpcore's, and let nobody try it again.
+    Close the socket under a network stream of httpcore's, and mark its asyncio transport as closed.
 
-    anyio's and trio's own ``aclose`` need the event loop that the stream was made in; and where that is asyncio's, its
-    transport warns of a socket that it was not asked to close. On uvloop closing the loop has closed the sockets.
+    The ``aclose`` of anyio's and trio's streams needs the event loop that the stream was made in, which is gone. An
+    asyncio transport that is not marked warns that it was never closed. uvloop closes its sockets with the loop.
     """
     wrapped = stream.get_extra_info("socket")
-    real = getattr(wrapped, "_sock", None)  # both asyncio and trio hand out a wrapper that cannot be closed here
+    real = getattr(wrapped, "_sock", None)  # asyncio and trio both give a wrapper, which cannot be closed here
     if isinstance(real, socket.socket):
         real.close()
     inner: Any = getattr(stream, "_stream", None)
