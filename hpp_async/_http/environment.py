@@ -1,4 +1,4 @@
-"""What the environment says of proxies and certificates: looked at once, when a client is made."""
+"""The proxies and certificates that the environment names, read once, when a client is made."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ _KINDS: Final = ("http", "https", "all")
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _SHOWN: Final = re.compile(r"[A-Za-z0-9.:\[\]/*_-]{1,80}", re.ASCII)
 _HASHED: Final = re.compile(r"[0-9a-f]{8}\.\d+", re.ASCII)
-"""How OpenSSL wants the files in a directory of certificates to be named."""
+"""The names that OpenSSL expects of the files in a directory of certificates."""
 
 
 @attrs.frozen
 class Environment:
-    """How to connect: which certificates to trust, and through which proxy, if any. The proxy may hold a password."""
+    """
+    How to connect: which certificates to trust, and through which proxy, if any.
+
+    Neither is in the ``repr``: the proxy may hold a password.
+    """
 
     ssl_context: ssl.SSLContext = attrs.field(repr=False)
     proxy: httpx.Proxy | None = attrs.field(default=None, repr=False)
@@ -35,14 +39,14 @@ class Environment:
     @classmethod
     def of(cls, target: Target) -> Environment:
         """
-        Look at the environment, as httpx would, for connections to *target*.
+        Read the environment as httpx would, for connections to *target*.
 
-        A loopback target has no proxy: what is sent there in the clear must not leave the machine.
+        A loopback target gets no proxy: what is sent there unencrypted must not leave the machine.
 
         Raises:
-            ConfigurationError: a variable that httpx could not use; the message names it, and says nothing secret.
+            ConfigurationError: httpx could not use a variable. The message names it, and holds no secret.
         """
-        # Checked first, and in functions that raise nothing: what raises must not have passwords among its locals.
+        # Checked first, in functions that do not raise: a frame that raises must have no passwords among its locals.
         refusal = _refusal(getproxies())
         if refusal is not None:
             raise ConfigurationError(refusal)
@@ -53,7 +57,7 @@ class Environment:
 
 
 def _refusal(found: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the proxy settings that were *found*, if anything is."""
+    """Return what is wrong with *found*, the proxy settings by kind; ``None`` if nothing is."""
     if "*" in _exempt(found):
         return None
     wrong = [refusal for kind in _KINDS if found.get(kind) and (refusal := _refusal_of(kind, found[kind]))]
@@ -104,7 +108,11 @@ def _proxy(value: str) -> httpx.Proxy | None:
 
 
 def _pattern(entry: str) -> httpx.URL | None:
-    """Return *entry* of NO_PROXY as httpx reads it: a host with ``*`` for anything, and maybe a scheme and a port."""
+    """
+    Return *entry* of NO_PROXY as httpx reads it; ``None`` if httpx cannot.
+
+    It is a host, which may begin with ``*`` for any beginning, and it may have a scheme and a port.
+    """
     try:
         if "://" in entry:
             return httpx.URL(entry)
@@ -138,7 +146,7 @@ def _matches(pattern: httpx.URL | None, url: httpx.URL) -> bool:
 
 
 def _variable(kind: str) -> str:
-    """Return the name that the setting has in the environment: lower case goes first, as in urllib."""
+    """Return the name of the variable that holds the setting. Lower case takes precedence, as in urllib."""
     name = f"{kind}_proxy"
     return next((name for name in (name, name.upper()) if os.environ.get(name)), "the system's proxy setting")
 
@@ -149,10 +157,10 @@ def _variable(kind: str) -> str:
 def _ssl_context() -> ssl.SSLContext:
     file, directory = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     if not file and directory and not _has_certificates(directory):
-        # OpenSSL looks into it at each connection, and does not mind.
+        # OpenSSL would read the directory at each connection, and report no error.
         raise ConfigurationError(
-            "SSL_CERT_DIR is not a directory with certificates, named by their hash as 'openssl rehash' does it: "
-            "correct or unset it"
+            "SSL_CERT_DIR is not a directory with certificates that are named by their hashes, as 'openssl rehash' "
+            "names them: correct or unset it"
         )
     try:
         context = httpx.create_ssl_context()
