@@ -1,4 +1,4 @@
-"""Which error stands for an answer other than the one asked for, or for no answer."""
+"""Makes the error for an answer that is no success, and for no answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIMITED: Final = 429
 
 
 def transport_error(session_id: str, failure: NoAnswer) -> TransportError:
-    """Return the error for *failure*; raise it from its cause."""
+    """Return the error for *failure*. The caller raises it ``from failure.cause``."""
     return TransportError(
         f"session {session_id}: {failure.said}",
         session_id=session_id,
@@ -32,7 +32,7 @@ def transport_error(session_id: str, failure: NoAnswer) -> TransportError:
 
 
 def response_error(session_id: str, answer: Answer, *, dated: Dated, correlation_id: str | None) -> ResponseError:
-    """Return the error that *answer*, which is no success, stands for; a correlation id in its body goes first."""
+    """Return the error for *answer*, which is no success. A correlation id in its body goes before *correlation_id*."""
     details = decode_error(answer.body or b"")
     correlation_id = details.correlation_id or correlation_id
     said = f"{answer.status_code} {details.error_code}" if details.error_code else str(answer.status_code)
@@ -53,27 +53,27 @@ def response_error(session_id: str, answer: Answer, *, dated: Dated, correlation
 def _kind_of(status_code: int) -> tuple[type[ResponseError], str]:
     match status_code:
         case 401 | 403:
-            return AuthenticationError, "check credentials, region and environment, and the right to read sessions"
+            return AuthenticationError, "check the credentials, their region and environment, and their rights"
         case 404:
             return SessionNotFoundError, "expired, or unknown to this region, environment and merchant"
         case _ if status_code == _LIMITED:
-            return RateLimitedError, "the merchant's requests are used up for the moment"
+            return RateLimitedError, "the merchant's quota of requests is used up for the moment"
         case 408 | 421 | 425:
-            return NotProcessedError, "a gateway did not let the request through"
+            return NotProcessedError, "a gateway did not pass the request on"
         case _ if status_code >= 500:
             return ServerError, "the provider could not answer"
         case _:
-            return ResponseError, "not an answer to a read; is there a proxy in between?"
+            return ResponseError, "an unexpected answer; is there a proxy in between?"
 
 
 def retry_after(answer: Answer, dated: Dated) -> float | None:
     """
-    Return the seconds until the provider expects to answer again; ``None`` without a hint.
+    Return the seconds after which the answer invites another request; ``None`` if it says nothing of that.
 
-    No Retry-After is documented for this API; gateways send it, as seconds or as a date. The reset of the quota is a
-    hint in a 429 only, and then the larger of the two counts: every other answer has one, too.
+    No Retry-After is documented for this API, but gateways send it, as seconds or as a date. The reset of the quota is
+    in every answer, and counts as a hint only in a 429. Of two hints the larger counts.
     """
-    # A date is by the clock of the machine that names it, whatever time it is at the provider.
+    # The date in Retry-After is by the clock of the machine that sent it, and so is the answer's Date.
     said_at = parse_date(answer.header(b"date") or "") or dated.at
     hints: list[float] = []
     for header in (b"x-ratelimit-reset", b"retry-after") if answer.status_code == _LIMITED else (b"retry-after",):
@@ -89,5 +89,5 @@ def retry_after(answer: Answer, dated: Dated) -> float | None:
 
 
 def support(correlation_id: str | None) -> str:
-    """Return the end of a message that names the exchange to the provider's support."""
+    """Return the end of a message, with the id by which the provider's support finds the exchange, if there is one."""
     return "" if correlation_id is None else f" (correlation id {correlation_id})"
