@@ -156,7 +156,7 @@ def decode_session(
     """
     raw = _mapping(body)
     if raw is None:
-        raise UnreadableError("not a JSON object")
+        raise UnreadableError("a body that is not a JSON object")
     if raw.get("session_id") == session_id:
         raw["session_id"] = session_id  # all readings of a session share one string
     raw.setdefault("status", None)

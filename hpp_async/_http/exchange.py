@@ -1,4 +1,4 @@
-"""One HTTP request and what came of it: an answer, or why there is none. It knows neither sessions nor quotas."""
+"""One HTTP request and its result: an answer, or the reason why there is none. It knows neither sessions nor quotas."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from hpp_async._http.connections import Connection, Connections
 from hpp_async._http.reasons import NoAnswer, no_answer, silence
 
 MAXIMUM_BODY: Final = 1024 * 1024
-"""Bytes of an answer, unpacked, above which it is refused; a full session has about one thousand."""
+"""The most bytes that a body may have, decompressed. A session with all of its fields has about one thousand."""
 
 _REMEMBERED_URLS: Final = 1024
 _CONNECT_SHARE: Final = 0.45
 """
-Of the time for an exchange, for TCP and for TLS each: less than half, so that httpx itself gives up before the exchange
-is cut off.
+The share of an exchange's timeout that each of the two steps of connecting (TCP, TLS) may take.
 
-A handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); one that times out does not.
+It is less than half, so that a step of httpx's own times out before the exchange as a whole is cancelled. A TLS
+handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); a handshake that times out does not.
 """
 
 _WINDOW_BITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _NO_BODY: Final = httpx.ByteStream(b"")
 
 _url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
-"""Parsing a URL costs as much as all else that is done around a request, and a session is read many times."""
+"""Cached, because a session is read many times, and parsing its URL costs as much as all other work on a request."""
 
 
 @attrs.frozen(kw_only=True)
@@ -40,9 +40,10 @@ class Answer:
     An HTTP answer.
 
     Attributes:
-        headers: by their names in lower case.
-        body: unpacked; ``None`` for one that is too large, or packed in a way that was not asked for.
-        connection: where it came from; to be retired, if the answer cannot be made sense of.
+        status_code: the HTTP status.
+        headers: the values, by names in lower case.
+        body: decompressed; ``None`` if it was too large, or could not be decompressed (gzip and deflate can be).
+        connection: the connection that it came over, to be retired if the answer makes no sense.
     """
 
     status_code: int
@@ -56,7 +57,7 @@ class Answer:
         return 200 <= self.status_code < 300
 
     def header(self, name: bytes) -> str | None:
-        """Return the value of the header with this lower-case *name*; ``None`` where there is none."""
+        """Return the value of the header *name*, given in lower case; ``None`` if there is none."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
@@ -65,26 +66,27 @@ class Exchange:
     """
     Sends requests over *connections*, which it neither owns nor closes.
 
-    Every request has *headers*, and no others: none of those that a lent client was configured with. *timeout*, in
-    seconds, bounds the exchange as a whole.
+    Every request has *headers* and no others, not even those that a lent client was configured with. *timeout* is how
+    many seconds an exchange may take as a whole, from connecting to the last byte of the body.
     """
 
     def __init__(self, connections: Connections, *, headers: Mapping[str, str], timeout: float) -> None:
         self._connections = connections
         self._headers = httpx.Headers(dict(headers))
         self._timeout = timeout
-        # What bounds the whole ends each step of it. Timers of httpx's own, one a step, could never be first, and take
-        # a thirtieth of a read; but for connecting, see above.
+        # httpx gets no timeout but for connecting (see _CONNECT_SHARE). The timeout of the exchange bounds all other
+        # steps, and a timer of httpx's for each of them would take a thirtieth of the time of a read.
         self._timeouts = httpx.Timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
         self._under_way: set[anyio.CancelScope] = set()
         self._is_abandoned = False
 
     async def ask(self, method: str, url: str) -> Answer | NoAnswer:
         """
-        Send one request without a body, once, and return what came of it.
+        Send one request without a body, once; return its answer, or why none came. Cancellation ends the request.
 
         Raises:
             ClientClosedError: the lent httpx client was closed, or `abandon` was called, before or meanwhile.
+            Exception: a hook of a lent client raised it.
         """
         if self._is_abandoned:
             raise _closed()
@@ -100,8 +102,8 @@ class Exchange:
                 finally:
                     self._connections.give_back(connection)
         except httpx.HTTPStatusError as error:
-            # A hook of a lent client raised for the status; the body is lost.
-            assert connection is not None, "it was sent"
+            # A hook of a lent client called raise_for_status(): the status is known, and the body is lost.
+            assert connection is not None, "the request was sent"
             return _answer_of(error.response, b"", _headers_of(error.response), connection)
         except HPPError:
             raise
@@ -124,17 +126,17 @@ class Exchange:
             scope.cancel()
 
     def drop(self) -> None:
-        """Forget what belongs to an event loop that is gone."""
+        """Forget the exchanges and the connections of an event loop that is gone."""
         self._under_way.clear()
         self._connections.drop()
 
     def _request(self, method: str, url: str) -> httpx.Request:
-        """Return a new request: what a hook writes into its headers or extensions must not go out with another one."""
+        """Return a new request each time: what a hook writes into one must not be sent with another."""
         request = httpx.Request(
             method, _url(url), stream=_NO_BODY, headers=self._headers, extensions={"timeout": self._timeouts.copy()}
         )
-        request.read()  # hooks may look at the content
-        request.headers.encoding = "ascii"  # else httpx finds that out anew for each request
+        request.read()  # so that hooks can use request.content
+        request.headers.encoding = "ascii"  # else httpx would detect the encoding for each request
         return request
 
 
@@ -143,7 +145,7 @@ def _closed() -> ClientClosedError:
 
 
 def _host(url: str) -> str:
-    """Return host and port, but for the scheme's own port."""
+    """Return the host, and the port unless it is the scheme's default."""
     return _url(url).netloc.decode("ascii")
 
 
@@ -154,7 +156,7 @@ async def _answer_over(connection: Connection, request: httpx.Request) -> Answer
         headers = _headers_of(response)
         return _answer_of(response, await _body_of(response, headers), headers, connection)
     finally:
-        # Bounded: in httpx closing takes no round trip, and a cancelled scope ends it.
+        # An await in `finally`, but a short one: closing takes no round trip in httpx, and can be cancelled.
         await response.aclose()
 
 
@@ -167,7 +169,7 @@ def _answer_of(
 
 
 def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
-    """Return the headers by their names in lower case. httpx would decode them all, and search them for each name."""
+    """Return the headers by names in lower case: httpx would decode all of them, and search all of them for a name."""
     return {name.lower(): value for name, value in response.headers.raw}
 
 
@@ -175,19 +177,19 @@ def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
 
 
 async def _body_of(response: httpx.Response, headers: Mapping[bytes, bytes]) -> bytes | None:
-    """Return the unpacked body; ``None`` for one that is too large, or packed in another way than gzip or deflate."""
+    """Return the decompressed body; ``None`` if it is too large, or cannot be decompressed."""
     if response.is_stream_consumed:  # a transport that builds whole responses, as mock transports do
         return response.content if len(response.content) <= MAXIMUM_BODY else None
     raw, size = bytearray(), 0
-    assert isinstance(response.stream, httpx.AsyncByteStream), "httpx saw to that"
+    assert isinstance(response.stream, httpx.AsyncByteStream), "an httpx.AsyncClient or transport gave the response"
     try:
-        # What aiter_raw gives in chunks of the same size, through two generators more.
+        # response.aiter_raw() would give the same chunks, through two more generators.
         async for chunk in response.stream:
             size += len(chunk)
             if size <= MAXIMUM_BODY:
                 raw += chunk
             else:
-                # Hang up, and let the iteration run into that: trio warns of one that is dropped half-way.
+                # Hang up, and let the iteration end by that: trio warns of an iteration that is left half-way.
                 await response.aclose()
     except httpx.HTTPError:
         if size <= MAXIMUM_BODY:
@@ -201,7 +203,7 @@ def _unpacked(raw: bytes, encoding: bytes) -> bytes | None:
         return raw
     if encoding not in _WINDOW_BITS:
         return None
-    # Not httpx's decoder: it unpacks a whole chunk at once, and 64 KiB can hold 64 MiB.
+    # httpx's decoder is not used: it decompresses a whole chunk at once, and 64 KiB can become 64 MiB.
     unpack = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
         body = unpack.decompress(raw, MAXIMUM_BODY + 1)

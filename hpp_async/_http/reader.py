@@ -1,4 +1,4 @@
-"""Read a session: a GET, tried again while that may help, and its answer as a `Session`."""
+"""Reads a session: sends a GET, tries again while it fails transiently, and decodes the answer to a `Session`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _logger = logging.getLogger("hpp_async")
 
 
 class Reader:
-    """Reads sessions, each with up to *attempts* calls."""
+    """Reads sessions, each in up to *attempts* calls."""
 
     def __init__(self, calls: Calls, *, attempts: int) -> None:
         self._calls = calls
@@ -25,12 +25,12 @@ class Reader:
 
     def read(self, session_id: str, pace: Pace) -> Awaitable[Session]:
         """
-        Read the session, and again while that fails transiently; the attempts are counted in *pace*.
+        Read the session; try again while that fails transiently. The attempts are counted in *pace*.
 
         Raises:
-            TransportError: no answer, or not in time.
-            UnexpectedPayloadError: a 2xx answer that is not a reading of this session.
-            ResponseError: any other answer; see its subclasses.
+            TransportError: no answer came, or not in time.
+            UnexpectedPayloadError: the answer is 2xx, and is not a reading of this session.
+            ResponseError: the answer is not 2xx; see its subclasses.
             ClientClosedError: the lent httpx client was closed.
         """
         return with_retries(lambda: self._read(session_id, pace), attempts=self._attempts, pace=pace)
@@ -46,7 +46,7 @@ class Reader:
 def _session_in(success: Success, session_id: str) -> Session:
     try:
         if success.answer.body is None:
-            raise UnreadableError(f"more than {MAXIMUM_BODY} bytes, or packed in a way that was not asked for")
+            raise UnreadableError(f"a body of more than {MAXIMUM_BODY} bytes, or one that cannot be decompressed")
         return decode_session(
             success.answer.body,
             session_id=session_id,

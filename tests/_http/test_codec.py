@@ -184,7 +184,7 @@ def test_no_document_is_taken_for_what_it_is_not(document: object) -> None:
         session = decode(json.dumps(document))
     except UnreadableError as error:
         said = str(error)
-        assert said in ("not a JSON object", "no readable status", "an answer for another session")
+        assert said in ("a body that is not a JSON object", "no readable status", "an answer for another session")
         return
 
     assert isinstance(document, dict)
