@@ -24,7 +24,7 @@ _LIMITED: Final = 429
 def transport_error(session_id: str, failure: NoAnswer) -> TransportError:
     """Return the error for *failure*. The caller raises it ``from failure.cause``."""
     return TransportError(
-        f"session {session_id}: {failure.said}",
+        f"session {session_id}: {failure.message}",
         session_id=session_id,
         reason=failure.reason,
         is_dropped=failure.is_dropped,

@@ -1,4 +1,4 @@
-"""Why no answer came, in our own words: what httpx, httpcore, anyio, trio and aiohttp raise, read once, here."""
+"""Why no answer came, in our own words: the one place that interprets the errors of httpx and what lies below it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ _NO_ROUTE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errn
 _EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 _DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 _HUNG_UP: Final = ("Server disconnected", "peer closed connection")
-"""How httpcore and h11 say that the other side closed the connection; all else of the kind is no HTTP."""
+"""
+How the messages of a `RemoteProtocolError` begin if the other side closed the connection.
+
+All other messages of a `RemoteProtocolError` mean that what came is not HTTP.
+"""
 
 _BEFORE_TLS: Final = {"name", "refused", "unreachable", "silence"}
-"""What goes wrong while a connection is made, and with the proxy where there is one."""
+"""Reasons why no TCP connection is made: if there is a proxy, they concern the proxy."""
 
 _STATUS: Final = re.compile(r"\d{3}\b")
 _SAID: Final = re.compile(r"[A-Za-z0-9 ,.:;'()_-]{1,160}", re.ASCII)
@@ -33,33 +37,33 @@ class NoAnswer:
     Why no answer came.
 
     Attributes:
-        reason: to branch on.
-        said: a clause for a message.
-        is_dropped: whether the connection ended under the request.
-        cause: the exception, unless it may quote a part of what was received. It has no traceback: the frames below
-            hold the headers of the request, and error reporters print the locals of frames.
+        reason: the kind of failure, to branch on.
+        message: the reason in words, for the message of an error.
+        is_dropped: whether the connection ended while it was used for the request.
+        cause: the exception; ``None`` if it may quote a part of what was received. Its traceback is removed, because
+            the frames in it hold the headers of the request, and error reporters print the locals of frames.
     """
 
     reason: TransportReason
-    said: str
+    message: str
     is_dropped: bool = False
     cause: Exception | None = None
 
 
 def silence(host: str, seconds: float) -> NoAnswer:
-    """Return what it means that an exchange with *host* was not over after *seconds*."""
-    return NoAnswer(reason="silence", said=f"no whole answer from {host} within {seconds:g} s")
+    """Return why no answer came if an exchange with *host* was not over after *seconds*."""
+    return NoAnswer(reason="silence", message=f"no complete answer from {host} within {seconds:g} s")
 
 
 def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | None:
     """
-    Return what *error* says of an exchange with *host*, over *proxy* if there is one.
+    Return why no answer came if an exchange with *host*, through *proxy* if there is one, raised *error*.
 
-    It says nothing, and ``None`` is returned, where it does not come from the network: a hook of a lent client raised.
+    Return ``None`` if *error* has nothing to do with the network, because a hook of a lent client raised it.
     """
     reason: TransportReason
     if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
-        # On uvloop anyio asks None for its peer's name where a connection is gone as soon as it is made.
+        # On uvloop, if a connection is closed as soon as it is made, anyio reads the peer's name from None.
         reason, said, name = "reset", f"the connection to {host} is gone", type(error).__name__
     elif isinstance(error, _EXPECTED) or _is_of_aiohttp(error):
         reason, said = _reason(error, host, proxy)
@@ -68,7 +72,7 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | N
         return None
     return NoAnswer(
         reason=reason,
-        said=f"no answer: {said} ({name})",
+        message=f"no answer: {said} ({name})",
         is_dropped=isinstance(error, _DROPPED),
         cause=None if _is_quoting(error) else _without_frames(error),
     )
@@ -86,37 +90,37 @@ def _reason(error: Exception, host: str, proxy: str | None) -> tuple[TransportRe
             _, said = _reason_of(one, f"the proxy {proxy}") or found
             return "proxy", said
         return found
-    return "other", f"{host} could not be asked"
+    return "other", f"the request to {host} failed"
 
 
 def _reason_of(error: BaseException, host: str) -> tuple[TransportReason, str] | None:
-    """Return what one exception of a chain says; the innermost that says anything says most."""
+    """Return the reason that one exception of a chain shows, and its words; ``None`` if it shows none."""
     match error:
         case httpx.ProxyError():
             return "proxy", _said_by_proxy(error)
         case ssl.SSLCertVerificationError():
             return "certificate", f"the certificate of {host} is not accepted: {_plain(error.verify_message)}"
         case ssl.SSLWantReadError() | ssl.SSLWantWriteError():
-            return None  # a handshake that was still under way
+            return None  # it only says that the TLS handshake was still under way
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return "reset", f"{host} closed the connection"
         case ssl.SSLError():
             words = str(getattr(error, "reason", None) or "failed").replace("_", " ").lower()
             return "tls", f"no TLS connection with {host}: {_plain(words)}"
         case socket.gaierror():
-            return "name", f"the name of {host} cannot be looked up"
+            return "name", f"the host name of {host} cannot be resolved"
         case ConnectionRefusedError():
             return "refused", f"{host} refused the connection; is anything listening there?"
         case ConnectionError():
             return "reset", f"{host} reset the connection"
         case OSError(errno=number) if number in _NO_ROUTE:
-            return "unreachable", f"there is no way to {host} from here"
+            return "unreachable", f"there is no network route to {host} from here"
         case TimeoutError():
             return "silence", f"nothing came from {host} in time"
         case httpx.RemoteProtocolError():
             if str(error).startswith(_HUNG_UP):
                 return "reset", f"{host} closed the connection"
-            return "protocol", f"what came from {host} is not HTTP"
+            return "protocol", f"{host} answered with something that is not HTTP"
         case httpx.NetworkError() if not isinstance(error, httpx.ConnectError):
             return "reset", f"the connection to {host} broke"
         case httpx.TimeoutException():
@@ -135,15 +139,15 @@ def _said_by_proxy(error: httpx.ProxyError) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the beginning of *text*, as far as it is of plain characters."""
+    """Return the beginning of *text*, up to the first character that is not safe in a log."""
     found = _SAID.match(text)
     return "no reason given" if found is None else found[0].strip(" .")
 
 
 def _chain(error: BaseException, *seen: BaseException) -> Iterator[BaseException]:
-    """Yield what *error* came from, innermost first; not what a former attempt had failed with."""
+    """Yield *error* and the exceptions that it came from, innermost first; not the failure of an earlier attempt."""
     before = error.__cause__ or error.__context__
-    # respx raises an error from one that came from it: the chain is a ring.
+    # The chain may be a ring: respx raises an error from another one that came from it.
     if before is not None and not isinstance(before, HPPError) and all(before is not one for one in (*seen, error)):
         yield from _chain(before, *seen, error)
     is_group = isinstance(error, BaseExceptionGroup)
@@ -159,7 +163,7 @@ def _without_frames(error: Exception) -> Exception:
 
 
 def _is_raised_in(error: Exception, package: str) -> bool:
-    """Tell whether *error* comes out of *package* itself, rather than out of a hook of a lent client."""
+    """Tell whether code of *package* raised *error*, rather than a hook of a lent client."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
@@ -167,12 +171,12 @@ def _is_raised_in(error: Exception, package: str) -> bool:
 
 
 def _name_of(error: Exception) -> str:
-    """Name the error; aiohttp's own, because httpx-aiohttp calls it a time-out when the server hangs up."""
+    """Return the class name of the error, or of aiohttp's own: httpx-aiohttp makes a time-out of a hang-up."""
     return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
 
 
 def _is_quoting(error: Exception) -> bool:
-    """Tell whether the error may quote what was received, and that may be a part of a body."""
+    """Tell whether the message of *error* may quote what was received, which may be a part of a body."""
     if isinstance(error, httpx.ProtocolError) or _is_of_aiohttp(error):
         return True
     return _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)

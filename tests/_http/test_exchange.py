@@ -102,7 +102,7 @@ async def test_the_cause_is_kept_unless_it_may_quote_what_came() -> None:
 
         assert isinstance(failure, NoAnswer)
         assert failure.cause is cause
-        assert "body" not in failure.said
+        assert "body" not in failure.message
 
 
 async def test_no_request_carries_on_what_was_written_into_another() -> None:

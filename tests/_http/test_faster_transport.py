@@ -237,7 +237,7 @@ async def test_an_answer_that_stalls_is_given_up_with_its_connection() -> None:
         return wire(answer)
 
     async with scene(respond, attempts=1, timeout=0.5) as here:
-        with pytest.raises(TransportError, match=r"no whole answer from .* within"):
+        with pytest.raises(TransportError, match=r"no complete answer from .* within"):
             await here.client.read_session(here.session_id)
 
         assert here.connections_in_use() == 0

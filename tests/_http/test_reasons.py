@@ -115,8 +115,8 @@ async def ask(
 
 def assert_said(failure: NoAnswer, reason: str, *words: str) -> None:
     assert failure.reason == reason, failure
-    assert [word for word in words if word not in failure.said] == [], failure.said
-    assert "body-of-somebody" not in failure.said
+    assert [word for word in words if word not in failure.message] == [], failure.said
+    assert "body-of-somebody" not in failure.message
     if failure.cause is not None:
         shown = "".join(traceback.TracebackException.from_exception(failure.cause, capture_locals=True).format())
         assert SECRET not in shown
@@ -128,7 +128,7 @@ async def test_a_name_that_nobody_knows() -> None:
     with anyio.fail_after(30):
         failure = await ask("https://no-such-host.invalid/")
 
-    assert_said(failure, "name", "the name of no-such-host.invalid cannot be looked up")
+    assert_said(failure, "name", "the host name of no-such-host.invalid cannot be resolved")
 
 
 @pytest.mark.anyio
@@ -159,7 +159,7 @@ async def test_silence() -> None:
             failure = await ask(f"http://127.0.0.1:{port}", timeout=0.05)
             during_tls = await ask(f"https://127.0.0.1:{port}", timeout=0.1)
 
-    assert_said(failure, "silence", f"no whole answer from 127.0.0.1:{port} within 0.05 s")
+    assert_said(failure, "silence", f"no complete answer from 127.0.0.1:{port} within 0.05 s")
     assert_said(during_tls, "silence", f"127.0.0.1:{port}")
 
 
@@ -170,7 +170,7 @@ async def test_something_that_is_not_http() -> None:
             plain = await ask(f"http://127.0.0.1:{port}")
             over_tls = await ask(f"https://127.0.0.1:{port}")
 
-    assert_said(plain, "protocol", f"what came from 127.0.0.1:{port} is not HTTP")
+    assert_said(plain, "protocol", f"127.0.0.1:{port} answered with something that is not HTTP")
     assert_said(over_tls, "tls", f"no TLS connection with 127.0.0.1:{port}: wrong version number")
     assert plain.cause is None
 
@@ -207,7 +207,7 @@ async def test_a_proxy() -> None:
             failed = await ask(url, proxy=f"http://127.0.0.1:{port}")
 
     assert_said(refused, "proxy", f"the proxy {closed} refused the connection")
-    assert_said(unknown, "proxy", "the name of the proxy no-such-proxy.invalid:3128 cannot be looked up")
+    assert_said(unknown, "proxy", "the host name of the proxy no-such-proxy.invalid:3128 cannot be resolved")
     assert_said(asked, "proxy", "the proxy asks for a password (407)")
     assert_said(failed, "proxy", "the proxy did not connect (502)")
 
