@@ -1,4 +1,4 @@
-"""Which failures of one call are tried again, and after which pause. tenacity is used here only."""
+"""Retries of one call: which failures are tried again, and after which pause. Only this module uses tenacity."""
 
 from __future__ import annotations
 
@@ -15,34 +15,40 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_DELAY: Final = 0.25
+"""Seconds; doubled for each pause, so that the first pause is at most half a second."""
+
 _MAXIMUM_DELAY: Final = 5.0
-"""Seconds. A longer hint is left to the caller: a read that sleeps for a minute looks like one that hangs."""
+"""
+Seconds. If the answer asks for a longer pause, the call fails at once.
+
+A call that sleeps for a minute cannot be told from one that hangs; how long to wait is the caller's decision then.
+"""
 
 
 def load_ahead() -> None:
-    """Load tenacity, which would else happen at the first second attempt and hold the event loop."""
+    """Load tenacity now, so that the first retry does not block the event loop for it."""
     importlib.import_module("tenacity")
 
 
 def longest_read(attempts: int, timeout: float) -> float:
-    """Return how many seconds a read can take with all its attempts, but for the pauses of the budget."""
+    """Return how many seconds a read can take with all of its attempts, without the time in the budget's queue."""
     return attempts * timeout + (attempts - 1) * _MAXIMUM_DELAY
 
 
 class Pace(Protocol):
-    """The part of the budget that a call needs to count its attempts; the caller hands it in."""
+    """The part of the budget that a call needs, to count its attempts and to pass on what answers say of the quota."""
 
     @property
     def draw(self) -> Callable[[], float]:
-        """Numbers that are uniform in [0, 1), to spread the pauses between attempts."""
+        """A function that returns numbers uniform in [0, 1), to spread the pauses between attempts."""
         ...
 
     def answered(self, quota: Quota, now: float) -> None:
-        """Note what a good answer, received at *now* (loop seconds), says of the merchant's quota."""
+        """Note *quota*, which a 2xx answer received at *now* (loop seconds) states."""
         ...
 
     def refused(self, retry_after: float | None, now: float) -> None:
-        """Note a 429, received at *now* (loop seconds), and the seconds it asks for."""
+        """Note a 429, received at *now* (loop seconds), and the seconds that it asks to wait, if it does."""
         ...
 
     async def again(self, delay: float) -> None:
@@ -63,13 +69,14 @@ async def with_retries(
     pace: Pace,
 ) -> T:
     """
-    Return what *request* returns, asking up to *attempts* times while it fails transiently.
+    Return the result of *request*, which is tried up to *attempts* times while it fails transiently.
 
-    Between two attempts it sleeps for an exponential back-off with full jitter, or as long as the answer asks for.
-    Cancellation passes through untouched.
+    Between two attempts it sleeps for an exponential back-off with full jitter, and at least as long as the answer asks
+    for. An answer that asks for more than five seconds is not tried again. Cancellation ends the attempt or the pause
+    under way.
 
     Raises:
-        HPPError: the last attempt's.
+        HPPError: the failure of the last attempt.
     """
     try:
         try:
@@ -77,8 +84,8 @@ async def with_retries(
         except TransportError as error:
             if not error.is_dropped:
                 raise
-            # The other side closed a kept-alive connection just as it was used again. That says nothing about the
-            # provider, so the request is repeated at once, one time, and this attempt is not counted.
+            # The other side closed a kept-alive connection just as it was used again. The provider did not fail, so the
+            # request is repeated at once, one time, and the dropped attempt does not count against *attempts*.
             await pace.again(0.0)
             return await request()
     except HPPError as error:
@@ -88,9 +95,9 @@ async def with_retries(
 
     import tenacity  # noqa: PLC0415 - loading it takes a twentieth of the import time; `load_ahead` pays it
 
-    # The first attempt was made without tenacity: most calls need no second one, and a retrying object costs a third of
-    # a read. (It has to be a new one each time: one that is shared by tasks mixes their states.) Its first attempt
-    # therefore only raises the failure that is already there.
+    # The first attempt was made without tenacity, because most calls need no second attempt, and an AsyncRetrying takes
+    # a third of the CPU time of a read. (It cannot be shared: calls that share one mix their states.) What tenacity
+    # takes for the first attempt only raises the failure of the real one.
     failed = [first]
 
     async def attempt() -> T:
