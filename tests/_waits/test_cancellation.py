@@ -1,4 +1,4 @@
-"""Cancelled anywhere, a wait swallows nothing and loses nothing, and the client stays healthy."""
+"""A wait that is cancelled at any await raises the cancellation and loses nothing, and its client stays usable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATUSES = ["WAITING", "IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED"]
 
 
 class Steps:
-    """Steps of one wait, cancelled at its await number *at*, then gone on with."""
+    """Steps of one wait, which are cancelled at await number *at*, and then go on."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -59,7 +59,7 @@ def every_await(run: Callable[[Steps], bool]) -> int:
     raise AssertionError("the wait never ends")
 
 
-def test_task_cancel_at_every_await() -> None:
+def test_a_task_cancelled_at_any_await_loses_nothing() -> None:
     async def main(steps: Steps) -> bool:
         task = asyncio.create_task(calling(steps.follow(), steps.at, lambda: task.cancel()))  # noqa: PLW0108 - there is no task yet
         try:
@@ -73,7 +73,7 @@ def test_task_cancel_at_every_await() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancelled_scope_at_every_await(backend: str) -> None:
+def test_a_scope_cancelled_at_any_await_loses_nothing(backend: str) -> None:
     async def main(steps: Steps) -> bool:
         was_reached = False
         with anyio.CancelScope() as scope:
@@ -86,7 +86,7 @@ def test_a_cancelled_scope_at_every_await(backend: str) -> None:
     assert every_await(lambda steps: anyio.run(main, steps, backend=backend)) > 20
 
 
-def test_a_cancelled_trio_scope_at_every_await() -> None:
+def test_a_trio_scope_cancelled_at_any_await_loses_nothing() -> None:
     async def main(steps: Steps) -> bool:
         was_reached = False
         with trio.CancelScope() as scope:
@@ -128,7 +128,7 @@ async def test_asyncio_timeout_and_wait_for_end_the_step_and_not_the_wait(provid
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_caller_leaves_the_read_to_the_others(provider: ScriptedProvider) -> None:
+async def test_a_cancelled_caller_leaves_the_read_in_flight_for_the_others(provider: ScriptedProvider) -> None:
     provider.latency = 5.0
     client = provider.client()
     session = provider.add([(0, "COMPLETED")])
@@ -155,7 +155,9 @@ async def _cancel_after(clock: VirtualClock, seconds: float, scope: anyio.Cancel
 
 
 @pytest.mark.anyio
-async def test_five_waits_on_one_session_cost_what_one_costs(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_five_waits_on_one_session_send_as_many_requests_as_one(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add(lifetime=timedelta(hours=12))
     client = provider.client()
     alone = client.wait_for_outcome(provider.add(lifetime=timedelta(hours=12)))
@@ -171,7 +173,7 @@ async def test_five_waits_on_one_session_cost_what_one_costs(provider: ScriptedP
 
 
 @pytest.mark.anyio
-async def test_closing_the_client_in_the_middle_of_reads_leaves_nothing(provider: ScriptedProvider) -> None:
+async def test_closing_the_client_during_reads_ends_all_waits(provider: ScriptedProvider) -> None:
     provider.latency = 60.0
     client = provider.client()
     ended: list[type[BaseException]] = []
@@ -228,6 +230,6 @@ def _now() -> Any:
 
 
 def _requests_in_pool(client: HPPClient) -> int:
-    # httpx offers no look into its pool; nothing else tells whether a request was left behind in it.
+    # httpx has no public access to its pool, and nothing else shows whether a request was left behind in it.
     pools = [one.via._pool for one in client._connections._open]  # type: ignore[attr-defined]
     return sum(len(pool._requests) + sum(not one.is_idle() for one in pool.connections) for pool in pools)

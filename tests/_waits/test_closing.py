@@ -1,4 +1,4 @@
-"""`contextlib.aclosing` around a wait or its updates: the step ends, and the wait can be gone on with."""
+"""`contextlib.aclosing` around a wait or its updates: the step ends, and another can begin."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_the_iteration_of_another_task_ends(
     assert await statuses(wait) == ["COMPLETED"]
 
 
-async def test_another_task_that_awaits_the_wait_is_told(provider: ScriptedProvider, wait: OutcomeWait) -> None:
+async def test_another_task_that_awaits_the_wait_gets_an_error(provider: ScriptedProvider, wait: OutcomeWait) -> None:
     errors: list[str] = []
 
     async def finish() -> None:
@@ -88,7 +88,7 @@ async def test_another_task_that_awaits_the_wait_is_told(provider: ScriptedProvi
     assert isinstance(await wait, Completed)
 
 
-async def test_a_step_that_nobody_drives_any_more_is_in_nobodys_way(wait: OutcomeWait) -> None:
+async def test_a_closed_step_that_is_not_driven_any_more_blocks_no_other(wait: OutcomeWait) -> None:
     await anext(wait)
     step = wait.__anext__()
     async with aclosing(wait):
@@ -108,9 +108,7 @@ async def test_a_wait_can_be_closed_before_it_began_and_after_it_ended(wait: Out
         assert isinstance(await wait, Completed)
 
 
-async def test_a_wait_that_was_only_closed_does_not_count_as_forgotten(
-    provider: ScriptedProvider, client: HPPClient
-) -> None:
+async def test_a_wait_that_was_only_closed_does_not_warn(provider: ScriptedProvider, client: HPPClient) -> None:
     await client.wait_for_outcome(provider.add(PAYS)).aclose()
 
     assert provider.requests == []
@@ -120,7 +118,7 @@ async def test_a_wait_that_was_only_closed_does_not_count_as_forgotten(
 async def test_a_task_may_be_made_from_a_wait_that_was_closed_under_another(wait: OutcomeWait) -> None:
     first = asyncio.create_task(wait)
     await asyncio.sleep(0)
-    second = asyncio.create_task(wait)  # it takes its first step before the first task hears that its step was closed
+    second = asyncio.create_task(wait)  # it takes its first step before the first task finds its own step closed
     await wait.aclose()
 
     assert isinstance(await second, Completed)

@@ -1,4 +1,4 @@
-"""What a wait does not take at its word: refusals, silence about the expiry, this machine's calendar, frozen time."""
+"""What a wait does not believe at once: refusals, a missing expiry, this machine's calendar, frozen time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAYS = [(1, "IN_PROGRESS"), (400, "COMPLETED")]
 
 
 class FreezingClock(VirtualClock):
-    """A clock of a process that can be frozen: timers fire late."""
+    """The clock of a process that can be frozen: its timers fire late."""
 
     def freeze(self, seconds: float) -> None:
         self._now += seconds
@@ -50,7 +50,7 @@ async def test_two_seconds_of_refusals_end_no_wait(provider: ScriptedProvider, s
     assert endings == {Completed: 60}
 
 
-async def test_a_session_that_read_session_has_read_is_no_first_contact(provider: ScriptedProvider) -> None:
+async def test_a_refusal_is_confirmed_if_read_session_has_read_the_session(provider: ScriptedProvider) -> None:
     session = provider.add(PAYS)
     async with provider.client() as client:
         await client.read_session(session)
@@ -61,7 +61,7 @@ async def test_a_session_that_read_session_has_read_is_no_first_contact(provider
     assert isinstance(outcome, Completed)
 
 
-async def test_a_session_that_was_read_long_ago_is_a_first_contact_again(
+async def test_a_refusal_ends_the_wait_at_once_if_the_last_read_is_forgotten(
     provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpp_async._waits.reads._REMEMBERED", 2)
@@ -128,7 +128,7 @@ async def test_the_calendar_of_this_machine_alone_never_ends_a_session(skew: tim
     assert isinstance(outcome, Completed)
 
 
-async def test_one_date_of_the_provider_is_enough_to_tell_the_expiry() -> None:
+async def test_one_date_of_the_provider_is_enough_to_judge_the_expiry() -> None:
     provider = ScriptedProvider(VirtualClock(skew=timedelta(days=3)))
     session = provider.add()
     provider.trouble(Dateless(), start=1)
@@ -144,7 +144,7 @@ async def test_one_date_of_the_provider_is_enough_to_tell_the_expiry() -> None:
 
 
 @pytest.mark.parametrize("frozen_at", [110.0, 130.0, 155.5])
-async def test_time_in_which_the_process_is_frozen_is_no_outage(frozen_at: float) -> None:
+async def test_time_in_which_the_process_is_frozen_does_not_count_as_outage(frozen_at: float) -> None:
     clock = FreezingClock()
     provider = ScriptedProvider(clock)
     session = provider.add([(1, "IN_PROGRESS"), (9_000, "COMPLETED")])
@@ -169,7 +169,7 @@ async def test_time_in_which_the_process_is_frozen_is_no_outage(frozen_at: float
     assert failures[0] < frozen_at < thawed_at <= failures[-1], "it failed before and after"
 
 
-async def test_an_outage_is_given_up_in_time_where_each_read_takes_long(clock: VirtualClock) -> None:
+async def test_an_outage_ends_the_wait_in_time_even_if_each_read_takes_long(clock: VirtualClock) -> None:
     provider = ScriptedProvider(clock)
     provider.latency = 5.0
     session = provider.add(PAYS)
@@ -185,7 +185,7 @@ async def test_an_outage_is_given_up_in_time_where_each_read_takes_long(clock: V
 
 
 @pytest.mark.parametrize("status_code", [408, 421, 425, 500, 503])
-async def test_retry_after_is_heeded_on_every_answer_that_is_asked_again(
+async def test_retry_after_is_heeded_on_every_answer_that_is_tried_again(
     provider: ScriptedProvider, clock: VirtualClock, status_code: int
 ) -> None:
     session = provider.add([(0, "COMPLETED")])

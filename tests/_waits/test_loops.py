@@ -1,4 +1,4 @@
-"""A client outlives its event loop, is in one loop at a time, and hears of callbacks from any thread."""
+"""A client outlives its event loop, is used in one loop at a time, and can be notified from any thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNS: dict[str, Callable[[Main], Any]] = {"asyncio": lambda main: asyncio.run(ma
 
 
 class Line(httpx.AsyncBaseTransport):
-    """Answers at once, but for reads that are held: those are never answered."""
+    """Answers requests at once, but never answers the requests that come while ``is_held``."""
 
     def __init__(self) -> None:
         self.statuses = {"paid": "COMPLETED", "open": "WAITING"}
@@ -58,7 +58,7 @@ def client(line: Line) -> HPPClient:
 
 @contextmanager
 def a_loop_that_is_closed_half_way() -> Generator[asyncio.AbstractEventLoop]:
-    """Give a loop that is closed with whatever still runs in it, as it stands."""
+    """Yield a loop that is closed afterwards although tasks still run in it."""
     loop = asyncio.new_event_loop()
     try:
         yield loop
@@ -69,7 +69,7 @@ def a_loop_that_is_closed_half_way() -> Generator[asyncio.AbstractEventLoop]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the others go on until *condition* holds."""
+    """Let other tasks run until *condition* holds."""
     with anyio.fail_after(10):
         while not condition():
             await anyio.lowlevel.checkpoint()
@@ -79,14 +79,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
-def test_a_request_each_in_a_loop_of_its_own(client: HPPClient, run: Callable[[Main], Any]) -> None:
+def test_each_read_can_have_a_loop_of_its_own(client: HPPClient, run: Callable[[Main], Any]) -> None:
     async def main() -> object:
         return type(await client.wait_for_outcome("paid"))
 
     assert [run(main) for _ in range(4)] == [Completed] * 4
 
 
-def test_loops_of_two_kinds_one_after_the_other(client: HPPClient) -> None:
+def test_a_client_moves_between_loops_of_two_kinds(client: HPPClient) -> None:
     async def main() -> object:
         return str((await client.read_session("open")).status)
 
@@ -129,7 +129,7 @@ def test_a_wait_and_a_watch_go_on_in_the_next_loop(client: HPPClient, line: Line
     assert seen == [Completed, Transition, Completed]
 
 
-def test_a_read_that_was_lost_with_its_loop_keeps_nobody_waiting(client: HPPClient, line: Line) -> None:
+def test_a_read_that_was_lost_with_its_loop_is_repeated(client: HPPClient, line: Line) -> None:
     wait = client.wait_for_outcome("paid")
     with a_loop_that_is_closed_half_way() as loop:
 
@@ -149,10 +149,10 @@ def test_a_read_that_was_lost_with_its_loop_keeps_nobody_waiting(client: HPPClie
 
     assert asyncio.run(go_on()) == ("COMPLETED", Completed)
     assert "in flight" not in repr(client)
-    gc.collect()  # the lost step ends here, and must not disturb
+    gc.collect()  # the lost step is collected here, and must raise and warn of nothing
 
 
-def test_a_watch_whose_reads_were_lost_with_their_loop_asks_again(client: HPPClient, line: Line) -> None:
+def test_a_watch_repeats_reads_that_were_lost_with_their_loop(client: HPPClient, line: Line) -> None:
     watch = client.watch()
 
     async def begin() -> None:
@@ -173,7 +173,7 @@ def test_a_watch_whose_reads_were_lost_with_their_loop_asks_again(client: HPPCli
     assert asyncio.run(go_on()) == [Transition, Completed]
 
 
-def test_a_turn_that_was_lost_with_its_loop_keeps_nobody_waiting(line: Line) -> None:
+def test_a_turn_that_was_lost_with_its_loop_blocks_no_other(line: Line) -> None:
     provider = ScriptedProvider(VirtualClock())
     http_client = httpx.AsyncClient(transport=line)
     client = provider.client(http_client=http_client, clock=LoopClock())
@@ -196,7 +196,7 @@ def test_a_turn_that_was_lost_with_its_loop_keeps_nobody_waiting(line: Line) -> 
     assert asyncio.run(go_on()) == "COMPLETED"
 
 
-def test_reads_whose_loop_is_left_standing_end_when_it_goes_on(client: HPPClient, line: Line) -> None:
+def test_reads_in_a_loop_that_is_paused_end_when_it_runs_again(client: HPPClient, line: Line) -> None:
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
 
     async def begin() -> asyncio.Task[Any]:
@@ -221,7 +221,7 @@ def test_reads_whose_loop_is_left_standing_end_when_it_goes_on(client: HPPClient
         loop.close()
 
 
-def test_observers_hear_nothing_of_a_read_that_was_lost(line: Line) -> None:
+def test_a_lost_read_is_no_event(line: Line) -> None:
     events: list[object] = []
     provider = ScriptedProvider(VirtualClock())
     client = provider.client(
@@ -241,7 +241,7 @@ def test_observers_hear_nothing_of_a_read_that_was_lost(line: Line) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_a_client_lives_on_after_a_fork(client: HPPClient) -> None:
+def test_a_client_can_be_used_after_a_fork(client: HPPClient) -> None:
     async def read() -> object:
         return str((await client.read_session("paid")).status)
 
@@ -324,7 +324,7 @@ async def test_a_notification_from_a_thread_wakes_a_watch(client: HPPClient, lin
 
 
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
-def test_a_notification_outside_of_any_loop_is_kept_for_the_next(
+def test_a_notification_outside_of_any_loop_is_kept_for_the_next_loop(
     client: HPPClient, line: Line, run: Callable[[Main], Any]
 ) -> None:
     wait = client.wait_for_outcome("open")

@@ -1,4 +1,4 @@
-"""What a reviewer or the simulation broke once: histories that hung the client, or ended a wait too early."""
+"""Regressions that reviewers and the simulation found: what once hung the client, or ended a wait too early."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hpp_async.testing import FaultKind, ScriptedProvider, Slow, Stale, Stalled,
 
 
 @pytest.mark.anyio
-async def test_retries_never_wait_behind_a_disable_that_waits_for_their_place(provider: ScriptedProvider) -> None:
+async def test_a_retry_does_not_wait_behind_a_disable_that_waits_for_its_place(provider: ScriptedProvider) -> None:
     provider.latency = 1.0
     client = provider.client(budget=ReadBudget(50, max_in_flight=2))
     sessions = [provider.add() for _ in range(3)]
@@ -50,7 +50,7 @@ async def test_retries_never_wait_behind_a_disable_that_waits_for_their_place(pr
 
 
 @pytest.mark.anyio
-async def test_a_refused_disable_with_an_open_session_is_no_outcome(provider: ScriptedProvider) -> None:
+async def test_a_refused_disable_of_an_open_session_is_an_error(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "FAILED")])
     provider.answer_next(httpx.Response(400))
     with pytest.raises(ResponseError, match="400"):
@@ -58,7 +58,7 @@ async def test_a_refused_disable_with_an_open_session_is_no_outcome(provider: Sc
 
 
 @pytest.mark.asyncio
-async def test_a_read_whose_task_was_cancelled_by_others_is_asked_for_again(provider: ScriptedProvider) -> None:
+async def test_a_read_whose_task_was_cancelled_by_others_is_repeated(provider: ScriptedProvider) -> None:
     client = provider.client()
     wait = client.wait_for_outcome(provider.add([(0, "COMPLETED")]))
     before = asyncio.all_tasks()
@@ -74,7 +74,7 @@ async def test_a_read_whose_task_was_cancelled_by_others_is_asked_for_again(prov
 
 
 @pytest.mark.asyncio
-async def test_a_command_whose_task_was_cancelled_by_others_says_so(provider: ScriptedProvider) -> None:
+async def test_a_command_whose_task_was_cancelled_by_others_is_an_error(provider: ScriptedProvider) -> None:
     client = provider.client()
     before = asyncio.all_tasks()
     disabling = asyncio.create_task(client.disable_session(provider.add()))
@@ -86,7 +86,7 @@ async def test_a_command_whose_task_was_cancelled_by_others_says_so(provider: Sc
 
 
 @pytest.mark.anyio
-async def test_a_read_from_before_the_timeout_is_not_the_last_look(provider: ScriptedProvider) -> None:
+async def test_a_read_from_before_the_timeout_is_not_the_last_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
     client = provider.client(schedule=PollSchedule.every(8))
     wait = client.wait_for_outcome(session, timeout=10)
@@ -103,7 +103,7 @@ async def test_a_read_from_before_the_timeout_is_not_the_last_look(provider: Scr
 @pytest.mark.parametrize(
     ("status_code", "error"), [(401, AuthenticationError), (404, SessionVanishedError), (400, ResponseError)]
 )
-async def test_a_hook_that_raises_for_statuses_hides_none(
+async def test_a_hook_that_raises_for_the_status_does_not_hide_the_status(
     provider: ScriptedProvider, status_code: int, error: type[Exception]
 ) -> None:
     async def raise_for_status(response: httpx.Response) -> None:
@@ -122,7 +122,7 @@ async def test_a_hook_that_raises_for_statuses_hides_none(
 
 
 @pytest.mark.anyio
-async def test_a_failure_while_nobody_took_a_step_is_no_outage(provider: ScriptedProvider) -> None:
+async def test_a_failure_in_idle_time_does_not_count_as_outage(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
     provider.latency = 1.0
     client = provider.client(outage_tolerance=60, attempts=1)
@@ -139,7 +139,7 @@ async def test_a_failure_while_nobody_took_a_step_is_no_outage(provider: Scripte
 
 
 @pytest.mark.anyio
-async def test_a_wait_that_its_client_closed_has_ended(provider: ScriptedProvider) -> None:
+async def test_a_wait_whose_client_was_closed_has_ended(provider: ScriptedProvider) -> None:
     events: list[Event] = []
     client = provider.client(observers=[events.append])
     wait = client.wait_for_outcome(provider.add([(0, "DISABLED")]))
@@ -168,14 +168,14 @@ async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it
 
 
 def by_a_gateway(provider: ScriptedProvider, status_code: int, **headers: str) -> httpx.Response:
-    """Return the answer of a machine in between, whose clock is three days ahead."""
+    """Return the answer of a gateway whose clock is three days ahead."""
     date = format_datetime(provider.clock.provider_time() + timedelta(days=3), usegmt=True)
     return httpx.Response(status_code, headers={"Date": date, **headers}, text="<h1>Sorry</h1>")
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("status_code", [200, 400, 429, 503])
-async def test_the_clock_of_a_gateway_that_answers_through_an_outage_makes_no_session_expire(
+async def test_the_wrong_clock_of_a_gateway_during_an_outage_expires_no_session(
     provider: ScriptedProvider, status_code: int
 ) -> None:
     session = provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")])
@@ -188,7 +188,7 @@ async def test_the_clock_of_a_gateway_that_answers_through_an_outage_makes_no_se
 
 
 @pytest.mark.anyio
-async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider: ScriptedProvider) -> None:
+async def test_a_date_in_retry_after_is_by_the_clock_of_its_sender(provider: ScriptedProvider) -> None:
     client = provider.client(attempts=1)
     session = provider.add()
     for _ in range(20):
@@ -202,7 +202,7 @@ async def test_a_date_to_come_back_at_is_by_the_clock_of_whom_named_it(provider:
 
 
 @pytest.mark.anyio
-async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(provider: ScriptedProvider) -> None:
+async def test_a_notification_that_was_served_before_a_step_needs_no_other_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS"), (1, "AWAITING_3DS")])
     client = provider.client(schedule=PollSchedule.every(10))
     away, other = client.wait_for_outcome(session), client.wait_for_outcome(session)
@@ -223,7 +223,9 @@ async def test_a_callback_that_another_wait_served_costs_a_late_comer_no_read(pr
 
 
 @pytest.mark.anyio
-async def test_a_callback_that_is_ahead_of_the_replica_costs_two_seconds(provider: ScriptedProvider) -> None:
+async def test_a_notification_ahead_of_the_replica_delays_the_outcome_by_two_seconds(
+    provider: ScriptedProvider,
+) -> None:
     client = provider.client()
     wait = client.wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (7200, "COMPLETED")]))
     provider.trouble(Stale(1.5))
@@ -237,7 +239,7 @@ async def test_a_callback_that_is_ahead_of_the_replica_costs_two_seconds(provide
 
 
 @pytest.mark.anyio
-async def test_a_pause_between_steps_is_no_part_of_an_outage(provider: ScriptedProvider) -> None:
+async def test_a_pause_between_steps_does_not_count_as_outage(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")])
     client = provider.client(outage_tolerance=60, attempts=1)
     wait = client.wait_for_outcome(session)
@@ -254,7 +256,7 @@ async def test_a_pause_between_steps_is_no_part_of_an_outage(provider: ScriptedP
 
 
 @pytest.mark.anyio
-async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(provider: ScriptedProvider) -> None:
+async def test_an_outage_ends_the_wait_even_if_the_caller_pauses_between_steps(provider: ScriptedProvider) -> None:
     client = provider.client(outage_tolerance=60, attempts=1)
     wait = client.wait_for_outcome(provider.add())
     provider.answer_next(*[503] * 100)
@@ -272,7 +274,7 @@ async def test_an_outage_between_which_the_caller_pauses_still_ends_the_wait(pro
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", [Stalled(10), Throttled(45), Slow(50)], ids=repr)
-async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
+async def test_a_last_read_without_an_answer_takes_no_longer_than_one_attempt(
     provider: ScriptedProvider, kind: FaultKind
 ) -> None:
     provider.trouble(kind, start=20)
@@ -284,7 +286,7 @@ async def test_a_last_look_that_gets_no_answer_takes_no_longer_than_one_attempt(
 
 
 @pytest.mark.anyio
-async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_clock_says(
+async def test_a_first_read_that_is_also_the_last_takes_no_longer_either(
     provider: ScriptedProvider,
 ) -> None:
     session = provider.add()
@@ -297,7 +299,7 @@ async def test_a_first_look_that_is_the_last_is_waited_for_as_long_whatever_the_
 
 
 @pytest.mark.anyio
-async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider: ScriptedProvider) -> None:
+async def test_next_read_in_does_not_change_the_time_for_the_last_read(provider: ScriptedProvider) -> None:
     wait = provider.client(timeout=10).wait_for_outcome(provider.add(), timeout=30)
     await anext(wait)
     await provider.clock.sleep(1000)
@@ -311,7 +313,7 @@ async def test_who_only_asks_when_the_last_look_is_due_prolongs_nothing(provider
 
 
 @pytest.mark.anyio
-async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_look(provider: ScriptedProvider) -> None:
+async def test_a_step_long_after_the_timeout_still_takes_the_last_read(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome(provider.add([(0, "IN_PROGRESS"), (3000, "COMPLETED")]), timeout=25)
     await anext(wait)
     provider.trouble(Slow(60), start=20, until=30)
@@ -326,7 +328,7 @@ async def test_whoever_comes_back_long_after_the_timeout_still_gets_the_last_loo
 
 
 @pytest.mark.anyio
-async def test_a_failure_is_outdated_by_what_others_have_read_since(provider: ScriptedProvider) -> None:
+async def test_a_later_reading_of_another_caller_makes_a_failure_obsolete(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "COMPLETED")])
     client = provider.client()
     away = client.wait_for_outcome(session)
@@ -363,7 +365,7 @@ def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvid
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
-async def test_a_notification_in_the_moment_in_which_a_read_began_is_served_by_the_next(
+async def test_a_notification_at_the_time_at_which_a_read_started_is_served_by_the_next(
     provider: ScriptedProvider, is_watched: bool
 ) -> None:
     session = provider.add([(0, "IN_PROGRESS")])

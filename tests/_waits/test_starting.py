@@ -1,4 +1,4 @@
-"""Every way of starting a coroutine takes a wait."""
+"""Every way of starting a coroutine works for a wait."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_two_tasks_at_once_are_refused(provider: ScriptedProvider) -> None
 
 
 @pytest.mark.anyio
-async def test_debuggers_can_look_at_a_wait(provider: ScriptedProvider) -> None:
+async def test_debuggers_can_inspect_a_wait(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome("watched")
     state = (wait.cr_running, wait.cr_await, wait.cr_code.co_name)
 

@@ -1,4 +1,4 @@
-"""Streams that end when their server is told to stop, on every event loop; and nothing else ends with them."""
+"""Streams end when their server stops, on every event loop, and nothing else ends with them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_stream_that_is_stopped_between_two_steps_ends_at_the_next(
             await anext(updates)
 
 
-async def test_what_was_stopped_can_be_gone_on_with(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_the_wait_of_a_stopped_stream_goes_on(provider: ScriptedProvider, clock: VirtualClock) -> None:
     async with provider.client() as client:
         wait = client.wait_for_outcome(provider.add(PAYS))
         await streams_until_stopped(wait, clock, lambda: here(client))

@@ -1,4 +1,4 @@
-"""Turns in the budget's queue: claims, and who is admitted first."""
+"""Turns in the budget's queue: claims, and which of them is admitted first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def turns(clock: VirtualClock, events: list[Event]) -> Turns:
     return Turns(Budget(ReadBudget(1)), clock=clock, draw=lambda: 0.5, observers=Observers([events.append]))
 
 
-async def test_a_claim_takes_an_earlier_turn_where_its_read_is_due_earlier_now(turns: Turns) -> None:
+async def test_a_claim_takes_an_earlier_turn_once_its_read_is_due_earlier(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
     with turns.claim(sleeper) as claim, turns.claim(sleeper) as rival:
         assert not claim.is_admitted(Kind.DUE, 100.0)
@@ -42,7 +42,7 @@ async def test_a_claim_takes_an_earlier_turn_where_its_read_is_due_earlier_now(t
         assert not rival.is_admitted(Kind.DUE, 75.0)
 
 
-async def test_a_claim_that_is_over_keeps_nobody_waiting(turns: Turns) -> None:
+async def test_a_claim_that_is_over_blocks_no_other(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
     assert turns.claim(sleeper).is_admitted(Kind.URGENT)
     with turns.claim(sleeper) as first:
@@ -55,7 +55,7 @@ async def test_a_claim_that_is_over_keeps_nobody_waiting(turns: Turns) -> None:
         assert turns.clock.now() == 1.0
 
 
-async def test_who_waits_for_a_turn_is_woken_when_the_read_before_is_over(clock: VirtualClock) -> None:
+async def test_a_driver_is_woken_when_the_read_before_its_own_is_over(clock: VirtualClock) -> None:
     turns = Turns(Budget(ReadBudget(1000, max_in_flight=1)), clock=clock, draw=lambda: 0.5, observers=Observers(()))
     admitted_at: list[float] = []
 
@@ -87,7 +87,7 @@ async def test_another_attempt_sleeps_and_then_goes_before_all_reads(turns: Turn
         assert turns.clock.now() == 2.0
 
 
-async def test_a_pause_is_told_with_its_reason(turns: Turns, events: list[Event]) -> None:
+async def test_a_pause_is_an_event_with_its_reason(turns: Turns, events: list[Event]) -> None:
     turns.refused(PAUSE, 0.0)
 
     assert events == [BudgetPaused(seconds=PAUSE, is_refused=True)]

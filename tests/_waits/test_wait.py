@@ -86,7 +86,7 @@ async def test_an_outcome_is_seen_no_later_than_promised(provider: ScriptedProvi
         ("DISABLED", Disabled, True),
     ],
 )
-async def test_each_status_in_outcome_has_its_class(
+async def test_each_status_that_is_an_outcome_has_its_class(
     provider: ScriptedProvider, status: str, kind: type[Outcome], is_final: bool
 ) -> None:
     session = provider.add([(5, status)])
@@ -117,7 +117,7 @@ async def test_a_final_status_stops_whatever_stop_on_says(provider: ScriptedProv
         assert isinstance(await client.wait_for_outcome(session, stop_on={"FAILED"}), Cancelled)
 
 
-async def test_a_status_of_the_callers_own_is_stopped_at(provider: ScriptedProvider) -> None:
+async def test_a_status_that_the_caller_chose_stops_the_wait(provider: ScriptedProvider) -> None:
     session = provider.add([(5, "BACK")])
     async with provider.client() as client:
         outcome = await client.wait_for_outcome(session, stop_on={SessionStatus.BACK})
@@ -126,7 +126,7 @@ async def test_a_status_of_the_callers_own_is_stopped_at(provider: ScriptedProvi
     assert (outcome.status, outcome.is_final) == ("BACK", False)
 
 
-async def test_an_unknown_status_is_a_transition_and_no_end(provider: ScriptedProvider) -> None:
+async def test_an_unknown_status_is_a_transition_and_does_not_end_the_wait(provider: ScriptedProvider) -> None:
     session = provider.add([(5, "AWAITING_SOMETHING_NEW"), (20, "COMPLETED")])
     async with provider.client() as client:
         outcome = await client.wait_for_outcome(session)
@@ -151,7 +151,7 @@ async def test_expiry_is_judged_on_the_providers_clock(skew: timedelta) -> None:
     assert HOUR <= clock.now() <= HOUR + 8
 
 
-async def test_an_answer_from_before_expiry_that_comes_late_is_not_the_last_look(
+async def test_a_late_answer_from_before_the_expiry_does_not_show_it(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     session = provider.add([(5, "IN_PROGRESS"), (118, "COMPLETED")], lifetime=timedelta(seconds=120))
@@ -194,7 +194,7 @@ async def test_a_session_that_is_gone_after_its_expiry_is_expired_unconfirmed(
     assert clock.now() >= HOUR
 
 
-async def test_a_session_that_was_never_seen_is_not_found_at_once(provider: ScriptedProvider) -> None:
+async def test_a_404_for_a_session_that_was_never_seen_ends_the_wait_at_once(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         with pytest.raises(SessionNotFoundError) as caught:
             await client.wait_for_outcome("no-such-session")
@@ -203,7 +203,7 @@ async def test_a_session_that_was_never_seen_is_not_found_at_once(provider: Scri
     assert caught.value.correlation_id is not None
 
 
-async def test_a_session_that_vanishes_is_looked_at_twice_more(provider: ScriptedProvider) -> None:
+async def test_a_404_for_a_session_that_was_seen_is_confirmed_by_two_reads(provider: ScriptedProvider) -> None:
     session = provider.add()
     [session_id] = provider.model.sessions
     async with provider.client() as client:
@@ -219,7 +219,7 @@ async def test_a_session_that_vanishes_is_looked_at_twice_more(provider: Scripte
     assert isinstance(caught.value.last_error, SessionNotFoundError)
 
 
-async def test_a_404_that_speaks_of_completion_ends_the_wait_at_once(provider: ScriptedProvider) -> None:
+async def test_a_404_that_says_completed_ends_the_wait_at_once(provider: ScriptedProvider) -> None:
     session = provider.add()
     provider.answer_next(httpx.Response(404, json={"error_code": "SESSION_COMPLETED"}))
     async with provider.client() as client:
@@ -260,7 +260,7 @@ async def test_an_outcome_in_the_last_read_beats_the_timeout(provider: ScriptedP
     assert isinstance(outcome, Completed)
 
 
-async def test_a_timeout_of_zero_looks_once(provider: ScriptedProvider) -> None:
+async def test_a_timeout_of_zero_reads_once(provider: ScriptedProvider) -> None:
     session = provider.add()
     async with provider.client() as client:
         with pytest.raises(WaitTimeoutError):
@@ -289,7 +289,7 @@ async def test_an_outage_that_ends_is_forgotten(provider: ScriptedProvider, cloc
         assert isinstance(await client.wait_for_outcome(session), Completed)
 
 
-async def test_answers_that_nobody_expects_do_not_end_a_wait(provider: ScriptedProvider) -> None:
+async def test_unexpected_answers_do_not_end_a_wait(provider: ScriptedProvider) -> None:
     session = provider.add(PAYS)
     provider.answer_next(
         httpx.Response(302, headers={"Location": "https://elsewhere.example"}),
@@ -313,7 +313,7 @@ async def test_closing_the_client_ends_its_waits(provider: ScriptedProvider) -> 
         await client.read_session(wait.session_id)
 
 
-async def test_since_a_token_goes_on_after_it(provider: ScriptedProvider) -> None:
+async def test_a_wait_since_a_token_goes_on_after_it(provider: ScriptedProvider) -> None:
     session = provider.add(RETRIES)
     async with provider.client() as client:
         first = client.wait_for_outcome(session, stop_on=FINAL)
@@ -335,7 +335,7 @@ async def test_since_never_suppresses_an_outcome(provider: ScriptedProvider) -> 
     assert isinstance(wait.outcome, Failed)
 
 
-async def test_since_counts_as_seen(provider: ScriptedProvider) -> None:
+async def test_a_session_with_a_token_counts_as_seen(provider: ScriptedProvider) -> None:
     session = provider.add(lifetime=timedelta(hours=1))
     [session_id] = provider.model.sessions
     async with provider.client() as client:
@@ -391,7 +391,7 @@ async def test_break_needs_no_cleanup_and_the_wait_goes_on(provider: ScriptedPro
     assert rest == ["IN_PROGRESS", "COMPLETED"]
 
 
-async def test_the_token_of_a_wait_is_after_what_was_yielded(provider: ScriptedProvider) -> None:
+async def test_the_token_of_a_wait_is_that_of_the_last_yielded_transition(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         wait = client.wait_for_outcome(provider.add(PAYS))
         before = wait.token
@@ -418,7 +418,7 @@ async def test_a_wait_that_is_dropped_warns(provider: ScriptedProvider) -> None:
             del wait
 
 
-async def test_a_wait_shows_where_it_is(provider: ScriptedProvider) -> None:
+async def test_the_repr_of_a_wait_shows_status_and_reads(provider: ScriptedProvider) -> None:
     provider.add(session_id="shown")
     async with provider.client() as client:
         wait = client.wait_for_outcome("shown")
@@ -429,7 +429,9 @@ async def test_a_wait_shows_where_it_is(provider: ScriptedProvider) -> None:
     assert repr(wait) == "<OutcomeWait session shown: WAITING, 1 reads>"
 
 
-async def test_48_hours_cost_what_the_schedule_says(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_48_hours_take_as_many_reads_as_the_schedule_says(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add(lifetime=timedelta(hours=48))
     async with provider.client() as client:
         outcome = await client.wait_for_outcome(session)
@@ -461,7 +463,7 @@ async def test_bad_arguments_are_refused_before_anything_is_sent(
             client.wait_for_outcome("session", **arguments)  # type: ignore[arg-type]  # wrong on purpose
 
 
-async def test_a_schedule_that_returns_nonsense_is_named(provider: ScriptedProvider) -> None:
+async def test_the_error_for_a_bad_delay_names_the_schedule(provider: ScriptedProvider) -> None:
     class Broken:
         def delay(self, session: object, *, age: float, draw: float) -> float:
             return float("nan")

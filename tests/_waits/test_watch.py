@@ -1,4 +1,4 @@
-"""A watch, in virtual time, on every event loop: what it yields, how each session ends, and who may be on its list."""
+"""A watch, in virtual time, on every event loop: what it yields, how sessions end, and which sessions it watches."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_an_outcome_is_seen_no_later_than_promised(provider: ScriptedProvi
         ([httpx.ConnectError("refused")] * 1000, OutageError),
     ],
 )
-async def test_what_could_not_be_found_out_is_the_last_event(
+async def test_the_error_of_a_session_is_its_last_event(
     provider: ScriptedProvider, answers: list[int | Exception | httpx.Response], kind: type[Exception]
 ) -> None:
     session = provider.add()
@@ -104,7 +104,7 @@ async def test_a_session_that_was_never_seen_ends_without_a_token(provider: Scri
     assert (event.session_id, event.token) == ("nowhere", None)
 
 
-async def test_the_ending_of_one_session_is_not_that_of_the_others(provider: ScriptedProvider) -> None:
+async def test_the_error_of_one_session_does_not_end_the_others(provider: ScriptedProvider) -> None:
     sessions = [provider.add(PAYS, session_id="paid"), "nowhere"]
     async with provider.client() as client, client.watch(sessions) as watch:
         said = by_session(await events_of(watch))
@@ -126,7 +126,7 @@ async def test_expiry_is_seen_when_it_comes(
     assert HOUR <= clock.now() <= HOUR + 8
 
 
-async def test_a_failure_while_the_consumer_was_away_is_no_outage(provider: ScriptedProvider) -> None:
+async def test_a_failure_in_idle_time_does_not_count_as_outage(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
     provider.latency = 1.0
     provider.answer_next(503, 503)
@@ -140,7 +140,7 @@ async def test_a_failure_while_the_consumer_was_away_is_no_outage(provider: Scri
         assert told(await step(watch)) == "IN_PROGRESS"
 
 
-async def test_a_schedule_that_raises_is_told_after_what_was_read_and_loses_nothing(provider: ScriptedProvider) -> None:
+async def test_the_error_of_a_schedule_is_raised_after_the_events_and_loses_nothing(provider: ScriptedProvider) -> None:
     class Picky:
         def delay(self, session: Session, *, age: float, draw: float) -> float:
             if session.session_id == "odd":
@@ -159,7 +159,7 @@ async def test_a_schedule_that_raises_is_told_after_what_was_read_and_loses_noth
         assert by_session(await events_of(watch)) == {"even": ["DISABLED", "Disabled"]}
 
 
-async def test_an_error_of_a_schedule_does_not_wait_for_all_there_is_to_read(
+async def test_the_error_of_a_schedule_does_not_wait_for_all_due_reads(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     class Broken:
@@ -177,15 +177,15 @@ async def test_an_error_of_a_schedule_does_not_wait_for_all_there_is_to_read(
 
 
 async def dealt_with_slowly(watch: Watch, clock: VirtualClock) -> None:
-    """Take a second for each event, in which more is read."""
+    """Iterate the watch, and take a second for each event, in which more sessions are read."""
     async for _ in watch:
         await clock.sleep(1)
 
 
-# -- who is on the list ------------------------------------------------------------------------------------------------
+# -- which sessions ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_session_is_on_the_list_once_however_it_is_named(provider: ScriptedProvider) -> None:
+async def test_a_session_is_watched_once_however_it_is_named(provider: ScriptedProvider) -> None:
     session = provider.add(PAYS, session_id="named")
     async with provider.client() as client, client.watch([session, "named", session]) as watch:
         watch.add("named")
@@ -257,7 +257,7 @@ async def test_a_watch_for_ever_waits_for_another_add(provider: ScriptedProvider
     assert said == [(100, "DISABLED"), (100, "Disabled"), (200, "DISABLED"), (200, "Disabled")]
 
 
-async def test_a_mapping_says_where_each_session_was(provider: ScriptedProvider) -> None:
+async def test_a_mapping_resumes_each_session_where_it_was(provider: ScriptedProvider) -> None:
     sessions = {name: provider.add(RETRIES, session_id=name) for name in ("token", "reading", "nothing")}
     async with provider.client() as client:
         token = (await anext(client.wait_for_outcome(sessions["token"]))).token
@@ -273,7 +273,7 @@ async def test_a_mapping_says_where_each_session_was(provider: ScriptedProvider)
     ] == [2, 3]
 
 
-async def test_a_refused_session_among_others_refuses_the_watch(provider: ScriptedProvider) -> None:
+async def test_one_refused_session_refuses_the_whole_watch(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         with pytest.raises(ConfigurationError, match="not on this client's endpoint"):
             client.watch([provider.add(), "https://elsewhere.example/hpp/v1/sessions/1", provider.add()])
@@ -281,7 +281,7 @@ async def test_a_refused_session_among_others_refuses_the_watch(provider: Script
     assert provider.requests == []
 
 
-async def test_a_damaged_token_is_the_event_of_its_session_and_stops_no_other(provider: ScriptedProvider) -> None:
+async def test_a_damaged_token_is_the_only_event_of_its_session_and_stops_no_other(provider: ScriptedProvider) -> None:
     names = [provider.add([(0, "COMPLETED")], session_id=name) for name in ("damaged", "of-another", "well")]
     tokens = {"damaged": "hpp1:1:oops", "of-another": "hpp1:1:-:-:somebody:WAITING", "well": None}
     told_of: list[Event] = []
@@ -355,14 +355,14 @@ async def test_two_tasks_cannot_iterate_at_once(provider: ScriptedProvider, cloc
     assert len(watch) == 0
 
 
-async def test_a_watch_says_how_many_it_follows(provider: ScriptedProvider) -> None:
+async def test_the_repr_of_a_watch_shows_how_many_sessions_it_follows(provider: ScriptedProvider) -> None:
     async with provider.client() as client, client.watch([provider.add(), provider.add()]) as watch:
         during = repr(watch)
 
     assert (during, repr(watch)) == ("<Watch of 2 sessions>", "<Watch of 2 sessions, closed>")
 
 
-async def test_a_schedule_of_its_own_goes_before_the_clients(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_the_schedule_of_a_watch_goes_before_the_clients(provider: ScriptedProvider, clock: VirtualClock) -> None:
     session = provider.add([(5, "COMPLETED")])
     async with provider.client() as client, client.watch([session], schedule=PollSchedule.every(50)) as watch:
         await events_of(watch)

@@ -1,4 +1,4 @@
-"""A watch on many sessions says of each what a wait on it says: lives and failures drawn by hypothesis."""
+"""A watch on many sessions reports of each what a wait on it reports; hypothesis draws lives and failures."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ lives = st.builds(
 
 
 class Faulty(ScriptedProvider):
-    """A provider of sessions that live as they are drawn, faults included."""
+    """A provider whose sessions have the drawn lives, faults included."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         super().__init__(VirtualClock(datetime(2026, 1, 15, 12, 0, 0, 250_000, tzinfo=UTC)))
@@ -86,7 +86,7 @@ class Faulty(ScriptedProvider):
                 self.model.add_fault(attrs.evolve(one, session=name))
 
     def quick_client(self, events: list[Event]) -> HPPClient:
-        """Return a client that leaves nothing to chance, and waits for no budget."""
+        """Return a client without randomness, whose budget is never short."""
         return HPPClient(
             auth=self.auth,
             endpoint=self.endpoint,
@@ -102,7 +102,7 @@ class Faulty(ScriptedProvider):
 
 
 def in_words(news: Transition | Outcome | HPPError) -> tuple[object, ...]:
-    """Return what two clients say alike: not the correlation ids, nor what a watch does not keep."""
+    """Return what must be equal for a wait and a watch: no correlation ids, and nothing that a watch does not keep."""
     match news:
         case Transition():
             return news.previous, news.status, news.sequence, news.is_last, news.token, news.session.read_at
@@ -145,7 +145,7 @@ async def waited(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[s
 
 
 def by_session(events: list[Event]) -> dict[str, list[object]]:
-    """Return what observers were told of each session; of reads and rests only that there was one."""
+    """Return the events of each session; of reads and sleeps only that there was one."""
     told: dict[str, list[object]] = {}
     for event in events:
         if not isinstance(event, BudgetPaused):
@@ -159,7 +159,7 @@ def by_session(events: list[Event]) -> dict[str, list[object]]:
 @given(st.lists(lives, min_size=1, max_size=8), st.sampled_from([OUTCOME, FINAL]))
 @example([Life(((5, "IN_PROGRESS"), (20, "FAILED"), (30, "COMPLETED")))] * 3, FINAL)
 @example([Life(faults=[fault(50, 100, kind)]) for kind in (Answered(503), Missing())], OUTCOME)
-def test_a_watch_says_of_each_session_what_a_wait_on_it_says(
+def test_a_watch_reports_of_each_session_what_a_wait_on_it_reports(
     backend: str, lives: list[Life], stop_on: frozenset[str]
 ) -> None:
     said, seen = anyio.run(watched, lives, stop_on, backend=backend)

@@ -1,4 +1,4 @@
-"""A watch beside single waits, reads and callbacks: one budget, one read for all, and nobody in the way."""
+"""A watch beside single waits, reads and callbacks: they share one budget and one read, and none blocks another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLENTY = ReadBudget(1e9)
 # -- reads -------------------------------------------------------------------------------------------------------------
 
 
-async def test_waits_and_watches_on_one_session_cost_what_one_costs(provider: ScriptedProvider) -> None:
+async def test_waits_and_watches_on_one_session_send_as_many_requests_as_one(provider: ScriptedProvider) -> None:
     client = provider.client()
     await client.wait_for_outcome(provider.add(lifetime=timedelta(hours=12)))
     cost = len(provider.requests)
@@ -41,19 +41,21 @@ async def test_waits_and_watches_on_one_session_cost_what_one_costs(provider: Sc
     assert len(provider.requests) - cost <= cost * 1.15
 
 
-async def test_a_young_answer_is_used_instead_of_asking_again(provider: ScriptedProvider) -> None:
+async def test_a_recent_reading_is_used_instead_of_another_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
     client = provider.client(budget=ReadBudget(1000, max_in_flight=1))
-    wait = client.wait_for_outcome(session)  # it holds what is shared
+    wait = client.wait_for_outcome(session)  # while it is subscribed, the latest flight is kept
     await anext(wait)
     async with client.watch([session, provider.add()]) as watch:
         assert told(await step(watch)) == "IN_PROGRESS"
-        assert len(provider.requests) == 1  # with as much news as there may be reads in flight, none is started
+        assert len(provider.requests) == 1  # no read is started while there is as much news as reads may be in flight
 
         assert told(await step(watch)) == "WAITING"
 
 
-async def test_a_read_of_another_is_news_for_a_session_at_rest(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_the_read_of_another_caller_brings_news_of_a_session_at_rest(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add([(1, "COMPLETED")])
     async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
         await step(watch)
@@ -66,7 +68,7 @@ async def test_a_read_of_another_is_news_for_a_session_at_rest(provider: Scripte
         assert (len(watch), clock.now()) == (0, 2)
 
 
-async def test_a_read_of_another_that_is_under_way_is_waited_for(provider: ScriptedProvider) -> None:
+async def test_the_read_of_another_caller_in_flight_is_waited_for(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "DISABLED")])
     provider.latency = 10.0
     async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
@@ -77,14 +79,14 @@ async def test_a_read_of_another_that_is_under_way_is_waited_for(provider: Scrip
         assert len(provider.requests) == 1
 
 
-async def test_a_read_of_another_adds_to_news_that_were_not_handed_over(
+async def test_the_read_of_another_caller_adds_to_news_not_handed_over_yet(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     names = [provider.add(session_id=name).rpartition("/")[2] for name in ("first", "second", "third")]
     provider.latency = 1.0
     async with provider.client(budget=ReadBudget(5)) as client, client.watch(names) as watch:
         await step(watch)
-        await clock.sleep(1)  # the reads of the other two land, and one step takes both
+        await clock.sleep(1)  # the reads of the other two finish, and one step processes both
         await step(watch)
         provider.latency = 0.0
         provider.model.change("third", "IN_PROGRESS")
@@ -112,7 +114,7 @@ async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it
     assert isinstance(events[-1].news, Completed)
 
 
-async def test_a_session_that_an_observer_discards_says_nothing_more(provider: ScriptedProvider) -> None:
+async def test_a_session_that_an_observer_discards_has_no_more_events(provider: ScriptedProvider) -> None:
     watches: list[Watch] = []
 
     def discard(event: Event) -> None:
@@ -130,7 +132,7 @@ async def test_a_session_that_an_observer_discards_says_nothing_more(provider: S
             assert [told(event) for event in await events_of(watch)] == []
 
 
-async def test_a_busy_consumer_stands_in_nobodys_way(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_a_busy_caller_does_not_block_other_reads(provider: ScriptedProvider, clock: VirtualClock) -> None:
     sessions = [provider.add() for _ in range(50)]
     async with provider.client(budget=ReadBudget(10)) as client, client.watch(sessions) as watch:
         await step(watch)  # 49 are due, and wait for the budget
@@ -161,14 +163,14 @@ async def test_a_session_discarded_in_the_queue_leaves_its_turn_to_others(
         tasks.cancel_scope.cancel()
 
 
-async def test_a_consumer_that_comes_back_to_a_backlog_does_not_go_before_everybody_else(
+async def test_a_caller_that_returns_to_a_backlog_does_not_go_before_everybody_else(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     sessions = [provider.add() for _ in range(100)]
     async with provider.client(budget=ReadBudget(10)) as client, client.watch(sessions) as watch:
         for _ in sessions:
             await step(watch)
-        await clock.sleep(3600)  # the consumer is busy, and in the end all are due
+        await clock.sleep(3600)  # the caller is busy, and in the end all are due
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(events_of, watch)
             await clock.sleep(1)
@@ -182,16 +184,14 @@ async def test_a_consumer_that_comes_back_to_a_backlog_does_not_go_before_everyb
 # -- callbacks ---------------------------------------------------------------------------------------------------------
 
 
-async def test_any_number_of_callbacks_costs_one_read_and_no_memory(provider: ScriptedProvider) -> None:
+async def test_any_number_of_notifications_costs_one_read_and_no_memory(provider: ScriptedProvider) -> None:
     session = provider.add(session_id="paid")
     async with provider.client() as client, client.watch([session]) as watch:
         await step(watch)
         provider.model.change("paid", "COMPLETED")
         for _ in range(1000):
             assert client.notify(session)
-        places = len(watch._agenda._due) + len(
-            watch._agenda._new
-        )  # nothing public tells what a callback that nobody heard yet costs
+        places = len(watch._agenda._due) + len(watch._agenda._new)  # nothing public shows the memory of a notification
         seen = [(round(provider.clock.now()), told(event)) for event in await events_of(watch)]
 
     assert seen == [(0, "COMPLETED"), (0, "Completed")]
@@ -199,7 +199,9 @@ async def test_any_number_of_callbacks_costs_one_read_and_no_memory(provider: Sc
     assert places <= 2
 
 
-async def test_a_callback_wakes_a_session_at_rest_now(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_a_notification_makes_a_session_at_rest_due_at_once(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add([(1, "COMPLETED")])
     async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
         await step(watch)
@@ -213,7 +215,9 @@ async def test_a_callback_wakes_a_session_at_rest_now(provider: ScriptedProvider
         assert not client.notify(session)
 
 
-async def test_a_callback_during_a_read_asks_for_another_one(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_a_notification_during_a_read_makes_another_read_due(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add(session_id="moved")
     provider.latency = 1.0
     async with provider.client() as client, client.watch([session]) as watch, anyio.create_task_group() as tasks:
@@ -229,8 +233,8 @@ async def test_a_callback_during_a_read_asks_for_another_one(provider: ScriptedP
 
 
 @pytest.mark.parametrize("is_handed_over", [False, True])
-async def test_a_callback_is_heard_while_the_consumer_is_busy(provider: ScriptedProvider, is_handed_over: bool) -> None:
-    """With a reading that has landed, and after the news in it."""
+async def test_a_notification_counts_while_the_caller_is_busy(provider: ScriptedProvider, is_handed_over: bool) -> None:
+    """The notified session has a finished read that the watch has not handed over, or has handed over just now."""
     sessions = [provider.add(session_id="other"), provider.add(session_id="moved")]
     provider.latency = 1.0
     async with provider.client(budget=PLENTY) as client, client.watch(sessions) as watch:
@@ -252,7 +256,7 @@ async def test_a_callback_is_heard_while_the_consumer_is_busy(provider: Scripted
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_reads_that_land_at_once_do_not_pile_up(clock: VirtualClock) -> None:
+async def test_reads_that_finish_at_once_do_not_pile_up(clock: VirtualClock) -> None:
     asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
     reads: list[httpx.Request] = []
 
@@ -273,9 +277,7 @@ async def test_reads_that_land_at_once_do_not_pile_up(clock: VirtualClock) -> No
             assert len(reads) < number + 6
 
 
-async def test_a_slow_consumer_slows_the_reads_and_loses_nothing(
-    provider: ScriptedProvider, clock: VirtualClock
-) -> None:
+async def test_a_slow_caller_slows_the_reads_and_loses_nothing(provider: ScriptedProvider, clock: VirtualClock) -> None:
     in_flight, number = 3, 60
     names = [f"session-{number}" for number in range(number)]
     for name in names:
@@ -286,7 +288,7 @@ async def test_a_slow_consumer_slows_the_reads_and_loses_nothing(
     async with provider.client(budget=budget) as client, client.watch(names) as watch:
         for _ in range(2 * number):
             event = await step(watch)
-            await clock.sleep(5)  # it is busy
+            await clock.sleep(5)  # the caller is busy
             dealt_with.add(event.session_id)
 
             assert len(provider.requests) - len(dealt_with) < 2 * in_flight
@@ -296,7 +298,7 @@ async def test_a_slow_consumer_slows_the_reads_and_loses_nothing(
     assert len(provider.requests) == number
 
 
-async def test_a_pause_of_the_consumers_is_told_as_lateness(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_a_pause_of_the_caller_is_reported_as_lateness(provider: ScriptedProvider, clock: VirtualClock) -> None:
     slept: list[Slept] = []
     session = provider.add([(0, "IN_PROGRESS"), (60, "COMPLETED")])
     observe = [lambda event: slept.append(event) if isinstance(event, Slept) else None]
@@ -330,7 +332,7 @@ async def test_an_outage_is_warned_of_once_in_ten_minutes_however_many_sessions_
     assert "the wait goes on" in warnings[0].getMessage()
 
 
-async def test_a_payment_with_nothing_to_book_it_by_is_logged_for_a_person(
+async def test_a_payment_without_an_order_or_a_token_is_logged_for_a_person(
     provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = provider.add([Step(0, "COMPLETED", {"authorization_token": None})], session_id="bare")

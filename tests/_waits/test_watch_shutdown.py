@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def cut_short(watch: Watch, clock: VirtualClock) -> None:
-    """Take a step for a second, and leave its reads under way."""
+    """Cancel a step after one second, and leave its reads in flight."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(step, watch)
         await clock.sleep(1)
@@ -41,7 +41,7 @@ async def test_nothing_is_sent_once_the_client_is_closed(provider: ScriptedProvi
     assert provider.requests == []
 
 
-async def test_what_was_read_is_handed_over_before_the_closing_is_told(provider: ScriptedProvider) -> None:
+async def test_what_was_read_is_handed_over_before_the_closing_is_raised(provider: ScriptedProvider) -> None:
     client = provider.client()
     slow, fast = provider.add(), provider.add(session_id="fast")
     provider.latency = 60.0
@@ -49,7 +49,7 @@ async def test_what_was_read_is_handed_over_before_the_closing_is_told(provider:
         await cut_short(watch, provider.clock)
         provider.latency = 0.0
         watch.add(fast)
-        await client.read_session(fast)  # has landed with the watch, which was not looking
+        await client.read_session(fast)  # the watch has this flight, too, and has not processed it yet
         await client.aclose()
 
         assert (await step(watch)).session_id == "fast"
@@ -57,7 +57,7 @@ async def test_what_was_read_is_handed_over_before_the_closing_is_told(provider:
             await step(watch)
 
 
-async def test_a_borrowed_http_client_that_was_closed_is_told(provider: ScriptedProvider) -> None:
+async def test_a_borrowed_http_client_that_was_closed_is_an_error(provider: ScriptedProvider) -> None:
     http_client = httpx.AsyncClient(transport=provider)
     client = provider.client(http_client=http_client)
     async with client.watch([provider.add()]) as watch:
@@ -105,7 +105,7 @@ async def test_leaving_a_watch_ends_the_step_of_another_task(provider: ScriptedP
     assert (len(watch), provider.clock.now()) == (1, 1)
 
 
-async def test_what_lands_after_a_watch_was_left_is_nobodys(provider: ScriptedProvider) -> None:
+async def test_a_read_that_finishes_after_a_watch_was_left_is_dropped(provider: ScriptedProvider) -> None:
     session = provider.add(session_id="left")
     provider.latency = 10.0
     async with provider.client() as client:
@@ -117,7 +117,7 @@ async def test_what_lands_after_a_watch_was_left_is_nobodys(provider: ScriptedPr
         assert not client.notify(session)
 
 
-async def test_tokens_say_where_each_wait_is_after_what_was_yielded(provider: ScriptedProvider) -> None:
+async def test_tokens_are_those_of_the_last_yielded_transitions(provider: ScriptedProvider) -> None:
     sessions = [provider.add(session_id="seen"), provider.add(session_id="read"), provider.add(session_id="ends")]
     provider.model.change("ends", "DISABLED")
     async with provider.client(budget=ReadBudget(5)) as client, client.watch(sessions) as watch:
@@ -134,7 +134,7 @@ async def test_tokens_say_where_each_wait_is_after_what_was_yielded(provider: Sc
 # -- discarded and added again -----------------------------------------------------------------------------------------
 
 
-async def test_a_session_added_again_while_it_is_read_takes_that_read(provider: ScriptedProvider) -> None:
+async def test_a_session_added_again_while_it_is_read_uses_that_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "DISABLED")])
     provider.latency = 10.0
     async with provider.client() as client, client.watch([session]) as watch:
@@ -160,13 +160,13 @@ async def test_a_session_added_again_when_its_read_has_failed_is_read_again(prov
     assert [told(event) for event in events] == ["DISABLED", "Disabled"]
 
 
-async def test_a_session_with_news_that_is_discarded_says_nothing_and_begins_anew_when_added(
+async def test_a_discarded_session_drops_its_news_and_begins_anew_when_added(
     provider: ScriptedProvider,
 ) -> None:
     sessions = [provider.add(session_id="first"), provider.add(session_id="again")]
     async with provider.client(budget=ReadBudget(5)) as client, client.watch(sessions) as watch:
         await step(watch)
-        await provider.clock.sleep(1)  # the other has landed as well
+        await provider.clock.sleep(1)  # the other read has finished as well
         watch.discard("again")
         provider.model.change("first", "DISABLED")
         provider.model.change("again", "CANCELLED")
@@ -185,7 +185,7 @@ async def test_a_session_discarded_between_its_reading_and_its_event_is_skipped(
             await step(watch)
         await provider.clock.sleep(20)
         for name in ("kept", "dropped"):
-            await client.read_session(name)  # lands with the watch, which takes both at once
+            await client.read_session(name)  # the watch gets both flights, and processes both in one step
         first = await step(watch)
         watch.discard("dropped")
         events = [first, *await events_of(watch)]
@@ -193,7 +193,7 @@ async def test_a_session_discarded_between_its_reading_and_its_event_is_skipped(
     assert by_session(events) == {"kept": ["IN_PROGRESS", "DISABLED", "Disabled"]}
 
 
-async def test_a_read_that_landed_is_not_told_of_a_session_discarded_since(provider: ScriptedProvider) -> None:
+async def test_a_finished_read_of_a_session_discarded_since_is_no_event(provider: ScriptedProvider) -> None:
     seen: list[Event] = []
     session = provider.add()
     provider.latency = 10.0
@@ -225,7 +225,7 @@ class Often:
 
 
 class Worker:
-    """Deals with events, and then stores their tokens; it may die between the two."""
+    """Deals with each event, and then stores its token; it may die between the two."""
 
     def __init__(self) -> None:
         self.provider = ScriptedProvider(VirtualClock())
@@ -251,7 +251,7 @@ class Worker:
                 break
 
     async def resume(self) -> None:
-        """Go on from what was stored, with a new client."""
+        """Go on from the stored tokens, with a new client."""
         async with self.provider.client() as client, self.watch(client) as watch:
             with anyio.fail_after(60):
                 await self.work(watch)
@@ -264,7 +264,7 @@ class Worker:
 
 
 @pytest.mark.parametrize("stores_the_last", [True, False])
-async def test_a_worker_that_dies_at_any_event_hears_of_everything(stores_the_last: bool) -> None:
+async def test_a_worker_that_dies_at_any_event_misses_nothing(stores_the_last: bool) -> None:
     for at in range(1, EVENTS + 1):
         worker = Worker()
         async with worker.provider.client() as client, worker.watch(client) as watch:
@@ -274,7 +274,7 @@ async def test_a_worker_that_dies_at_any_event_hears_of_everything(stores_the_la
         worker.assert_everything_was_said(once=stores_the_last)
 
 
-async def test_a_worker_cancelled_at_any_await_hears_of_everything() -> None:
+async def test_a_worker_cancelled_at_any_await_misses_nothing() -> None:
     at = 0
     for at in range(ENOUGH):
         worker = Worker()
@@ -289,7 +289,7 @@ async def test_a_worker_cancelled_at_any_await_hears_of_everything() -> None:
     assert 20 < at < ENOUGH - 1
 
 
-async def test_a_worker_whose_client_is_closed_at_any_await_hears_of_everything() -> None:
+async def test_a_worker_whose_client_is_closed_at_any_await_misses_nothing() -> None:
     at = 0
     for at in range(ENOUGH):
         worker, was_reached = Worker(), False
@@ -325,7 +325,7 @@ async def test_a_step_cancelled_at_any_await_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_step_in_a_task_of_asyncios_is_cancelled_as_well() -> None:
+async def test_a_step_in_an_asyncio_task_is_cancelled_as_well() -> None:
     at = 0
     for at in range(ENOUGH):
         worker = Worker()
