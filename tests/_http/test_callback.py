@@ -61,18 +61,18 @@ def test_two_ids_are_taken_and_nothing_else(body: bytes, callback: Callback) -> 
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_bytes_will_do(kind: type) -> None:
+def test_every_type_of_bytes_is_accepted(kind: type) -> None:
     assert parse_callback(kind(b'{"event_id": "e_1", "session": {"session_id": "s-1"}}')) == BOTH
 
 
 @pytest.mark.parametrize("body", ["{}", {"event_id": "e_1"}, None])
-def test_what_is_not_bytes_is_a_mistake_of_the_caller(body: object) -> None:
+def test_what_is_not_bytes_is_refused(body: object) -> None:
     with pytest.raises(TypeError, match=f"body is a {type(body).__name__}: pass the callback's bytes"):
         parse_callback(body)  # type: ignore[arg-type]  # wrong on purpose
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(body: bytes) -> None:
+def test_arbitrary_bytes_do_not_raise(body: bytes) -> None:
     parse_callback(body)
 
 
@@ -80,7 +80,7 @@ keys = st.sampled_from(["event_id", "session", "session_id"]) | st.text()
 
 
 @given(st.recursive(st.none() | st.text() | st.floats(), lambda inner: st.lists(inner) | st.dictionaries(keys, inner)))
-def test_no_json_raises_or_gives_anything_but_ids(value: object) -> None:
+def test_arbitrary_json_gives_ids_or_nothing(value: object) -> None:
     callback = parse_callback(json.dumps(value).encode())
 
     for found in (callback.event_id, callback.session_id):
@@ -88,7 +88,7 @@ def test_no_json_raises_or_gives_anything_but_ids(value: object) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_forged_callback_is_a_read_and_no_outcome(provider: ScriptedProvider) -> None:
+async def test_a_forged_callback_causes_a_read_and_no_outcome(provider: ScriptedProvider) -> None:
     session = provider.add([(60, "COMPLETED")])
     [session_id] = provider.model.sessions
     forged = json.dumps({"session": {"session_id": session_id, "status": "COMPLETED"}}).encode()

@@ -23,7 +23,7 @@ from hpp_async._http.codec import UnreadableError, decode_error, decode_session
 
 
 def _loads_without_orjson() -> Callable[[bytes], Any]:
-    """Return the reader of a machine without orjson: of the module, run once more where that cannot be imported."""
+    """Return the JSON reader of a machine without orjson: the module is run again while orjson cannot be imported."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "orjson", None)
         loads: Callable[[bytes], Any] = runpy.run_path(str(_codec.__file__))["_fast_loads"]
@@ -40,7 +40,7 @@ def json_reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def anyio_backend() -> str:
-    return "asyncio"  # that all loops do the same is shown elsewhere
+    return "asyncio"  # other tests show that all loops do the same
 
 
 def decode(body: bytes | str) -> Session:
@@ -87,13 +87,13 @@ def test_every_error_body_decodes_to_what_it_says(specimen: Specimen) -> None:
 # -- what a table cannot say --------------------------------------------------------------------------------------
 
 
-def test_what_came_is_kept_as_it_came() -> None:
+def test_raw_is_what_was_received() -> None:
     body = {"status": "WAITING", "updated_at": "soon", "new": [1, {"deep": None}], "raw": 5}
 
     assert decode(json.dumps(body)).raw == body
 
 
-def test_what_came_survives_pickle_copy_and_change() -> None:
+def test_raw_survives_pickle_copy_and_change() -> None:
     body = {"status": "WAITING", "session_id": SESSION_ID.upper(), "new": [1], "customer": {"given_name": "Pelle"}}
     session = decode(json.dumps(body))
     changed = attrs.evolve(session, status=SessionStatus.ERROR)
@@ -104,7 +104,7 @@ def test_what_came_survives_pickle_copy_and_change() -> None:
     assert attrs.evolve(session, raw={"other": 1}).raw == {"other": 1}
 
 
-def test_who_changes_what_came_changes_nobody_elses() -> None:
+def test_a_change_of_raw_does_not_change_the_reading() -> None:
     session = decode('{"status": "WAITING", "new": [1]}')
     cast("dict[str, object]", session.raw).clear()
 
@@ -112,20 +112,20 @@ def test_who_changes_what_came_changes_nobody_elses() -> None:
 
 
 @pytest.mark.parametrize("body", ['{"status": "BACK", "a": 1}', '{"a": [{}], "status": "BACK"}', '{"status":"BACK"}'])
-def test_readings_are_equal_as_what_was_understood_of_them(body: str) -> None:
+def test_readings_are_equal_whatever_raw_is(body: str) -> None:
     session = decode(body)
 
     assert session == decode('{"status": "BACK"}') == Session(status=SessionStatus.BACK, raw={"made": "by hand"})
     assert hash(session) == hash(decode('{"status": "BACK"}'))
 
 
-def test_a_body_that_only_a_lenient_reader_takes_is_kept_as_well() -> None:
+def test_raw_has_a_body_that_only_the_lenient_reader_accepts() -> None:
     session = decode(b'\xef\xbb\xbf{"status": "WAITING", "note": "a\tb\xff"}')
 
     assert session.raw == {"status": "WAITING", "note": "a\tb\ufffd"}
 
 
-def test_what_came_is_not_in_the_repr_of_a_reading() -> None:
+def test_raw_is_not_in_the_repr_of_a_reading() -> None:
     assert "Marker" not in repr(decode('{"status": "WAITING", "new": "Marker"}'))
 
 
@@ -166,8 +166,8 @@ FIELDS = ("session_id", "updated_at", "expires_at", "authorization_token", "orde
 
 @settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(FIELDS), documents))
-def test_nothing_beside_it_hides_a_status(fields: dict[str, Any]) -> None:
-    """Whatever stands in the other fields: COMPLETED is read as COMPLETED (but for another session's id)."""
+def test_no_other_field_hides_a_status(fields: dict[str, Any]) -> None:
+    """COMPLETED is read as COMPLETED whatever the other fields hold, unless the id is another session's."""
     fields.pop("session_id", None)
     session = decode(json.dumps({**fields, "status": "COMPLETED"}))
 
@@ -178,8 +178,8 @@ def test_nothing_beside_it_hides_a_status(fields: dict[str, Any]) -> None:
 
 @settings(max_examples=150)
 @given(documents | st.dictionaries(st.sampled_from(("status", *FIELDS)), documents))
-def test_no_document_is_taken_for_what_it_is_not(document: object) -> None:
-    """Any JSON at all: it is a reading with the status it names, or it is refused, and says nothing of itself."""
+def test_arbitrary_json_is_a_reading_with_its_status_or_is_refused(document: object) -> None:
+    """Any JSON is a reading with the status that it names, or is refused with a message that quotes nothing."""
     try:
         session = decode(json.dumps(document))
     except UnreadableError as error:
@@ -194,8 +194,8 @@ def test_no_document_is_taken_for_what_it_is_not(document: object) -> None:
 
 @settings(max_examples=200)
 @given(st.binary(max_size=60), st.integers(0, 2**31))
-def test_no_bytes_at_all_are_too_much(noise: bytes, seed: int) -> None:
-    """Noise, and a reading with noise in it, are read or refused; errors are decoded whatever they are."""
+def test_arbitrary_bytes_are_read_or_refused(noise: bytes, seed: int) -> None:
+    """Noise, and a reading with noise in it, are read or refused; as the body of an error they never raise."""
     chance = random.Random(seed)
     body = bytearray(b'{"session_id": "5b0e7c1d-ans-4f2a", "status": "COMPLETED", "order_id": "ord-42"}')
     start = chance.randrange(len(body))
@@ -209,7 +209,7 @@ def test_no_bytes_at_all_are_too_much(noise: bytes, seed: int) -> None:
         assert session.status.isprintable()
 
 
-def test_what_is_ours_comes_from_the_caller() -> None:
+def test_the_callers_values_go_before_keys_of_the_body() -> None:
     session = decode_session(
         b'{"status": "WAITING", "correlation_id": "theirs", "read_at": "2001-01-01T00:00:00Z"}',
         session_id=SESSION_ID,

@@ -1,4 +1,4 @@
-"""Our own connections: one for each request that is under way, few of them kept, none for ever."""
+"""Our own connections: one for each request that is under way; few are kept, and none for ever."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def owned(time: Time | None = None, *, drawn: float = 0.0) -> Owned:
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Note which transports are closed."""
+    """Record which transports are closed."""
     noted: list[object] = []
     close = httpx.AsyncHTTPTransport.aclose
 
@@ -108,7 +108,7 @@ async def test_a_retired_connection_is_closed_before_the_next_request(closed: li
     assert closed == [bad.via]
 
 
-async def test_closing_closes_those_in_use_too_and_can_be_repeated(closed: list[object]) -> None:
+async def test_closing_includes_connections_in_use_and_can_be_repeated(closed: list[object]) -> None:
     connections = owned()
     in_use, idle = await connections.take(), await connections.take()
     connections.give_back(idle)
@@ -120,7 +120,7 @@ async def test_closing_closes_those_in_use_too_and_can_be_repeated(closed: list[
     assert await connections.take() is not in_use
 
 
-async def test_a_close_that_is_cancelled_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_close_that_is_cancelled_can_be_finished_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[object] = []
     attempts = 0
 
@@ -261,7 +261,7 @@ def served() -> Generator[tuple[str, str]]:
     ):
         yield plain, secure
     with warnings.catch_warnings():
-        # What the server's own loop left behind is none of the next test's business.
+        # What the server's loop leaves behind must not warn in the next test.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
@@ -294,7 +294,7 @@ def test_what_belonged_to_a_loop_that_is_gone_is_dropped(first: str, second: str
     gc.collect()
 
 
-def test_what_is_in_use_when_it_is_dropped_is_not_kept() -> None:
+def test_a_connection_that_is_dropped_in_use_is_not_kept() -> None:
     async def take() -> None:
         connections = owned()
         in_use = await connections.take()
@@ -338,7 +338,7 @@ def test_the_first_read_loads_no_modules(first: str, run: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_a_connection_does_not_show_what_it_may_hold() -> None:
+def test_the_repr_of_a_connection_shows_no_secret() -> None:
     client = httpx.AsyncClient(auth=("user", "pw-4d1f9c"))
 
     assert "pw-4d1f9c" not in repr(Connection(client, client.send))

@@ -1,4 +1,4 @@
-"""What the environment says of proxies and certificates, and the refusal that names the variable."""
+"""Proxies and certificates of the environment, and refusals that name the variable."""
 
 from __future__ import annotations
 
@@ -227,7 +227,9 @@ def test_certificates_are_taken_from_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
     of_file = Environment.of(Target.of(PROVIDER)).ssl_context
 
-    assert of_directory.cert_store_stats()["x509_ca"] == 0  # OpenSSL looks a certificate up when it is needed
+    assert (
+        of_directory.cert_store_stats()["x509_ca"] == 0
+    )  # OpenSSL loads a certificate from the directory when it is needed
     assert of_file.cert_store_stats()["x509_ca"] > 0
 
 

@@ -1,4 +1,4 @@
-"""Which error an answer is."""
+"""Which error is raised for an answer."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_correlation_id_in_the_body_goes_first() -> None:
         ),
     ],
 )
-def test_an_answer_says_when_to_ask_again(
+def test_an_answer_says_when_to_try_again(
     status_code: int, headers: dict[bytes, bytes], retry_after: float | None
 ) -> None:
     assert error_of(status_code, headers).retry_after == retry_after

@@ -1,4 +1,4 @@
-"""One HTTP request and what came of it, over a transport in memory."""
+"""One HTTP request and its result, over a transport in memory."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_body_is_unpacked_up_to_a_size(sent: bytes, encoding: str, body:
     assert answer.body == body
 
 
-async def test_the_cause_is_kept_unless_it_may_quote_what_came() -> None:
+async def test_the_cause_is_kept_unless_it_may_quote_the_answer() -> None:
     refused, garbled = httpx.ConnectError("refused"), httpx.RemoteProtocolError("illegal: body of somebody")
 
     for error, cause in ((refused, refused), (garbled, None)):
@@ -105,7 +105,7 @@ async def test_the_cause_is_kept_unless_it_may_quote_what_came() -> None:
         assert "body" not in failure.message
 
 
-async def test_no_request_carries_on_what_was_written_into_another() -> None:
+async def test_what_is_written_into_one_request_is_not_sent_with_another() -> None:
     seen: list[tuple[list[str], list[str]]] = []
 
     async def hook(request: httpx.Request) -> None:

@@ -1,4 +1,4 @@
-"""Over httpx-aiohttp, lent through ``http_client``, every promise holds that holds over httpx's own transport."""
+"""Over httpx-aiohttp, lent through ``http_client``, everything works as over httpx's own transport."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if sys.platform != "win32":
     LOOPS["uvloop"] = ("asyncio", {"use_uvloop": True})
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.parametrize("anyio_backend", list(LOOPS.values()), ids=list(LOOPS)),  # aiohttp does without trio
+    pytest.mark.parametrize("anyio_backend", list(LOOPS.values()), ids=list(LOOPS)),  # aiohttp does not run on trio
 ]
 
 AUTH = ("user", "secret")
@@ -74,7 +74,7 @@ class Scene:
         return [request_of(head)[2] for head in self.heads]
 
     def connections_in_use(self) -> int:
-        # aiohttp offers no look into its pool either.
+        # aiohttp has no public access to its pool either.
         return len(self.http_client._transport.client.connector._acquired)  # type: ignore[attr-defined]
 
 
@@ -191,7 +191,7 @@ async def test_what_breaks_the_protocol_is_a_transport_error_and_quotes_nothing(
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_wait_outlives_what_breaks_the_protocol(name: str) -> None:
+async def test_a_wait_survives_what_breaks_the_protocol(name: str) -> None:
     async def respond(answer: Answer) -> bytes:
         if len(here.heads) == 3:
             here.model.change(here.session_id, "COMPLETED", authorization_token="token")
@@ -202,7 +202,7 @@ async def test_a_wait_outlives_what_breaks_the_protocol(name: str) -> None:
 
 
 @pytest.mark.parametrize("is_early", [True, False], ids=["before the answer", "in the body"])
-async def test_a_server_that_hangs_up_is_named_for_what_it_did(is_early: bool) -> None:
+async def test_a_server_that_hangs_up_is_not_reported_as_a_time_out(is_early: bool) -> None:
     async def handle(head: bytes, stream: ByteStream) -> bytes:
         if not is_early:
             await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
@@ -244,7 +244,7 @@ async def test_an_answer_that_stalls_is_given_up_with_its_connection() -> None:
         assert (await here.client.read_session(here.session_id)).status == "WAITING"
 
 
-async def test_the_lent_client_is_left_open_and_its_closing_is_told() -> None:
+async def test_the_lent_client_is_left_open_and_its_closing_is_an_error() -> None:
     async with scene() as here:
         await here.client.read_session(here.session_id)
         await here.client.aclose()

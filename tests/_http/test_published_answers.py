@@ -43,7 +43,7 @@ async def test_the_read_pages_happy_flow_is_followed_to_its_end(completed: str) 
         seen = []
         async for transition in wait:
             seen.append(str(transition.status))
-            client.notify(wait.session_id)  # as a callback would, so that nothing is slept through
+            client.notify(wait.session_id)  # as a callback would, so that no delay is slept through
 
     assert seen == ["WAITING", "IN_PROGRESS", "COMPLETED"]
     assert isinstance(wait.outcome, Completed)

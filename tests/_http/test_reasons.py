@@ -242,7 +242,7 @@ async def test_the_reason_reaches_the_caller() -> None:
         (OSError(), "other"),
     ],
 )
-def test_what_is_not_met_on_loopback(error: Exception, reason: str) -> None:
+def test_reasons_that_do_not_occur_on_loopback(error: Exception, reason: str) -> None:
     failure = no_answer(error, host="api.klarna.com", proxy=None)
 
     assert failure is not None

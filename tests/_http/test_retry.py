@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Paced:
-    """Notes the pauses; draws *drawn* each time."""
+    """A pace that records the pauses, and always draws *drawn*."""
 
     def __init__(self, drawn: float = 1.0) -> None:
         self.pauses: list[float] = []
@@ -55,7 +55,7 @@ def dropped() -> TransportError:
 
 
 async def tried(*failures: HPPError, attempts: int, drawn: float = 1.0) -> tuple[int, list[float], HPPError | None]:
-    """Return how often a request was made that fails so before it succeeds, the pauses, and what it ended with."""
+    """Make a request that raises *failures* first; return the number of attempts, the pauses, and the last error."""
     pace, left, made = Paced(drawn), list(failures), 0
 
     async def request() -> str:
@@ -81,7 +81,7 @@ async def test_pauses_double_from_half_a_second_to_five() -> None:
 
 
 @pytest.mark.parametrize(("drawn", "pause"), [(0.0, 0.0), (0.25, 0.125), (1.0, 0.5)])
-async def test_a_pause_is_drawn_from_nothing_up_to_the_whole(drawn: float, pause: float) -> None:
+async def test_a_pause_is_drawn_between_zero_and_the_whole_delay(drawn: float, pause: float) -> None:
     assert await tried(unavailable(), attempts=2, drawn=drawn) == (2, [pause], None)
 
 
@@ -113,7 +113,7 @@ async def test_a_hint_is_heeded_after_every_attempt() -> None:
 
 
 @pytest.mark.parametrize("of", HINTED, ids=["429", "503", "425"])
-async def test_a_hint_for_longer_than_five_seconds_is_the_callers(of: Callable[[float | None], HPPError]) -> None:
+async def test_a_hint_of_more_than_five_seconds_is_left_to_the_caller(of: Callable[[float | None], HPPError]) -> None:
     hint = of(5.001)
 
     assert await tried(hint, attempts=3) == (1, [], hint)
@@ -126,7 +126,7 @@ async def test_what_is_not_transient_is_raised_at_once() -> None:
     assert await tried(unavailable(), refused, attempts=3) == (2, [0.5], refused)
 
 
-async def test_a_dropped_connection_is_asked_again_once_in_the_budget_and_not_counted() -> None:
+async def test_a_dropped_connection_is_tried_again_once_within_the_budget_and_not_counted() -> None:
     second = dropped()
 
     assert await tried(dropped(), attempts=1) == (2, [0.0], None)

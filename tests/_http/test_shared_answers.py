@@ -49,7 +49,7 @@ READINGS: Final[dict[str, tuple[str, dict[str, str]]]] = {
         },
     ),
     "session-minimal.kco_rest_java": ("COMPLETED", {"authorization_token": "b4bd3423-24e3"}),
-    # An older field name, which no page of this API has: paid, and nothing here to book it with.
+    # An older name of a field, which no page of this API has: paid, but without an order or a token.
     "session-auth_token-bom.kco_rest_dotnet": ("COMPLETED", {}),
     "session-completed-order.backlex": (
         "COMPLETED",
@@ -212,7 +212,7 @@ async def test_an_error(name: str) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("name", RETRY_AFTER)
-async def test_when_to_ask_again(name: str) -> None:
+async def test_when_to_try_again(name: str) -> None:
     error, _ = await read(name)
 
     assert error.retry_after == RETRY_AFTER[name]
