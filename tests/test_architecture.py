@@ -1,4 +1,4 @@
-"""The house, as it is drawn: arrows point down, the core is pure, and every door leads somewhere."""
+"""The architecture: imports point down, the core is pure, and every public name exists and is documented."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ FLOORS: Final = [
     {"simulator"},
     {"cli"},
 ]
-"""The folders and single modules of the house, lowest first: no arrow points up, nor across a floor."""
+"""The folders and single modules of the package, lowest floor first: none imports from its own floor or from above."""
 
 STANDS_ON: Final = {
-    "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop the tasks that its clock needs
+    "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop it needs the tasks, for its clock
     "simulator": {"simulator", "testing", "_provider", "__init__"},
     "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
 }
@@ -47,7 +47,7 @@ CORE: Final = [
     {"actions"},
     {"poller"},
 ]
-"""The same of the modules inside of the core."""
+"""The floors of the modules inside of the core."""
 
 CORE_MAY_IMPORT: Final = {*sys.stdlib_module_names, "attrs"}
 IMPURE: Final = {"asyncio", "io", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
@@ -62,7 +62,7 @@ MODULES: Final = sorted(PACKAGE.rglob("*.py"))
 
 
 def room(path: Path) -> str:
-    """Return the module, or the folder it is in, as the house has it."""
+    """Return the name of the folder in the package that holds the module, or of the module itself if none does."""
     inside = path.relative_to(PACKAGE)
     return inside.parts[0] if len(inside.parts) > 1 else inside.stem
 
@@ -72,7 +72,7 @@ def floor(name: str) -> int:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the full names of what a module imports when it runs; not what type checkers alone look at."""
+    """Return the full names of what a module imports when it runs, without imports for type checkers only."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -93,14 +93,14 @@ def rooms_used(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_point_down(path: Path) -> None:
+def test_imports_point_down(path: Path) -> None:
     used = rooms_used(path) - {room(path)}
 
     assert {name for name in used if floor(name) >= floor(room(path))} == set()
 
 
 @pytest.mark.parametrize("name", STANDS_ON)
-def test_what_users_could_write_stands_on_public_names(name: str) -> None:
+def test_folders_above_the_client_import_public_names_and_the_provider_only(name: str) -> None:
     used = {module for path in PACKAGE.glob(f"{name}/*.py") for module in rooms_used(path)}
 
     assert used <= STANDS_ON[name]
@@ -111,11 +111,11 @@ def test_the_core_is_pure(path: Path) -> None:
     used = {name.split(".")[0] for name in imports(path)} - {"hpp_async"}
 
     assert used <= CORE_MAY_IMPORT - IMPURE
-    assert not re.search(r"\.(now|utcnow|today)\(", path.read_text("utf-8")), "the core looks at no clock"
+    assert not re.search(r"\.(now|utcnow|today)\(", path.read_text("utf-8")), "the core reads no clock"
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/[a-z]*.py")), ids=lambda path: path.stem)
-def test_arrows_inside_the_core_point_down(path: Path) -> None:
+def test_imports_inside_the_core_point_down(path: Path) -> None:
     floors = {name: number for number, names in enumerate(CORE) for name in names}
     used = {name.split(".")[2] for name in imports(path) if name.startswith("hpp_async._core.")}
 
@@ -123,13 +123,13 @@ def test_arrows_inside_the_core_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
-def test_a_library_is_known_in_its_room_only(library: str) -> None:
+def test_a_library_is_imported_in_its_folders_only(library: str) -> None:
     users = {room(path) for path in MODULES if library in {name.split(".")[0] for name in imports(path)}}
 
     assert users <= ONLY_IN[library] | {"cli", "simulator"}
 
 
-def test_every_room_is_drawn() -> None:
+def test_every_folder_and_module_has_a_floor() -> None:
     assert {room(path) for path in MODULES} <= frozenset[str]().union(*FLOORS)
 
 
@@ -142,7 +142,7 @@ def test_a_module_can_be_read_in_one_sitting(path: Path) -> None:
 
 
 @pytest.mark.parametrize("door", [hpp_async, hpp_async.testing], ids=lambda door: door.__name__)
-def test_a_door_has_every_name_it_promises(door: object) -> None:
+def test_all_lists_every_public_name(door: object) -> None:
     names: list[str] = door.__all__  # type: ignore[attr-defined]  # it is a module
     public = [name for name in vars(door) if not name.startswith("_") and name[0].isupper()]
 

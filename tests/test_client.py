@@ -1,4 +1,4 @@
-"""The client on real sockets: what it sends, what it refuses, what it owns, what it tells."""
+"""The client on real sockets: what it sends, what it refuses, what it owns, what it reports."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def test_a_short_429_is_waited_out_and_a_long_one_is_not(provider: Scripte
 
 
 @pytest.mark.anyio
-async def test_a_connection_that_is_dropped_is_asked_again_once_and_not_counted(provider: ScriptedProvider) -> None:
+async def test_a_connection_that_is_dropped_is_tried_again_once_and_not_counted(provider: ScriptedProvider) -> None:
     session = provider.add()
     client = provider.client(attempts=1)
     provider.answer_next(httpx.RemoteProtocolError("closed"))
@@ -165,7 +165,7 @@ async def test_a_connection_that_is_dropped_is_asked_again_once_and_not_counted(
 
 
 @pytest.mark.anyio
-async def test_an_error_of_the_event_loops_own_is_no_answer(provider: ScriptedProvider) -> None:
+async def test_an_error_of_the_event_loop_is_a_transport_error(provider: ScriptedProvider) -> None:
     inside: dict[str, Any] = {"__name__": "anyio._backends"}
     exec("def connect(request): return None.getpeername()", inside)
 
@@ -176,7 +176,7 @@ async def test_an_error_of_the_event_loops_own_is_no_answer(provider: ScriptedPr
 
 
 @pytest.mark.anyio
-async def test_an_attribute_error_of_the_users_own_is_the_users(provider: ScriptedProvider) -> None:
+async def test_an_attribute_error_of_the_users_own_reaches_the_user(provider: ScriptedProvider) -> None:
     def connect(request: httpx.Request) -> httpx.Response:
         raise AttributeError("mine")
 
@@ -203,7 +203,7 @@ class Endless(httpx.AsyncByteStream):
 
 
 @pytest.mark.anyio
-async def test_a_body_without_end_is_hung_up_on(provider: ScriptedProvider) -> None:
+async def test_an_endless_body_is_cut_off(provider: ScriptedProvider) -> None:
     stream = Endless()
     provider.answer_next(httpx.Response(200, stream=stream))
     with pytest.raises(UnexpectedPayloadError, match="more than 1048576 bytes"):
@@ -222,7 +222,7 @@ async def test_a_body_that_breaks_off_is_no_answer(provider: ScriptedProvider) -
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_dribbles_in_is_cut_off_as_a_whole(anyio_backend_name: str) -> None:
+async def test_an_answer_that_comes_too_slowly_is_cut_off(anyio_backend_name: str) -> None:
     async def handle(head: bytes, stream: anyio.abc.ByteStream) -> bytes:
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         await anyio.sleep_forever()
@@ -270,7 +270,7 @@ async def test_a_borrowed_client_that_its_owner_closed_ends_reads_and_waits(prov
 
 
 @pytest.mark.anyio
-async def test_a_borrowed_clients_own_configuration_does_not_travel(provider: ScriptedProvider) -> None:
+async def test_a_borrowed_clients_own_configuration_is_not_sent(provider: ScriptedProvider) -> None:
     http_client = httpx.AsyncClient(
         transport=provider,
         auth=("other", "credentials"),
@@ -287,7 +287,7 @@ async def test_a_borrowed_clients_own_configuration_does_not_travel(provider: Sc
 
 
 @pytest.mark.anyio
-async def test_reads_that_are_asked_for_together_are_one_read(provider: ScriptedProvider) -> None:
+async def test_concurrent_reads_of_one_session_are_one_request(provider: ScriptedProvider) -> None:
     session = provider.add()
     provider.latency = 1.0
     client = provider.client()
@@ -299,7 +299,7 @@ async def test_reads_that_are_asked_for_together_are_one_read(provider: Scripted
 
 
 @pytest.mark.anyio
-async def test_a_wait_takes_an_answer_that_is_young_enough(provider: ScriptedProvider) -> None:
+async def test_a_wait_uses_a_reading_that_is_recent_enough(provider: ScriptedProvider) -> None:
     session = provider.add()
     client = provider.client()
     first, second, third = (client.wait_for_outcome(session) for _ in range(3))
@@ -314,7 +314,7 @@ async def test_a_wait_takes_an_answer_that_is_young_enough(provider: ScriptedPro
 
 
 @pytest.mark.anyio
-async def test_a_read_is_never_older_than_the_question(provider: ScriptedProvider) -> None:
+async def test_a_reading_is_never_older_than_the_call(provider: ScriptedProvider) -> None:
     session = provider.add([(0.5, "COMPLETED")])
     provider.latency = 1.0
     client = provider.client()
@@ -332,7 +332,7 @@ async def test_a_read_is_never_older_than_the_question(provider: ScriptedProvide
 
 
 @pytest.mark.anyio
-async def test_a_notification_wakes_every_wait_for_the_price_of_one_read(provider: ScriptedProvider) -> None:
+async def test_a_notification_wakes_every_wait_and_costs_one_read(provider: ScriptedProvider) -> None:
     session = provider.add()
     client = provider.client()
     waits = [client.wait_for_outcome(session) for _ in range(3)]
@@ -368,7 +368,7 @@ async def test_a_notification_during_a_read_is_served_by_a_read_after_it(provide
 
 
 @pytest.mark.anyio
-async def test_a_notification_without_a_wait_is_said(provider: ScriptedProvider) -> None:
+async def test_notify_returns_whether_there_is_a_wait(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "COMPLETED")])
     client = provider.client()
     before = client.notify(session)
@@ -378,11 +378,11 @@ async def test_a_notification_without_a_wait_is_said(provider: ScriptedProvider)
     assert (before, client.notify(session)) == (False, False)
 
 
-# -- what it tells -------------------------------------------------------------------------------------------------
+# -- what it reports -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
-async def test_observers_are_told_everything_in_order(provider: ScriptedProvider) -> None:
+async def test_observers_get_every_event_in_order(provider: ScriptedProvider) -> None:
     events: list[Event] = []
     provider.add([(5, "COMPLETED")], session_id="told")
     provider.answer_next(403)
@@ -397,7 +397,7 @@ async def test_observers_are_told_everything_in_order(provider: ScriptedProvider
 
 
 @pytest.mark.anyio
-async def test_an_observer_that_raises_is_logged_and_never_felt(
+async def test_an_observer_that_raises_is_logged_and_has_no_other_effect(
     provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(event: Event) -> None:
@@ -434,7 +434,7 @@ async def test_a_lasting_outage_is_warned_of_once(provider: ScriptedProvider, ca
 
 
 @pytest.mark.anyio
-async def test_completed_with_nothing_to_book_it_with_is_warned_of(
+async def test_completed_without_an_order_or_a_token_is_warned_of(
     provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = provider.add([(0, "COMPLETED", {"authorization_token": ""})])
@@ -529,7 +529,7 @@ def test_importing_needs_none_of_the_extras() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-# -- accepted, and then nothing ----------------------------------------------------------------------------------------
+# -- accepted, but without an effect -------------------------------------------------------------------------------
 
 
 class AsynchronousObserver:

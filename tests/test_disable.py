@@ -1,4 +1,4 @@
-"""Giving up on a session: the DELETE, what it may be answered, and the waits that hear of it."""
+"""Disabling a session: the DELETE, the possible answers, and the waits that are notified."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_refusal_without_an_outcome_is_raised(provider: ScriptedProvider
     assert (caught.value.status_code, caught.value.error_code) == (400, "BAD_VALUE")
 
 
-async def test_an_outcome_that_cannot_be_read_after_a_refusal_is_an_error(provider: ScriptedProvider) -> None:
+async def test_a_read_that_fails_after_a_refusal_is_an_error(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "COMPLETED")])
     provider.answer_next(400, 403)
     with pytest.raises(AuthenticationError):
@@ -85,7 +85,7 @@ async def test_an_unknown_session_is_not_found(provider: ScriptedProvider) -> No
         await provider.client().disable_session("no-such-session")
 
 
-async def test_a_session_that_is_refused_is_not_sent(provider: ScriptedProvider) -> None:
+async def test_a_bad_session_is_refused_before_anything_is_sent(provider: ScriptedProvider) -> None:
     with pytest.raises(ConfigurationError):
         await provider.client().disable_session("https://elsewhere.example/hpp/v1/sessions/s")
 
@@ -105,7 +105,7 @@ async def test_transient_failures_are_tried_again(provider: ScriptedProvider) ->
     assert asked(provider) == ["DELETE"] * 6
 
 
-async def test_a_dropped_connection_is_tried_again_at_once_and_its_success_is_one(provider: ScriptedProvider) -> None:
+async def test_a_dropped_connection_is_tried_again_at_once_and_succeeds(provider: ScriptedProvider) -> None:
     session = provider.add()
     client = provider.client(attempts=1)
     provider.answer_next(httpx.RemoteProtocolError("gone"))
@@ -114,7 +114,9 @@ async def test_a_dropped_connection_is_tried_again_at_once_and_its_success_is_on
     assert asked(provider) == ["DELETE"] * 2
 
 
-async def test_every_request_of_it_is_counted_in_the_budget(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_every_request_of_a_disable_is_counted_in_the_budget(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
     session = provider.add([(0, "COMPLETED")])
     provider.answer_next(503)
     client = provider.client(budget=ReadBudget(0.1))
@@ -156,7 +158,7 @@ async def test_the_read_after_a_refusal_is_shared_with_the_waits(
     assert asked(provider) == ["GET", "DELETE", "GET"]
 
 
-async def test_waits_hear_of_it_even_if_the_caller_was_cancelled(
+async def test_waits_are_notified_even_if_the_caller_was_cancelled(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     session = provider.add()
@@ -175,7 +177,7 @@ async def test_waits_hear_of_it_even_if_the_caller_was_cancelled(
     assert clock.now() == pytest.approx(5.1, abs=0.5)
 
 
-async def test_waits_hear_of_it_even_if_its_answer_was_lost(provider: ScriptedProvider, clock: VirtualClock) -> None:
+async def test_waits_are_notified_even_if_the_answer_was_lost(provider: ScriptedProvider, clock: VirtualClock) -> None:
     session = provider.add()
     client = provider.client(attempts=1)
     wait = client.wait_for_outcome(session)
@@ -206,7 +208,7 @@ async def test_a_failed_session_can_still_be_disabled(provider: ScriptedProvider
     assert isinstance(await client.wait_for_outcome(session), Disabled)
 
 
-async def test_closing_the_client_ends_it_in_flight_and_in_the_queue(
+async def test_closing_the_client_ends_a_disable_in_flight_and_in_the_queue(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:
     provider.latency = 30.0
@@ -231,7 +233,7 @@ async def test_closing_the_client_ends_it_in_flight_and_in_the_queue(
     assert asked(provider) == ["DELETE"]
 
 
-async def test_observers_are_told_of_reads_only(provider: ScriptedProvider) -> None:
+async def test_observers_get_events_of_reads_only(provider: ScriptedProvider) -> None:
     events: list[Event] = []
     client = provider.client(observers=[events.append])
     await client.disable_session(provider.add())

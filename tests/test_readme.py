@@ -1,4 +1,4 @@
-"""What the documents show is true: every fenced block is run, or is one of the known set-up commands."""
+"""The documents show what really happens: every fenced block is run, or is one of the known set-up commands."""
 
 import ast
 import asyncio
@@ -21,7 +21,7 @@ from hpp_async.testing import Answered, ScriptedProvider, VirtualClock, mock_pro
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
-# Known, and not run here: the `package` session does what the first one says, and CI runs the second one as it stands.
+# Not run here. The `package` session of nox does what the first one does, and CI runs the second one as it is.
 SET_UP: Final = {
     "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
     "pip install hpp-async\n",
@@ -32,7 +32,7 @@ SET_UP: Final = {
 
 FENCE: Final = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
 BLOCK: Final = re.compile(
-    # fresh: another story begins. The others are told to a sitting.
+    # `fresh` begins another story; the other words are instructions for a Sitting.
     r"(?:<!-- (?:(fresh|file|left running|more of)(?:: | )?)([\w. ]*) -->\n+)?^```(\w*)\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -43,7 +43,7 @@ PAID: Final = [(0, "COMPLETED", {"order_id": "ord-1"})]
 
 @contextmanager
 def world() -> Generator[ScriptedProvider]:
-    """Run the provider that the documents speak of, where one of its sessions is paid."""
+    """Run the provider that the documents assume, with one session that is paid."""
     provider = ScriptedProvider(VirtualClock(), auth=("PK12345_abc", "secret"))
     provider.add(PAID, session_id="your-session-id")
     with respx.mock(assert_all_called=False) as router, pytest.MonkeyPatch.context() as environment:
@@ -51,16 +51,16 @@ def world() -> Generator[ScriptedProvider]:
         environment.setenv("HPP_PASSWORD", "secret")
         environment.setenv("HPP_ENDPOINT", "EU_PLAYGROUND")
         mock_provider(router, provider)
-        router.route(host="127.0.0.1").pass_through()  # the simulator's
+        router.route(host="127.0.0.1").pass_through()  # requests to the simulator
         yield provider
 
 
 @contextmanager
 def namespace() -> Generator[dict[str, object]]:
-    """Provide the names that the Python blocks of one story start with, and the world they run in."""
+    """Provide the provider that the Python blocks of one story run against, and the names that they start with."""
     with world() as provider:
         names: dict[str, object] = {"__name__": "__main__", "session_url": provider.add(PAID)}
-        names |= dict.fromkeys(("book", "save", "ask_a_person", "release"), print)  # what the shop does
+        names |= dict.fromkeys(("book", "save", "ask_a_person", "release"), print)  # the functions of the shop
         yield names
 
 
@@ -113,7 +113,9 @@ def test_every_block_is_run_or_known(document: Path) -> None:
     blocks = [block for block in BLOCKS if block.document == document]
     unknown = [block for block in blocks if block not in PYTHON + SITTINGS and block.text not in SET_UP]
 
-    assert len(FENCE.findall(document.read_text("utf-8"))) == 2 * len(blocks), "a fence of a kind that is not read"
+    assert len(FENCE.findall(document.read_text("utf-8"))) == 2 * len(blocks), (
+        "a fence of a kind that this test does not read"
+    )
     assert [str(block) for block in unknown] == []
 
 
@@ -139,7 +141,7 @@ ENDINGS: Final = [
 def test_what_the_readme_settles_is_what_happened(steps: list[Any], said: str) -> None:
     [block] = [block for block in ALONE if "async def settle" in block.text]
     names: dict[str, Any] = {}
-    exec(block.text, names)  # it only says what to do with an outcome
+    exec(block.text, names)  # the block only defines functions
 
     with world() as provider:
         session = provider.add(steps)

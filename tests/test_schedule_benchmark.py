@@ -1,4 +1,4 @@
-"""What benchmarks.schedule stands on: the bound is the bound, and its arithmetic is what the client does."""
+"""The basis of benchmarks.schedule: no schedule beats the bound, and the arithmetic agrees with the client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEB, MIXED, LINK, TILL = MIXES
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="the independent bound is not part of the repository")
 @pytest.mark.parametrize("mix", MIXES, ids=lambda mix: mix.name)
 def test_the_bound_is_the_independent_one_within_two_per_cent(mix: Mix) -> None:
-    """The other one does not count the read at the creation."""
+    """The independent bound does not count the read at the creation."""
     points = json.loads(PUBLISHED.read_text())["bound"][mix.name]
     published = Curve.through(*np.array(points).T)
     ours = bound(mix, np.array([0.5, 0.03]))
@@ -49,7 +49,7 @@ def test_no_schedule_is_below_the_bound(mix: Mix) -> None:
         assert np.nanmean(seen.latency) > curve.at(float(seen.reads.mean()))
 
 
-def test_a_curve_is_straight_on_logarithmic_scales_and_falls_as_one_over_the_reads_beyond() -> None:
+def test_a_curve_is_log_log_linear_and_falls_as_one_over_reads_beyond_its_points() -> None:
     curve = Curve.through([100.0, 10.0], [1.0, 100.0])
 
     assert [curve.at(reads) for reads in (1.0, 10.0, 10**1.5, 100.0, 200.0)] == pytest.approx([1e4, 100, 10, 1, 0.5])
@@ -58,7 +58,7 @@ def test_a_curve_is_straight_on_logarithmic_scales_and_falls_as_one_over_the_rea
 # -- the lives ----------------------------------------------------------------------------------------------------
 
 
-def test_lives_are_the_shares_that_their_mix_says() -> None:
+def test_lives_have_the_shares_of_their_mix() -> None:
     lives = Lives.of(WEB, 10_000, seed=1)
 
     assert np.isfinite(lives.opened).mean() == pytest.approx(0.95, abs=0.001)
@@ -66,7 +66,7 @@ def test_lives_are_the_shares_that_their_mix_says() -> None:
     assert np.isfinite(lives.ended).mean() == pytest.approx(0.76, abs=0.01)
 
 
-def test_how_late_is_the_integral_of_what_happened() -> None:
+def test_the_lateness_of_ends_is_the_integral_of_their_distribution() -> None:
     times = np.linspace(1e-9, 2_000.0, 200_001)
     below = ENDS.below(times)
     integral = float(np.sum((below[1:] + below[:-1]) / 2 * np.diff(times)))
@@ -78,7 +78,7 @@ def test_how_late_is_the_integral_of_what_happened() -> None:
 
 
 @pytest.mark.parametrize("mix", [MIXED, TILL], ids=lambda mix: mix.name)
-def test_the_arithmetic_reads_when_the_client_does(mix: Mix) -> None:
+def test_the_arithmetic_reads_at_the_same_times_as_the_client(mix: Mix) -> None:
     found = real.compare("ours", mix.name, Lives.of(mix, 6, seed=4), PollSchedule(), Ours())
 
     assert found.ok, str(found)
@@ -86,16 +86,16 @@ def test_the_arithmetic_reads_when_the_client_does(mix: Mix) -> None:
 
 
 @pytest.mark.parametrize("peer", ["AWS waiter", "tenacity, random", "×2, 1–60 s", "30 s, azure-core"])
-def test_the_arithmetic_of_a_peer_reads_when_the_client_does(peer: str) -> None:
+def test_the_arithmetic_of_a_peer_reads_at_the_same_times_as_the_client(peer: str) -> None:
     found = real.compare(peer, TILL.name, Lives.of(TILL, 8, seed=4), PEERS[peer], PEERS[peer])
 
     assert found.ok, str(found)
 
 
-def test_a_regular_law_reads_as_if_it_were_gone_through() -> None:
+def test_the_shortcut_for_fixed_intervals_equals_a_run_step_by_step() -> None:
     lives = Lives.of(TILL, 500, seed=6)
     regular = arithmetic.run(lives, PEERS["10 s"])
-    # The same, but not known to be regular.
+    # The same schedule, but arithmetic.run cannot know that its interval is fixed.
     stepped = arithmetic.run(lives, Ours(PollSchedule.every(10.0)))
 
     assert np.array_equal(regular.reads, stepped.reads)

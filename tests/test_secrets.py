@@ -56,63 +56,67 @@ ANSWERS: dict[str, httpx.Response | Exception] = {
 }
 
 
-class Ears:
-    """Everything the library said: log records, events, and what the test hands over."""
+class Collector:
+    """Collects all that the library shows: log records, events, and what the test passes to it."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "hpp_async")
         self._caplog = caplog
         self.events: list[Event] = []
-        self._heard: list[str] = []
+        self._collected: list[str] = []
 
-    def hear(self, *things: object) -> None:
-        self._heard += [f"{thing!r} {thing}" for thing in things]
+    def collect(self, *things: object) -> None:
+        self._collected += [f"{thing!r} {thing}" for thing in things]
 
-    def hear_error(self, error: HPPError) -> None:
-        self.hear(error, pickle.loads(pickle.dumps(error)))
-        self._heard += traceback.TracebackException.from_exception(error, capture_locals=True).format()
-        self._heard.append(repr({key: value for key, value in vars(error).items() if key != "error_messages"}))
+    def collect_error(self, error: HPPError) -> None:
+        self.collect(error, pickle.loads(pickle.dumps(error)))
+        self._collected += traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        self._collected.append(repr({key: value for key, value in vars(error).items() if key != "error_messages"}))
 
     def assert_discreet(self) -> None:
         logs = [f"{record.getMessage()} {record.args}" for record in self._caplog.records]
-        said = "\n".join(logs + self._heard + [repr(event) for event in self.events])
+        said = "\n".join(logs + self._collected + [repr(event) for event in self.events])
         assert logs
         assert [marker for marker in MARKERS if marker in said] == []
 
 
 @pytest.fixture
-def ears(caplog: pytest.LogCaptureFixture) -> Ears:
-    return Ears(caplog)
+def collector(caplog: pytest.LogCaptureFixture) -> Collector:
+    return Collector(caplog)
 
 
 @pytest.fixture
-def client(provider: ScriptedProvider, ears: Ears) -> HPPClient:
+def client(provider: ScriptedProvider, collector: Collector) -> HPPClient:
     provider.model.auth = None
     return HPPClient(
         auth=("PK12345_abc", PASSWORD),
         endpoint=provider.endpoint,
         http_client=provider.http_client,
         clock=provider.clock,
-        observers=[ears.events.append],
+        observers=[collector.events.append],
         attempts=2,
         outage_tolerance=60,
     )
 
 
-async def test_a_payment_is_discreet(provider: ScriptedProvider, client: HPPClient, ears: Ears) -> None:
+async def test_a_payment_is_discreet(provider: ScriptedProvider, client: HPPClient, collector: Collector) -> None:
     session = provider.add([(5, "MANUAL_ID_CHECK", PAID), (60, "COMPLETED", PAID)])
     wait = client.wait_for_outcome(session)
     async for transition in wait:
-        ears.hear(transition, transition.token)
+        collector.collect(transition, transition.token)
     outcome = await wait
 
     assert outcome.session.authorization_token == TOKEN
-    ears.hear(client, wait, outcome, outcome.session, outcome.session.customer, outcome.session.manual_identification)
-    ears.assert_discreet()
+    collector.collect(
+        client, wait, outcome, outcome.session, outcome.session.customer, outcome.session.manual_identification
+    )
+    collector.assert_discreet()
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-async def test_a_failure_is_discreet(provider: ScriptedProvider, client: HPPClient, ears: Ears, answer: str) -> None:
+async def test_a_failure_is_discreet(
+    provider: ScriptedProvider, client: HPPClient, collector: Collector, answer: str
+) -> None:
     session = provider.add([(0, "IN_PROGRESS", PAID)])
     wait = client.wait_for_outcome(session, timeout=300)
     await anext(wait)
@@ -122,9 +126,9 @@ async def test_a_failure_is_discreet(provider: ScriptedProvider, client: HPPClie
         await client.read_session(session)
     with pytest.raises(HPPError) as waited:
         await wait
-    ears.hear_error(read.value)
-    ears.hear_error(waited.value)
-    ears.assert_discreet()
+    collector.collect_error(read.value)
+    collector.collect_error(waited.value)
+    collector.assert_discreet()
 
 
 # -- refused constructions -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The shop of examples/ under a real server: it stops when it is told to, though browsers are connected."""
+"""The shop of examples/ under a real server: it stops on a signal, although browsers are connected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of user_code.py, which type checkers look at, does what it says."""
+"""The code of user_code.py, which type checkers check, does what it says."""
 
 from __future__ import annotations
 

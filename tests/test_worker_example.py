@@ -1,4 +1,4 @@
-"""The worker of examples/: stopped and started at any time, it loses no payment; and it runs as its first lines say."""
+"""The worker of examples/: stopped and started at any time, it loses no payment; and it runs as its docstring says."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def insert(database: sqlite3.Connection, table: str, session_id: str) -> None:
 
 
 async def run_for(seconds: float, worker: ModuleType, provider: ScriptedProvider, database: sqlite3.Connection) -> None:
-    """Let a new process, so to speak, work for as long, and kill it."""
+    """Do as a new process that works for *seconds* and is killed then."""
     async with provider.client() as client:
         working = asyncio.create_task(worker.work(client, database, sleep=provider.clock.sleep))
         await provider.clock.sleep(seconds)
