@@ -127,7 +127,7 @@ class Turns:
         return Claim(self._budget, sleeper)
 
     def close(self) -> None:
-        """Wake every driver that waits for a turn, so that it finds the client closed; end all pauses between attempts."""
+        """Wake all drivers that wait for a turn, so that they find the client closed, and end the pauses of `again`."""
         self._is_closed = True
         self._budget.wake_all()
         for sleeper in self._pausing:

@@ -115,7 +115,7 @@ async def ask(
 
 def assert_said(failure: NoAnswer, reason: str, *words: str) -> None:
     assert failure.reason == reason, failure
-    assert [word for word in words if word not in failure.message] == [], failure.said
+    assert [word for word in words if word not in failure.message] == [], failure.message
     assert "body-of-somebody" not in failure.message
     if failure.cause is not None:
         shown = "".join(traceback.TracebackException.from_exception(failure.cause, capture_locals=True).format())
