@@ -56,10 +56,8 @@ class Reads:
         abandon: Callable[[], object],
     ) -> None:
         self.turns = turns
-        self.clock: Clock = turns.clock
         self.observers = observers
         self.streams: Streams = Streams()
-        self.is_closed: bool = False
         self._read = read
         self._abandon = abandon
         self._sessions: dict[str, SharedReads] = {}
@@ -70,6 +68,16 @@ class Reads:
         self._home = Home(moved, self._forget)
         self._undelivered: dict[str, None] = {}
         """Sessions whose notification came outside of the client's event loop and is not delivered in it yet."""
+
+    @property
+    def clock(self) -> Clock:
+        """The client's clock."""
+        return self.turns.clock
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed."""
+        return self.turns.is_closed
 
     @property
     def in_flight(self) -> int:
@@ -280,7 +288,6 @@ class Reads:
             RuntimeError: the client is in use in another event loop, which is running.
         """
         self.enter()
-        self.is_closed = True
         self.turns.close()
         self._wake_all()
         self._abandon()

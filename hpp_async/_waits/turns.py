@@ -107,7 +107,7 @@ class Turns:
         self._observers = observers
         self._pausing: set[Sleeper] = set()
         """The drivers that sleep between two attempts."""
-        self._is_closed = False
+        self.is_closed: bool = False
 
     @property
     def max_in_flight(self) -> int:
@@ -128,7 +128,7 @@ class Turns:
 
     def close(self) -> None:
         """Wake all drivers that wait for a turn, so that they find the client closed, and end the pauses of `again`."""
-        self._is_closed = True
+        self.is_closed = True
         self._budget.wake_all()
         for sleeper in self._pausing:
             sleeper.wake()
@@ -157,7 +157,7 @@ class Turns:
         self._pausing.add(sleeper)
         try:
             with self.claim(sleeper) as claim:
-                while not self._is_closed:
+                while not self.is_closed:
                     is_due = self.clock.now() >= until
                     if is_due and claim.is_admitted(Kind.AGAIN):
                         return

@@ -106,7 +106,7 @@ async def test_the_cause_is_kept_unless_it_may_quote_the_answer() -> None:
 
 
 async def test_what_is_written_into_one_request_is_not_sent_with_another() -> None:
-    seen: list[tuple[list[str], list[str]]] = []
+    seen: list[tuple[list[str], list[str], float | None]] = []
 
     async def hook(request: httpx.Request) -> None:
         request.headers["X-Request-ID"] = f"{len(seen)}"
@@ -115,7 +115,8 @@ async def test_what_is_written_into_one_request_is_not_sent_with_another() -> No
         request.extensions["trace"] = hook
 
     def handle(request: httpx.Request) -> httpx.Response:
-        seen.append((sorted(request.headers), sorted(request.extensions)))
+        timeout = request.extensions["timeout"]["read"]
+        seen.append((sorted(request.headers), sorted(request.extensions), timeout))
         return httpx.Response(204)
 
     hooks = {"request": [hook]}
@@ -127,10 +128,9 @@ async def test_what_is_written_into_one_request_is_not_sent_with_another() -> No
         await exchange.ask("GET", URL)
 
     assert seen == [
-        (["authorization", "x-ours", "x-request-id"], ["timeout", "trace"]),
-        (["x-ours"], ["timeout"]),
+        (["authorization", "x-ours", "x-request-id"], ["timeout", "trace"], 0.001),
+        (["x-ours"], ["timeout"], None),
     ]
-    assert exchange._timeouts["read"] is None
 
 
 async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() -> None:
