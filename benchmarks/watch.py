@@ -28,7 +28,7 @@ _READS: Final = 6
 
 _RATE: Final = 200.0
 _WARM: Final = 2_000
-"""Reads before measuring: more than there are prepared requests, so that all of those exist."""
+"""Reads before measuring: more than there are parsed URLs in memory, so that their number does not grow any more."""
 
 
 @attrs.define
@@ -56,8 +56,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
             yield asyncio.run(_over_http(base_url, count, seconds=0.5 if quick else 20.0))
 
 
-def ids(count: int) -> Iterator[str]:
-    return (str(UUID(int=number)) for number in range(count))
+def ids(count: int, *, first: int = 0) -> Iterator[str]:
+    return (str(UUID(int=number)) for number in range(first, first + count))
 
 
 @asynccontextmanager
@@ -86,8 +86,8 @@ async def _client(transport: InMemory, schedule: _Reads) -> AsyncGenerator[HPPCl
     http_client = httpx.AsyncClient(transport=transport)
     client = HPPClient(auth=AUTH, endpoint=_ENDPOINT, budget=UNLIMITED, http_client=http_client, schedule=schedule)
     async with http_client, client:
-        for number in range(_WARM):
-            await client.read_session(f"warm-{number}")
+        for session_id in ids(_WARM, first=1_000_000):
+            await client.read_session(session_id)
         transport.reads = 0
         yield client
 
