@@ -161,7 +161,10 @@ def decode_session(
         raw["session_id"] = session_id  # all readings of a session share one string
     raw.setdefault("status", None)
     raw["correlation_id"], raw["read_at"], raw["raw"] = correlation_id, read_at, _Received(body)
-    raw["is_locally_dated"] = is_locally_dated
+    if is_locally_dated:
+        raw["is_locally_dated"] = True
+    else:
+        raw.pop("is_locally_dated", None)  # not the provider's to say
     session = _structure()(raw, Session)
     answered = session.session_id
     if answered is not None and answered != session_id and answered.casefold() != session_id.casefold():
