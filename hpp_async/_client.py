@@ -13,14 +13,16 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
 import httpx
 
 from hpp_async._core.budget import Budget
-from hpp_async._core.credentials import Auth, Credentials, Hidden, Variables
+from hpp_async._core.credentials import Auth, Credentials, Variables
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
+from hpp_async._core.hidden import Hidden, hide
 from hpp_async._core.outcome import AnyOutcome, outcome_of
-from hpp_async._core.poller import Poller, Settings
+from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
+from hpp_async._core.settings import Settings
 from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http import codec, connections, retry
 from hpp_async._http.calls import Calls
@@ -120,7 +122,7 @@ class HPPClient:
         _draw: Callable[[], float] = random.random,
     ) -> None:
         # Error reporters print the locals of a frame that raises, so no secret may be among them from here on.
-        hidden = auth if isinstance(auth, Hidden) else Hidden(auth)
+        hidden: Hidden[Auth] = hide(auth)
         del auth
         mark_coroutine_function(HPPClient.wait_for_outcome)
         self._target = Target.of(endpoint)
@@ -191,8 +193,9 @@ class HPPClient:
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
-            TransportError, UnexpectedPayloadError, RateLimitedError, ServerError: after the last attempt.
-            AuthenticationError, SessionNotFoundError, ResponseError: at once.
+            TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
+                attempt, or as soon as an answer asks for more than 5 seconds.
+            AuthenticationError, SessionNotFoundError, any other ResponseError: immediately.
             ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
             RuntimeError: the client is in use in another event loop, which is running.
         """
@@ -309,8 +312,8 @@ class HPPClient:
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
             ResponseError: the provider refuses, and the session has no outcome; `SessionNotFoundError` for a 404.
-            TransportError, RateLimitedError, ServerError: after the last attempt. The session may be disabled all the
-                same.
+            TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
+                attempt, or as soon as an answer asks for more than 5 seconds. The session may be disabled all the same.
             ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
             RuntimeError: the client is in use in another event loop, which is running.
         """

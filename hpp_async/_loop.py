@@ -22,7 +22,7 @@ class Clock(Protocol):
     The source of time of the library. `HPPClient` takes another one for tests.
 
     It has two kinds of time. Sleeps and timeouts are measured in *loop seconds* (`now`). The date of this machine
-    (`today`) is used only until an answer of the provider has a ``Date``.
+    (`today`) is used only until a reading of the provider has a ``Date``.
     """
 
     def now(self) -> float:

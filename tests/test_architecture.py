@@ -42,7 +42,7 @@ CORE: Final = [
     {"exceptions", "hidden", "deadline"},
     {"session"},
     {"schedule", "endpoint", "token_bucket", "provider_clock", "position", "failures"},
-    {"credentials", "history", "expiry", "budget"},
+    {"credentials", "history", "expiry", "budget", "settings"},
     {"outcome"},
     {"actions"},
     {"poller"},

@@ -17,9 +17,10 @@ at that moment, the next step computes the grant, and the virtual clock runs on 
 is *admitted* when its driver asks next.
 
 *New arrivals.* First reads, reads that a caller requests, and reads after a notification do not come from the schedule,
-and their number has no limit. (The first read of a wait that goes on from a resume token counts as the schedule's.) New
-arrivals are served in order of arrival and do not stop the virtual clock. Where reads of both kinds wait, they get
-tokens in turn: however many new arrivals there are, the schedule gets at least half of the tokens.
+and their number has no limit. (The first read of a wait with ``since`` and without a timeout counts as the schedule's:
+after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival
+and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn. Repeated
+attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are.
 
 Nothing here awaits or reads a clock. A driver queues a `Turn`, asks whether the turn is admitted, and learns when to
 ask again. Times are in loop seconds; keys are in seconds of the virtual clock.
@@ -47,7 +48,11 @@ class Kind(IntEnum):
     AGAIN = 0
     """Another attempt of a read. The read is in flight already, so it is not held by the limit of reads in flight."""
     URGENT = 1
-    """The last read of a wait whose timeout has passed, or a DELETE. It goes before all other new arrivals."""
+    """
+    The last read of a wait whose timeout has passed, a DELETE, or the read after a refused DELETE.
+
+    It goes before all other new arrivals.
+    """
     NEW = 2
     """A first read, a read that a caller requests, or a read after a notification."""
     DUE = 3
@@ -145,7 +150,7 @@ class Budget:
 
     def admit_at_once(self, kind: Kind, key: float, now: float) -> bool:
         """
-        Admit a read without a turn, if there is a token that no read in the queue can use now; tell whether it was.
+        Admit a read without a turn, if there is a token that no read in the queue can use; return whether it was.
 
         The result is the same as that of `queue` and `admit`, at a fifth of their cost. If the read was admitted, the
         caller must call `release` once it is over (not for `Kind.AGAIN`).
@@ -293,7 +298,7 @@ class Budget:
 
     def _revoke(self) -> None:
         """Take back the tokens of reads that have not gone out: the pause holds these reads, too."""
-        # Else the reads that were granted before the pause would all go out at once after it.
+        # At most one token: with more, these reads would all go out together after the pause.
         self._bucket.give_back(len(self._granted), at_most=1.0)
         for turn in reversed(self._granted):
             turn.is_granted = False

@@ -11,28 +11,12 @@ import attrs
 
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.hidden import Hidden
 
 Auth = tuple[str, str] | str
 """``(username, password)``, or an API key."""
 
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
-
-
-class Hidden:
-    """
-    A wrapper for *auth* that does not show it.
-
-    Error reporters print the local variables of every frame that an error passes through.
-    """
-
-    __slots__ = ("_auth",)
-
-    def __init__(self, auth: Auth) -> None:
-        self._auth = auth
-
-    def revealed(self) -> Auth:
-        """Return the *auth*. No frame that holds the result may raise."""
-        return self._auth
 
 
 @attrs.frozen
@@ -42,7 +26,7 @@ class Credentials:
     authorization: str = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, auth: Hidden, target: Target) -> Self:
+    def of(cls, auth: Hidden[Auth], target: Target) -> Self:
         """
         Return the credentials for *auth*, after a check that they can be sent and belong to *target*.
 
@@ -56,16 +40,16 @@ class Credentials:
         return cls(_authorization(auth))
 
 
-def _authorization(hidden: Hidden) -> str:
-    auth = hidden.revealed()
+def _authorization(hidden: Hidden[Auth]) -> str:
+    auth = hidden()
     # An API key is sent as it is, after the word Basic (authentication page).
     text = auth if isinstance(auth, str) else base64.b64encode(f"{auth[0]}:{auth[1]}".encode()).decode()
     return f"Basic {text}"
 
 
-def _refusal(hidden: Hidden, target: Target) -> str | None:
+def _refusal(hidden: Hidden[Auth], target: Target) -> str | None:
     """Return what is wrong with *hidden*, if anything is. Nothing may raise here: the local variables hold secrets."""
-    auth: object = hidden.revealed()
+    auth: object = hidden()
     if isinstance(auth, str):
         return _refusal_of("API key", auth, target)
     match auth:
@@ -132,7 +116,7 @@ _VARIABLES: Final = ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOIN
 class Variables:
     """The credentials and the endpoint in the environment variables, or what is wrong with them."""
 
-    auth: Hidden | None = None
+    auth: Hidden[Auth] | None = None
     endpoint: str = ""
     refusal: str | None = None
     """The message of the error to raise, if anything is wrong; then there is neither *auth* nor *endpoint*."""

@@ -23,7 +23,7 @@ class Deadline:
         return now >= self.at
 
     def until(self, now: float) -> float:
-        """Return until when the wait waits for a read that it wants at *now*."""
+        """Return when to stop waiting for a read that is wanted at *now*."""
         if now < self.at:
             return self.at
         if self._last_read_at is None:

@@ -41,7 +41,7 @@ class HPPError(Exception):
 
     @property
     def is_transient(self) -> bool:
-        """Whether another attempt may help. If so, the request is tried again, and a wait goes on."""
+        """Whether another attempt may help. If so, the request is tried again."""
         return False
 
     def to_dict(self) -> dict[str, object]:
@@ -77,7 +77,8 @@ class ReadError(HPPError):
             none, or no answer came.
         read_at: when the answer was made, by the provider's clock; ``None`` where that is not known.
         retry_after: seconds after which the answer asks for another request; ``None`` where it does not. The next
-            attempt and the next read of a wait come no earlier; a wait counts at most five minutes of it.
+            attempt comes no earlier. Nor does the next read of a wait, unless its timeout, the session's expiry, the
+            end of the outage tolerance or a notification comes first; a wait counts at most five minutes of it.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class TransportError(ReadError):
     """
     No answer came: the connection, TLS, the protocol or a time limit failed.
 
-    ``__cause__`` is httpx's error, without its traceback. An error that may quote the answer, such as a protocol error,
-    is left out, and ``__cause__`` is then ``None``.
+    ``__cause__`` is httpx's error, without its traceback. It is ``None`` where the time limit passed, and where that
+    error may quote the answer, as a protocol error does.
 
     Attributes:
         reason: to branch on: ``"name"`` (the host name cannot be resolved), ``"refused"`` (the port is closed),
@@ -115,8 +116,9 @@ class TransportError(ReadError):
             connect), ``"tls"``, ``"certificate"`` (the certificate is not accepted; the message says why), ``"reset"``
             (the connection ended before the answer did), ``"protocol"`` (the answer is not HTTP), ``"silence"`` (no
             whole answer came in time), or ``"other"``.
-        is_dropped: whether the connection broke while the request was under way, as when the server closes a kept-alive
-            connection at the moment at which it is used again. The request is then repeated once, at once.
+        is_dropped: whether the connection broke while the request was under way, or what came was not HTTP. The usual
+            reason is that the server closes a kept-alive connection at the moment at which it is used again. So the
+            request is then repeated once, without a back-off.
     """
 
     def __init__(
@@ -174,8 +176,9 @@ class AuthenticationError(ResponseError):
     """
     401 or 403: wrong credentials, environment or region, no right to read sessions, or an inactive merchant.
 
-    A gateway in front of the provider may also answer so, for a moment. So on a session that these credentials have
-    read before, a wait believes this answer only after two confirmation reads. On any other session it ends at once.
+    A gateway in front of the provider may also answer so, for a moment. So on a session that was seen before
+    (by this wait, in its ``since``, or by another wait or read of the client), a wait believes this answer only after
+    two confirmation reads. On any other session it ends immediately.
     """
 
 
@@ -233,7 +236,7 @@ class WaitError(HPPError):
         token: the resume token. Pass it to ``wait_for_outcome(since=…)`` to go on from here; ``None`` where the session
             was never seen.
         reads: how many reads this wait has used, failed ones included.
-        last_error: the failure of the last read, or ``None`` where it succeeded. It is the ``__cause__``, too.
+        last_error: the failure of the most recent read, or ``None`` where it succeeded. It is the ``__cause__``, too.
     """
 
     def __init__(

@@ -10,9 +10,9 @@ plus the distance from its ``Date`` to its ``expires_at``. The session expires a
 A reading that is dated by this machine's calendar gives no estimate, because that calendar may be days ahead.
 
 *Whether.* The session has expired once a reading that arrives after that time (plus a grace) still shows it open, and a
-quorum of readings agrees. The quorum is two if any reading was made before the expiry that it gave itself. Otherwise no
-reading ever showed the session before its expiry, and the quorum is five. Five readings in a row from after that time
-always settle it, stale ones too, because every wait must end.
+quorum of readings agrees. The quorum is two if the ``Date`` of any reading was before its own ``expires_at``. Otherwise
+no reading ever showed the session before its expiry, and the quorum is five. Five readings in a row from after that
+time always settle it, stale ones too, because every wait must end.
 
 *Never known.* Where no reading gives an estimate, the wait must end all the same: 72 hours after the session was first
 seen. Klarna's sessions live for 47 hours. Kustom's can live longer, because their expiry moves, but their readings say
@@ -64,7 +64,7 @@ class Expiry:
 
     @property
     def deciding_read_at(self) -> float | None:
-        """When the read is due that may decide: after the expiry, or after 72 hours where nothing is known of it."""
+        """When the deciding read is due: after the expiry, or after 72 hours where nothing is known of it."""
         if self._estimates:
             return max(self._estimates) + EXPIRY_GRACE
         return None if self._seen_at is None else self._seen_at + UNKNOWN_FOR
@@ -82,9 +82,9 @@ class Expiry:
         Tell whether a 404 that arrived at *now* came after the expiry.
 
         *said_at* is the provider's date of the 404, and *known* is the last ``expires_at`` that was believed. Where
-        there are estimates and *said_at* is known, the expiry must have passed by both, as there may be only one
-        estimate, from a wrong ``Date``. After a restart there is no estimate: then *said_at* decides, against the
-        ``expires_at`` of the resume token.
+        there are estimates and *said_at* is known, the expiry must have passed by the estimates and by *said_at*, as
+        there may be only one estimate, from a wrong ``Date``. Without *said_at* the estimates decide alone. After a
+        restart there is no estimate: then *said_at* decides, against the ``expires_at`` of the resume token.
         """
         at = self.at
         if at is not None and (now < at or said_at is None):

@@ -5,7 +5,7 @@ Three back-offs
 ===============
 
 Three things are done again after a failure, each after a delay of its own. A *hint* is the number of seconds for which
-the server asks. (One thing has no delay: a request whose connection was dropped is repeated at once, one time.)
+the server asks. (One thing has no delay: a request whose connection was dropped is repeated immediately, one time.)
 
 =====================  ==================================  ==========================================  ===============
 what is done again     when                                delay                                       where
@@ -86,7 +86,7 @@ class Failures:
     _refused: int = attrs.field(init=False, default=0)
     """401s and 403s so far, counted in the same way."""
     _due: float = attrs.field(init=False, default=_FOREVER)
-    """When the next read is due. Before the first plan it is ∞, by which no read is late."""
+    """When the next read is due. ∞ until `rests_until` is called: no read is late then."""
     _resumed_at: float = attrs.field(init=False, default=-_FOREVER)
     """When the last idle time ended."""
 
@@ -141,8 +141,8 @@ class Failures:
         """
         Return the seconds to the next read, and note that there was one more back-off.
 
-        *longest* is the schedule's own delay. The back-off is no longer, because the session may have changed unseen;
-        but a hint may be. *draw*, uniform in [0, 1), is for the jitter.
+        *longest* is the schedule's own delay. The back-off never exceeds it, because the session may change unseen
+        meanwhile. A hint may exceed it. *draw*, uniform in [0, 1), is for the jitter.
         """
         delay: float = min(longest, _FIRST_DELAY * 2 ** min(self._backoffs, _DOUBLINGS) * (1.0 - draw / 2))
         self._backoffs += 1

@@ -1,4 +1,4 @@
-"""A wrapper that hides a value from whatever copies or prints it: for the tokens and personal data in a reading."""
+"""A wrapper that hides a value from whatever copies or prints it: a token, personal data, or credentials."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ T = TypeVar("T")
 
 class Hidden(Generic[T]):
     """
-    A wrapper for a secret *value* in a field of an `attrs` class; call the wrapper to get the value.
+    A wrapper for a secret *value* in a field of an `attrs` class, or in a local variable; call it to get the value.
 
-    ``attrs.asdict``, ``cattrs.unstructure`` and JSON encoders copy the fields of an object, and the fields of the
-    objects in them. They do not see into a wrapper. The class has a property that returns the value.
+    Error reporters print the local variables of every frame that an error passes through. ``attrs.asdict``,
+    ``cattrs.unstructure`` and JSON encoders copy the fields of an object, and the fields of the objects in them. They
+    do not see into a wrapper. The attrs class has a property that returns the value.
     """
 
     __slots__ = ("_value",)

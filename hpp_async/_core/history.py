@@ -20,7 +20,7 @@ class Transition:
         status: the status since.
         session: the reading that showed the change.
         sequence: 1 for the first transition of a session, 2 for the second; the count goes on after ``since``.
-        is_last: whether this reading ends the wait.
+        is_last: whether this reading gives the outcome.
         token: the resume token. Pass it to ``wait_for_outcome(since=…)`` to go on after this transition. It holds an
             id, a status and dates, and nothing secret.
     """
@@ -135,7 +135,7 @@ class History:
         """
         Take note of *reading*; return the transition that it completes, if any.
 
-        A stale reading changes nothing. *is_last* says whether this reading ends the wait.
+        A stale reading changes nothing. *is_last* says whether this reading gives the outcome.
         """
         if self.is_stale(reading):
             return None

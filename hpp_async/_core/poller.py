@@ -16,21 +16,24 @@ the tests and the simulations drive the same machine.
                        ┌──────────── emitted ───────────┐
                        ▼                                │
     start ──▶  [ due ] ── Read ──▶ received / failed ──▶ [ news ] ── Emit
-                  ▲                        │
-              time, notified               ├──▶ [ resting ] ── Sleep(until) ──▶ due
-                  │                        │
-              [ resting ] ◀────────────────┤
-                                           └──▶ [ over ] ── (Emit…) ── Finish | Fail
+                │  ▲                       │
+     patience   │  │ time, notified        ├──▶ [ resting ] ── Sleep(until)
+     used up    │  └───────────────────────┼─────────┘
+                ▼                          │
+             [ over ] ◀────────────────────┘
+                └── (Emit…) ── Finish | Fail
 
 There are two kinds of time, and they are never mixed. ``now`` is the time of the loop's clock: seconds from an
 arbitrary zero, which only grow. Sleeps are measured with it. ``updated_at`` and ``expires_at`` are dates of the
 provider. They are compared only with one another and with the provider's own ``Date``; the distance to the ``Date`` of
 the same answer (``age``, ``expires_in``) is what the loop's clock measures from then on. So a local calendar that is
-two hours wrong changes nothing, unless no answer has a ``Date``.
+two hours wrong changes nothing, unless no reading has a ``Date``.
 
 *When the next read is due.* After a reading, the next read is due after the schedule's delay for the age of the status.
 Four things make it due earlier: a notification, a suspicion that a confirmation read must settle, the expiry (plus a
-grace), and the timeout of the wait. After a failure the delay is a back-off, and at least the hint of the server.
+grace), and the timeout of the wait. The first delay for a session that is old already is
+drawn from its whole length. After a failure the delay is a back-off, or the seconds that the server asks for if these
+are more; the same four make the next read due earlier.
 
 *What ends a wait.* A wait ends with
 
@@ -38,10 +41,10 @@ grace), and the timeout of the wait. After a failure the delay is a back-off, an
 - the expiry of the session, or 72 hours in which no reading says when it expires (`_core.expiry`),
 - a 401, 403 or 404 that is believed, or an outage that lasts longer than the tolerance (`_core.failures`),
 - the last read after its timeout (`_core.deadline`),
-- a schedule that returns something else than a delay.
+- a schedule that returns something other than a delay.
 
 *401 and 403.* A gateway in front of the provider may refuse, for a moment, a request that the provider would answer. So
-on a session that these credentials have read before, two confirmation reads must be refused, too.
+on a session that was seen before, two confirmation reads must be refused, too.
 
 *404.* A 404 is never proof of "not paid". The provider says "expired or could not be found", and says the same for a
 wrong id, another region and another merchant. A neighbouring API of the provider answers 404 for a session that was
@@ -56,7 +59,6 @@ wrong id, another region and another merchant. A neighbouring API of the provide
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
@@ -78,35 +80,12 @@ from hpp_async._core.failures import CONFIRMATION_DELAY, Failures, Meaning
 from hpp_async._core.history import History, Transition
 from hpp_async._core.outcome import AnyOutcome, Expired, outcome_of
 from hpp_async._core.position import Position, date_of
-from hpp_async._core.schedule import PollSchedule, Schedule
-from hpp_async._core.session import OUTCOME, AnyStatus, Session
+from hpp_async._core.schedule import PollSchedule
+from hpp_async._core.session import Session
+from hpp_async._core.settings import Settings
 
 _FOREVER: Final = float("inf")
 _NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
-
-
-@attrs.frozen(kw_only=True, weakref_slot=False)
-class Settings:
-    """
-    The settings of a wait. To save memory, the thousands of pollers of a watch share one object.
-
-    Attributes:
-        schedule: how long to wait between reads.
-        stop_on: the statuses that end the wait, beside the final ones.
-        timeout: seconds from the first `Poller.next_action` to the last read; ``None`` for no timeout.
-        patience: seconds that the last read may take.
-        longest_read: seconds that any read can take, with all its attempts.
-        outage_tolerance: for how many seconds a wait goes on while the session cannot be read.
-        forgets: whether a transition is dropped once it was emitted, to save memory.
-    """
-
-    schedule: Schedule = PollSchedule()
-    stop_on: AbstractSet[AnyStatus] = OUTCOME
-    timeout: float | None = None
-    patience: float = _FOREVER
-    longest_read: float = _FOREVER
-    outage_tolerance: float = 600.0
-    forgets: bool = False
 
 
 @attrs.define(init=False, eq=False, weakref_slot=False)
@@ -172,7 +151,7 @@ class Poller:
 
     @property
     def last_error(self) -> HPPError | None:
-        """The failure of the last read; ``None`` where it succeeded."""
+        """The failure of the most recent read; ``None`` where it succeeded."""
         return None if self._failures is None else self._failures.last
 
     @property
@@ -248,7 +227,11 @@ class Poller:
         self._token = transition.token if self._has_news else None
 
     def notified(self, now: float, due: float | None = None) -> None:
-        """Note a hint that the session has changed: a read that begins at *now* or later is due at *due* (or *now*)."""
+        """
+        Note that the session may have changed.
+
+        A read becomes due at *due* (by default *now*), and only a read that begins at *now* or later will do.
+        """
         self._due = min(self._due, now if due is None else due)
         self._notified_at = now
 
@@ -314,8 +297,8 @@ class Poller:
         """
         Note that a read failed with *error* at *now*. What is believed of the session stays as it is.
 
-        *held* is for how many seconds the client's own budget held the read back. *was_read* is whether the client has
-        read the session before, for this wait or another. For *draw*, *asked_at* and what is raised see `received`.
+        *held* is for how many seconds the client's own budget held the read back. *was_read* is whether the session was
+        seen before, by this wait or by the client. For *draw*, *asked_at* and what is raised see `received`.
         """
         if self._verdict is not None:
             return
@@ -389,7 +372,7 @@ class Poller:
     # -- how it ends --------------------------------------------------------------------------------------------
 
     def _answered(self, error: HPPError, now: float, meaning: Meaning, *, was_read: bool) -> Finish | Fail | None:
-        """Return how the wait ends by a 401, 403 or 404, if it ends; see the essay."""
+        """Return how the wait ends by a 401, 403 or 404, if it ends; see the module's docstring."""
         history = self._history
         if not isinstance(error, SessionNotFoundError):
             return None if was_read and meaning is Meaning.DOUBTFUL else Fail(error)
@@ -400,7 +383,7 @@ class Poller:
             )
         if not history.is_seen:
             return Fail(error)
-        # A session with a final status does not expire. `since` can know one: the session was paid, and has vanished.
+        # A session with a final status does not expire. Only `since` can give such a status here; then it has vanished.
         is_past = self._expiry.is_past(now, said_at=error.read_at, known=history.expires_at)
         if is_past and not history.known.status.is_final:
             return Finish(Expired(session=history.known, transitions=self.transitions, confirmed=False))

@@ -63,8 +63,8 @@ class ProviderClock:
     are remembered: in an outage, all other answers may come from one gateway, whose clock may be wrong.
 
     An answer without a ``Date`` is dated by the remembered readings, to the moment of its request: it cannot have been
-    made earlier. Otherwise a read that began before an expiry, and whose answer came late, would count as one that
-    began after it.
+    made earlier. Dated to its arrival, a late answer to a read that began before an expiry would count as made after
+    it.
     """
 
     _marks: deque[Mark] = attrs.field(init=False, factory=lambda: deque(maxlen=_REMEMBERED))

@@ -73,7 +73,7 @@ class Schedule(Protocol):
 
         *age* is for how many seconds the session has had its status, by the provider's clock; *draw* is uniform in
         [0, 1). The result must be finite and at least 0: otherwise the wait ends with a `ConfigurationError`. The
-        method must be pure: after an interruption it is called again.
+        method must be pure: after a failed read it is called again with the reading before it.
         """
         ...
 

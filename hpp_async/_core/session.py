@@ -187,8 +187,8 @@ class Session:
         customer, manual_identification: personal data.
         correlation_id: the provider's id of this exchange, which its support asks for.
         read_at: when the answer was made, by the provider's clock: by its ``Date`` header, or by the client's best
-            estimate where that is missing.
-        is_locally_dated: whether ``read_at`` is by this machine's calendar, because no answer had a ``Date`` yet. Such
+            estimate where that is missing, or ahead of what other readings say.
+        is_locally_dated: whether ``read_at`` is by this machine's calendar, because no reading had a ``Date`` yet. Such
             a reading never makes a session expire.
         raw: the answer's mapping as it was received. It is decoded at each access: a reading keeps the bytes only,
             which saves memory where thousands of sessions are open.

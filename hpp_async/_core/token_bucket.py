@@ -2,9 +2,10 @@
 How many reads a second: a token bucket that slows down when the provider says so (AIMD).
 
 Tokens come at the budget's rate, and each read takes one. A few can be saved up, so that reads that are due at the same
-time need not wait for one another, but no second has more reads than the rate allows. A 429 halves the rate, which then
-climbs back linearly within a minute: additive increase, multiplicative decrease, as in TCP. Where an answer says that
-little of the merchant's quota is left, all reads pause until the quota resets, so that captures and refunds go first.
+time need not wait for one another, but no second has more reads than the rate, rounded up. A 429 halves the rate, which
+then climbs back linearly within a minute: additive increase, multiplicative decrease, as in TCP. Where an answer says
+that little of the merchant's quota is left, all reads pause until the quota resets, so that captures and refunds go
+first.
 
 A token is *reserved* at the moment at which a read may go out, and *spent* when the read goes out. If timers fired
 exactly on time, the two moments would be the same; on a real event loop the second is a little later (see
@@ -57,9 +58,9 @@ class ReadBudget:
     How much of the merchant's quota one client may use.
 
     Args:
-        reads_per_second: the most requests in any second, over all waits and reads of the client, retries and
-            `HPPClient.disable_session` included. Tokens that were not used in the last fifth of a second can be used
-            at once, but no more than *max_in_flight* of them.
+        reads_per_second: the most requests in any second, rounded up, over all waits and reads of the client, retries
+            and `HPPClient.disable_session` included. Tokens that were not used in the last fifth of a second can be
+            used together, but no more than *max_in_flight* of them.
         max_in_flight: how many reads may be in flight at once.
 
     Raises:

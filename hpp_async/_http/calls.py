@@ -49,7 +49,7 @@ class Calls:
         Raises:
             TransportError: no answer came, or not in time.
             ResponseError: the answer is not 2xx; see its subclasses.
-            ClientClosedError: the lent httpx client was closed.
+            ClientClosedError: the client, or the lent httpx client, was closed.
         """
         asked_at = self._clock.now()
         answer = await self._exchange.ask(method, self._target.url(session_id))

@@ -20,6 +20,6 @@ class Commands:
         Raises:
             TransportError: no answer came, or not in time. The session may be disabled all the same.
             ResponseError: the answer is not 2xx; 400 means that the session was completed before (disable page).
-            ClientClosedError: the lent httpx client was closed.
+            ClientClosedError: the client, or the lent httpx client, was closed.
         """
         await with_retries(lambda: self._calls.call("DELETE", session_id, pace), attempts=self._attempts, pace=pace)

@@ -124,9 +124,9 @@ class Owned:
     the CPU time of a read, and a call needs none of them.
 
     *How long a connection lives.* The connection that was given back last is used first, so that few are kept alive.
-    One that was idle for two minutes is closed. A connection that is used often never is idle for so long, and would
-    stay with the address that the host's name had when it was made, so every connection is closed after four to five
-    minutes.
+    `take` closes the others that were idle for two minutes. A connection that is used often never is idle for so long,
+    and would stay with the address that the host's name had when it was made. So none is used that is older than four
+    to five minutes.
 
     Args:
         environment: how to connect.
@@ -204,7 +204,7 @@ class Owned:
 
 def load_ahead() -> None:
     """
-    Load the modules now that httpcore and anyio would load at the first request, while the event loop has to wait.
+    Load the modules that httpcore and anyio would otherwise load at the first request, where they block the event loop.
 
     Which event loop will run is not known yet. What asyncio needs is loaded, and what trio needs if trio was imported.
     """

@@ -64,7 +64,7 @@ class Answer:
 
 class Exchange:
     """
-    Sends requests over *connections*, which it neither owns nor closes.
+    Sends requests over *connections*, which it does not own.
 
     Every request has *headers* and no others, not even those that a lent client was configured with. *timeout* is how
     many seconds an exchange may take as a whole, from connecting to the last byte of the body.
@@ -126,7 +126,7 @@ class Exchange:
             scope.cancel()
 
     def drop(self) -> None:
-        """Forget the exchanges and the connections of an event loop that is gone."""
+        """Forget the exchanges, and close the connections, of an event loop that is gone."""
         self._under_way.clear()
         self._connections.drop()
 

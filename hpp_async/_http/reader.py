@@ -31,7 +31,7 @@ class Reader:
             TransportError: no answer came, or not in time.
             UnexpectedPayloadError: the answer is 2xx, and is not a reading of this session.
             ResponseError: the answer is not 2xx; see its subclasses.
-            ClientClosedError: the lent httpx client was closed.
+            ClientClosedError: the client, or the lent httpx client, was closed.
         """
         return with_retries(lambda: self._read(session_id, pace), attempts=self._attempts, pace=pace)
 

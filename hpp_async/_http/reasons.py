@@ -39,7 +39,7 @@ class NoAnswer:
     Attributes:
         reason: the kind of failure, to branch on.
         message: the reason in words, for the message of an error.
-        is_dropped: whether the connection ended while it was used for the request.
+        is_dropped: whether the connection ended while it was used for the request, or what came was not HTTP.
         cause: the exception; ``None`` if it may quote a part of what was received. Its traceback is removed, because
             the frames in it hold the headers of the request, and error reporters print the locals of frames.
     """
@@ -171,7 +171,7 @@ def _is_raised_in(error: Exception, package: str) -> bool:
 
 
 def _name_of(error: Exception) -> str:
-    """Return the class name of the error, or of aiohttp's own: httpx-aiohttp makes a time-out of a hang-up."""
+    """Return the class name of the error, or of aiohttp's own: httpx-aiohttp reports a hang-up as a timeout."""
     return type(error.__cause__ if _is_of_aiohttp(error.__cause__) else error).__name__
 
 

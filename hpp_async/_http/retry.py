@@ -31,7 +31,7 @@ def load_ahead() -> None:
 
 
 def longest_read(attempts: int, timeout: float) -> float:
-    """Return how many seconds a read can take with all of its attempts, without the time in the budget's queue."""
+    """Return how many seconds a read with *attempts* can take, without the time in the budget's queue."""
     return attempts * timeout + (attempts - 1) * _MAXIMUM_DELAY
 
 
@@ -44,7 +44,7 @@ class Pace(Protocol):
         ...
 
     def answered(self, quota: Quota, now: float) -> None:
-        """Note *quota*, which a 2xx answer received at *now* (loop seconds) states."""
+        """Note the *quota* stated in a 2xx answer, which came at *now* (loop seconds)."""
         ...
 
     def refused(self, retry_after: float | None, now: float) -> None:
@@ -84,8 +84,9 @@ async def with_retries(
         except TransportError as error:
             if not error.is_dropped:
                 raise
-            # The other side closed a kept-alive connection just as it was used again. The provider did not fail, so the
-            # request is repeated at once, one time, and the dropped attempt does not count against *attempts*.
+            # Nearly always the other side closed a kept-alive connection just as it was used again, and the provider
+            # did not fail. So the request is repeated once without a back-off, and this does not count against
+            # *attempts*.
             await pace.again(0.0)
             return await request()
     except HPPError as error:

@@ -69,7 +69,7 @@ class Flight:
 @attrs.frozen
 class Notification:
     """
-    A hint that a session changed.
+    A notice that a session may have changed.
 
     Only a read that starts after the notification serves it. Flights are compared by number for that, because the clock
     may show the same time for the notification and for the start of a flight.

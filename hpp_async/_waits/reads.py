@@ -41,8 +41,8 @@ class Reads:
     """
     All reads of one client, and its commands, which count against the same budget.
 
-    A wait subscribes to one session, and a watch to all of them. Subscribers are called with each flight that finishes
-    and with each notification, and learn of them in no other way. *read* is the operation that reads a session. *moved*
+    A wait subscribes to one session, and a watch to all sessions of the client. Subscribers are called with each flight
+    that finishes and with each notification. *read* is the operation that reads a session. *moved*
     is called when the client has moved to another event loop, and *abandon* ends all requests when it is closed.
     """
 
@@ -193,15 +193,15 @@ class Reads:
         """
         Return the read of the session that is in flight, or start one if the budget admits it.
 
-        Return ``None`` if the budget does not admit it yet. Then *claim* has a turn in the queue; sleep through it, and
-        call again. *key* is when a read of the schedule is due, in seconds of the budget's virtual time. `enter` must
-        have been called in the running loop.
+        Return ``None`` if the budget does not admit it yet. Then *claim* has a turn in the queue: await `Claim.sleep`,
+        and call again. *key* is when a read of the schedule is due, in seconds of the budget's virtual time. `enter`
+        must have been called in the running loop.
         """
         shared = self._sessions.get(session_id)
         if shared is not None and shared.flight is not None:
             claim.leave()
             return shared.flight
-        if not claim.is_admitted(kind, key):
+        if not claim.admit(kind, key):
             return None
         flight = self._shared(session_id).flight = self._flight(session_id)
         self._start(flight, self._read)
@@ -209,7 +209,7 @@ class Reads:
 
     async def read(self, session_id: str, *, is_urgent: bool = False) -> Session:
         """
-        Return the reading of a read that starts now or later; an urgent read goes before all others.
+        Return the reading of a read that starts now or later; an urgent read goes before all other new arrivals.
 
         A caller that is cancelled leaves the request in flight.
 
@@ -243,11 +243,10 @@ class Reads:
 
     async def command(self, session_id: str, operation: Operation) -> None:
         """
-        Run *operation*, a command, before all reads that wait; then make a read due for all who follow the session.
+        Run the command *operation*, before all other new arrivals; then make a read due for all who follow the session.
 
-        The command runs in a task of the client, and counts against the budget: a caller that is cancelled leaves the
-        request in flight. The read is due even if the command failed: it may have taken effect although its answer was
-        lost.
+        The command counts against the budget. It runs in a task of the client, so a cancelled caller leaves the request
+        in flight. The read is due even if the command failed: it may have taken effect although its answer was lost.
 
         Raises:
             HPPError: the command failed. `TransportError` also if its task was cancelled, or lost with its event loop.
@@ -258,7 +257,7 @@ class Reads:
         caller = Sleeper(self.clock)
         with self.turns.claim(caller) as claim:
             self.check_open(session_id)
-            while not claim.is_admitted(Kind.URGENT):
+            while not claim.admit(Kind.URGENT):
                 await claim.sleep()
                 self.check_open(session_id)
             flight = self._flight(session_id, is_command=True)

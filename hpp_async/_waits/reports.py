@@ -22,7 +22,8 @@ class Reports:
     """
     The reports of one wait, or of one watch for all of its sessions.
 
-    A warning of an outage that lasts is logged once; and again *pause* seconds after the last warning.
+    A lasting outage is logged as a warning. The next warning, of this or of another outage, comes no earlier than
+    *pause* seconds later; by default never.
     """
 
     __slots__ = ("_observers", "_pause", "_silent_until")

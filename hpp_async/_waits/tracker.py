@@ -246,8 +246,8 @@ class Tracker:
         return self._reads.turns.virtual() if read.due == _NEVER else self._virtually(read.due)
 
     def _virtually(self, due: float) -> float:
-        """Return when *due* (loop seconds) is in the budget's virtual time."""
-        # Where nothing is late both are one object: thousands of sessions keep it.
+        """Convert *due* from loop seconds to seconds of the budget's virtual time."""
+        # Without lateness, return the same float object: thousands of sessions keep one each.
         return due - self._lateness if self._lateness else due
 
     def _action(self) -> Action:
@@ -262,8 +262,8 @@ class Tracker:
         Request the read, if one is due and there is no news; ``asked`` is its flight, once the budget admits it.
 
         Return when the driver must call `take_news` and `ask` again at the latest (loop seconds): in the past or now,
-        if there may be news. Until then the driver sleeps through *claim*, which wakes it when its turn may be
-        admitted. The read's key in the budget's queue is at least *lowest_key*, in seconds of virtual time.
+        if there may be news. Until then the driver sleeps in ``claim.sleep``, which wakes it when its turn may
+        be admitted. The read's key in the budget's queue is at least *lowest_key*, in seconds of virtual time.
         """
         now = self._reads.clock.now()
         match self._action():
@@ -282,7 +282,7 @@ class Tracker:
 
     def _use_latest(self, fresh_from: float) -> bool:
         """
-        Pass the session's latest flight to the poller, and tell whether it serves as the read.
+        Pass the session's latest flight to the poller if it can serve as the read; tell whether it could.
 
         A flight from before this wait will do, unless it started before *fresh_from* or was passed on already.
         """

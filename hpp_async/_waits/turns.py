@@ -2,7 +2,7 @@
 Turns in the budget's queue: how a read, a DELETE or another attempt of either waits until the budget admits it.
 
 Whatever sends a request (a wait, a watch, a call of `Reads.read`, an attempt after a failure) is called a driver here.
-It holds a `Claim` until the request is admitted: it asks the claim, sleeps through it if the answer is no, and asks
+It holds a `Claim` until the request is admitted: it asks the claim, awaits `Claim.sleep` if the answer is no, and asks
 again.
 """
 
@@ -23,7 +23,7 @@ _FOREVER: Final = float("inf")
 
 class Claim:
     """
-    One driver's access to the queue. It holds at most one turn at a time, for any number of turns in succession.
+    One driver's access to the queue. It holds at most one turn at a time, one after another.
 
     A driver that sleeps in `sleep` is woken when its turn may be admitted. The end of the ``with`` block gives the turn
     back, also when the driver is cancelled.
@@ -40,8 +40,9 @@ class Claim:
         """
         Queue for a read, and return the turn.
 
-        *key* is when a read of the schedule is due, in seconds of the budget's virtual time. A turn that the claim has
-        already keeps its place, unless the read is due earlier now, because a notification came or the timeout passed.
+        *key* is when a read of the schedule is due, in seconds of the budget's virtual time. If the
+        claim already has a turn, that turn keeps its place, unless the read is due earlier now: a notification came, or
+        the timeout passed.
         """
         turn = self._turn
         is_earlier = turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key)
@@ -50,7 +51,7 @@ class Claim:
             turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
         return turn
 
-    def is_admitted(self, kind: Kind, key: float = 0.0) -> bool:
+    def admit(self, kind: Kind, key: float = 0.0) -> bool:
         """
         Tell whether the budget admits the read now; if not, the claim has a turn in the queue (see `queue`).
 
@@ -96,7 +97,7 @@ class Turns:
     """
     The budget of one client, beside a clock: gives out claims, and passes on what answers say of the quota.
 
-    Every call counts its attempts here, those of DELETEs included: it is their `hpp_async._http.retry.Pace`. *draw*
+    A `Turns` is the `hpp_async._http.retry.Pace` of every request, DELETEs included, and counts the attempts. *draw*
     returns numbers that are uniform in [0, 1).
     """
 
@@ -144,7 +145,7 @@ class Turns:
 
     async def again(self, delay: float) -> None:
         """
-        Sleep for *delay* seconds, and then until the budget admits another attempt, which goes before all new reads.
+        Sleep for *delay* seconds, and then until the budget admits another attempt, before all else in the queue.
 
         Only its token counts: the attempt takes the place in flight of its read, so no `release` follows. If it is
         cancelled, its turn is given back.
@@ -159,7 +160,7 @@ class Turns:
             with self.claim(sleeper) as claim:
                 while not self.is_closed:
                     is_due = self.clock.now() >= until
-                    if is_due and claim.is_admitted(Kind.AGAIN):
+                    if is_due and claim.admit(Kind.AGAIN):
                         return
                     await claim.sleep(_FOREVER if is_due else until)
         finally:
@@ -167,7 +168,7 @@ class Turns:
         raise ClientClosedError("no other attempt is made: the client was closed")
 
     def answered(self, quota: Quota, now: float) -> None:
-        """Note *quota*, which a 2xx answer received at *now* (loop seconds) states: reads pause if little is left."""
+        """Note the *quota* in a 2xx answer, which came at *now* (loop seconds): reads pause if little of it is left."""
         until = self._budget.answered(quota, now)
         if until is not None:
             self._observers.tell(BudgetPaused(seconds=until - now, is_refused=False))

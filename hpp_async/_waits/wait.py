@@ -72,7 +72,8 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     Raises:
         SessionNotFoundError: 404, and the session was never seen.
-        SessionVanishedError: 404 on a session that was seen and cannot have expired: it may have been paid elsewhere.
+        SessionVanishedError: 404, and the session may have been paid: it was seen and is not known to have expired, or
+            the 404 says that it was completed.
         AuthenticationError: 401 or 403; on a session that was read before, two more reads must confirm it.
         ExpiryUnknownError: still open 72 hours after it was first seen, and no reading says when it expires.
         WaitTimeoutError: the wait's ``timeout`` ran out. The session may still be paid.
@@ -178,7 +179,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         """
         Iterate the same wait, with a `Heartbeat` whenever *heartbeat* seconds have passed without a transition.
 
-        For streams to a browser: only when it sends something does a server notice that the browser has left. The
+        For streams to a browser: a server notices that the browser has left only when it sends something. The
         iteration ends after the last transition, and at `HPPClient.stop_streams`, when ``outcome`` may still be
         ``None``.
 
@@ -279,7 +280,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         return True
 
     def close(self) -> None:
-        """End the step that is under way; see `collections.abc.Coroutine`."""
+        """Close the native coroutine of a task made from the wait, if any. To end a step, call `aclose`."""
         self._is_started = True
         super().close()
 

@@ -2,11 +2,11 @@
 Waits on thousands of sessions at once.
 
 A watch has a tracker for each session, and requests reads in the order of its `Agenda`. Between two steps of the
-iteration no code of a watch runs; the reads in flight go on, as they belong to the client. A step passes the finished
+iteration a watch starts no read, and only notes the reads that finish and the notifications. A step passes the finished
 reads to the pollers, starts the reads that are due and admitted, and hands over one event.
 
-*Back-pressure.* A step starts reads only while fewer sessions have news to hand over than reads may be in flight at
-once. So a caller that is slow slows the reads, and events do not pile up.
+*Back-pressure.* A step starts reads only while the number of sessions with news is below `max_in_flight`. So a caller
+that is slow slows the reads, and events do not pile up.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Watch(AsyncIterator[WatchEvent]):
 
     Each session is followed as by `HPPClient.wait_for_outcome`: by the same schedule, to the same endings. But an
     error that ends the wait on one session is the last event of that session, and the iteration goes on. The iteration
-    ends when no session is left to watch, and can be gone on with after another `add`; with ``forever`` it does not end
+    ends when no session is left to watch, and can be continued after another `add`; with ``forever`` it does not end
     then, but waits for another `add`.
 
     Every event is handed over at least once: an event that was not dealt with comes again when its session is resumed
@@ -312,7 +312,8 @@ class Watch(AsyncIterator[WatchEvent]):
             look_again_at = _FOREVER
             for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
                 opens_at = claim.opens_at()
-                # The clock is read afterwards: a turn that may be admitted now opens "now", and that must not be later.
+                # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not
+                # earlier.
                 if opens_at <= self._reads.clock.now():
                     self._ask_for(tracker, claim)
                     break

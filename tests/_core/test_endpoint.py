@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpp_async import ConfigurationError, Endpoint, HPPClient
-from hpp_async._core.credentials import Auth, Credentials, Hidden
+from hpp_async._core.credentials import Auth, Credentials
 from hpp_async._core.endpoint import Target
+from hpp_async._core.hidden import Hidden
 
 EU = Target.of(Endpoint.EU_PLAYGROUND)
 MARKER = "Zq7Zq"

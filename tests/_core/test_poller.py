@@ -49,9 +49,10 @@ from hpp_async import (
 )
 from hpp_async._core.actions import Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.expiry import EXPIRY_GRACE
-from hpp_async._core.poller import Poller, Settings
+from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import Schedule
+from hpp_async._core.settings import Settings
 
 EVERY_10_S = PollSchedule.every(10.0)
 HOUR = 3600.0

@@ -52,9 +52,10 @@ from hpp_async import (
 )
 from hpp_async._core.actions import Fail, Read, Sleep
 from hpp_async._core.expiry import EXPIRY_GRACE, UNKNOWN_FOR
-from hpp_async._core.poller import Poller, Settings
+from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position, date_of
 from hpp_async._core.session import AnyStatus, status_of
+from hpp_async._core.settings import Settings
 
 pure = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 

@@ -32,26 +32,26 @@ def turns(clock: VirtualClock, events: list[Event]) -> Turns:
 async def test_a_claim_takes_an_earlier_turn_once_its_read_is_due_earlier(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
     with turns.claim(sleeper) as claim, turns.claim(sleeper) as rival:
-        assert not claim.is_admitted(Kind.DUE, 100.0)
-        assert not rival.is_admitted(Kind.DUE, 75.0)
+        assert not claim.admit(Kind.DUE, 100.0)
+        assert not rival.admit(Kind.DUE, 75.0)
 
-        assert not claim.is_admitted(Kind.DUE, 50.0)
+        assert not claim.admit(Kind.DUE, 50.0)
         await claim.sleep()
         assert turns.clock.now() == 50.0
-        assert claim.is_admitted(Kind.DUE, 60.0)  # later than it was: the turn stays where it is
-        assert not rival.is_admitted(Kind.DUE, 75.0)
+        assert claim.admit(Kind.DUE, 60.0)  # later than it was: the turn stays where it is
+        assert not rival.admit(Kind.DUE, 75.0)
 
 
 async def test_a_claim_that_is_over_blocks_no_other(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
-    assert turns.claim(sleeper).is_admitted(Kind.URGENT)
+    assert turns.claim(sleeper).admit(Kind.URGENT)
     with turns.claim(sleeper) as first:
-        assert not first.is_admitted(Kind.DUE, 0.0)
+        assert not first.admit(Kind.DUE, 0.0)
     with turns.claim(sleeper) as second:
-        assert not second.is_admitted(Kind.DUE, 0.0)
+        assert not second.admit(Kind.DUE, 0.0)
         await second.sleep()
 
-        assert second.is_admitted(Kind.DUE, 0.0)
+        assert second.admit(Kind.DUE, 0.0)
         assert turns.clock.now() == 1.0
 
 
@@ -61,7 +61,7 @@ async def test_a_driver_is_woken_when_the_read_before_its_own_is_over(clock: Vir
 
     async def read() -> None:
         with turns.claim(Sleeper(clock)) as claim:
-            while not claim.is_admitted(Kind.DUE, 0.0):
+            while not claim.admit(Kind.DUE, 0.0):
                 await claim.sleep()
         admitted_at.append(clock.now())
 
@@ -76,13 +76,13 @@ async def test_a_driver_is_woken_when_the_read_before_its_own_is_over(clock: Vir
 
 async def test_another_attempt_sleeps_and_then_goes_before_all_reads(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
-    assert turns.claim(sleeper).is_admitted(Kind.DUE, 0.0)
+    assert turns.claim(sleeper).admit(Kind.DUE, 0.0)
     with turns.claim(sleeper) as claim:
-        assert not claim.is_admitted(Kind.DUE, 0.0)
+        assert not claim.admit(Kind.DUE, 0.0)
         await turns.again(0.25)
 
         assert turns.clock.now() == 1.0
-        assert not claim.is_admitted(Kind.DUE, 0.0)
+        assert not claim.admit(Kind.DUE, 0.0)
         await claim.sleep()
         assert turns.clock.now() == 2.0
 
