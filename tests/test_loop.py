@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from datetime import timedelta
 from math import inf
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from hpp_async._loop import Home, LoopClock, running_loop, running_task
+from hpp_async._loop import Home, LoopClock, running_loop, running_task, spawn
 
 
 @pytest.mark.anyio
@@ -43,3 +46,22 @@ def test_without_asyncio_and_trio_no_loop_and_no_task_runs(monkeypatch: pytest.M
 
 def test_a_home_without_a_loop_does_not_run() -> None:
     assert not Home().is_running()
+
+
+@pytest.mark.anyio
+async def test_nothing_keeps_a_task_of_the_clients_that_has_ended() -> None:
+    tasks: weakref.WeakSet[object] = weakref.WeakSet()
+    over = anyio.Event()
+
+    async def read() -> None:
+        tasks.add(running_task())
+        over.set()
+
+    spawn(read, "a read")
+    with anyio.fail_after(5):
+        await over.wait()
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+    gc.collect()
+
+    assert not tasks

@@ -93,6 +93,12 @@ def test_raw_is_what_was_received() -> None:
     assert decode(json.dumps(body)).raw == body
 
 
+def test_an_id_in_other_letters_is_the_same_session() -> None:
+    body = json.dumps({"status": "WAITING", "session_id": SESSION_ID}).encode()
+
+    assert decode_session(body, session_id=SESSION_ID.upper()).status == "WAITING"
+
+
 def test_raw_survives_pickle_copy_and_change() -> None:
     body = {"status": "WAITING", "session_id": SESSION_ID.upper(), "new": [1], "customer": {"given_name": "Pelle"}}
     session = decode(json.dumps(body))

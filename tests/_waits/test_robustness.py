@@ -30,6 +30,7 @@ from hpp_async import (
     WaitEnded,
     WaitTimeoutError,
 )
+from hpp_async._loop import LoopClock
 from hpp_async.testing import FaultKind, ScriptedProvider, Slow, Stale, Stalled, Throttled
 
 
@@ -348,7 +349,7 @@ async def test_a_later_reading_of_another_caller_makes_a_failure_obsolete(provid
 @pytest.mark.parametrize("loop", ["running", "gone"])
 def test_a_step_can_be_closed_with_and_without_its_loop(provider: ScriptedProvider, loop: str) -> None:
     session = provider.add([(0, "COMPLETED")])
-    client = provider.client()
+    client = provider.client(clock=LoopClock())  # it has no time where no loop runs
     wait = client.wait_for_outcome(session)
 
     async def begin() -> Coroutine[Any, Any, object]:

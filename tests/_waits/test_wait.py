@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from datetime import datetime, timedelta
 
+import anyio
 import httpx
 import pytest
+from support.servers import run
 
 from hpp_async import (
     FINAL,
@@ -28,11 +32,13 @@ from hpp_async import (
     SessionNotFoundError,
     SessionStatus,
     SessionVanishedError,
+    Slept,
     Stopped,
     Transition,
     TransportError,
     WaitTimeoutError,
 )
+from hpp_async._waits.flight import SharedReads
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -260,6 +266,38 @@ async def test_an_outcome_in_the_last_read_beats_the_timeout(provider: ScriptedP
     assert isinstance(outcome, Completed)
 
 
+async def test_looks_of_one_moment_are_one_read(provider: ScriptedProvider) -> None:
+    session = provider.add()
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        await provider.clock.sleep(60)
+        for _ in range(3):
+            with pytest.raises(WaitTimeoutError):
+                await client.wait_for_outcome(session, timeout=0)
+
+    assert len(provider.requests) == 2
+
+
+async def test_a_read_is_reported_once_as_slept_for_however_often_its_wait_is_woken(provider: ScriptedProvider) -> None:
+    slept: list[Slept] = []
+    observe = [lambda event: slept.append(event) if isinstance(event, Slept) else None]
+    session, clock = provider.add(), provider.clock
+    client = provider.client(observers=observe, schedule=PollSchedule.every(10))
+    async with client, anyio.create_task_group() as tasks:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        provider.latency = 5.0
+        tasks.start_soon(run, wait)
+        await clock.sleep(10.5)
+        for _ in range(3):
+            assert client.notify(session)
+            await clock.sleep(0.5)
+
+        assert len(slept) == 1
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_timeout_of_zero_reads_once(provider: ScriptedProvider) -> None:
     session = provider.add()
     async with provider.client() as client:
@@ -370,6 +408,17 @@ async def test_updates_have_a_heartbeat_whenever_nothing_changes(
     assert [at for at, _ in seen][:2] == [0, 20]
 
 
+async def test_a_heartbeat_can_be_as_short_as_a_hundredth_of_a_second(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(provider.add())
+        updates = wait.updates(heartbeat=0.01)
+        await anext(updates)
+
+        assert isinstance(await anext(updates), Heartbeat)
+        with pytest.raises(ConfigurationError, match="heartbeat"):
+            wait.updates(heartbeat=0.009)
+
+
 async def test_a_heartbeat_comes_while_a_read_hangs(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "COMPLETED")])
     provider.latency = 50.0
@@ -414,8 +463,50 @@ async def test_an_ended_wait_ends_the_same_way_again(provider: ScriptedProvider)
 async def test_a_wait_that_is_dropped_warns(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         wait = client.wait_for_outcome("dropped")
-        with pytest.warns(RuntimeWarning, match="session dropped was never awaited"):
+        with pytest.warns(RuntimeWarning, match="session dropped was never awaited") as caught:
             del wait
+
+    assert caught[0].filename == __file__
+
+
+async def test_a_wait_that_is_dropped_after_a_look_at_its_frame_warns_once(provider: ScriptedProvider) -> None:
+    async with provider.client() as client:
+        wait = client.wait_for_outcome("dropped")
+        assert wait.cr_frame is not None  # as trio looks before the first step
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del wait
+            gc.collect()
+
+    assert [str(warning.message) for warning in caught] == [
+        "the wait for session dropped was never awaited or iterated"
+    ]
+
+
+async def test_nobody_follows_a_session_whose_wait_was_dropped_half_way(provider: ScriptedProvider) -> None:
+    session = provider.add(PAYS)
+    async with provider.client() as client:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        assert client.notify(session)
+        del wait
+        gc.collect()
+
+        assert not client.notify(session)
+
+
+async def test_a_client_keeps_nothing_of_sessions_that_nobody_follows_any_more(provider: ScriptedProvider) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(thing, SharedReads) for thing in gc.get_objects())
+
+    before = kept()
+    async with provider.client() as client:
+        for _ in range(3):
+            await client.wait_for_outcome(provider.add(PAYS))
+            await client.read_session(provider.add(PAYS))
+
+        assert kept() == before
 
 
 async def test_the_repr_of_a_wait_shows_status_and_reads(provider: ScriptedProvider) -> None:

@@ -159,6 +159,20 @@ async def test_the_error_of_a_schedule_is_raised_after_the_events_and_loses_noth
         assert by_session(await events_of(watch)) == {"even": ["DISABLED", "Disabled"]}
 
 
+async def test_of_two_errors_in_one_step_the_first_is_raised(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    class Broken:
+        def delay(self, session: Session, *, age: float, draw: float) -> float:
+            raise ZeroDivisionError(session.session_id)
+
+    watched = [provider.add() for _ in range(5)]
+    provider.latency = 1.0
+    async with provider.client() as client, client.watch(watched, schedule=Broken()) as watch:
+        first = await step(watch)
+        await clock.sleep(1)  # meanwhile the reads of the others finish
+        with pytest.raises(ZeroDivisionError, match=first.session_id):
+            await events_of(watch)
+
+
 async def test_the_error_of_a_schedule_does_not_wait_for_all_due_reads(
     provider: ScriptedProvider, clock: VirtualClock
 ) -> None:

@@ -13,7 +13,17 @@ import pytest
 from support.servers import run
 from support.watching import events_of, step, told
 
-from hpp_async import Completed, Event, PollSchedule, ReadBudget, SessionNotFoundError, Slept, TransitionSeen, Watch
+from hpp_async import (
+    Completed,
+    Event,
+    PollSchedule,
+    RateLimitedError,
+    ReadBudget,
+    SessionNotFoundError,
+    Slept,
+    TransitionSeen,
+    Watch,
+)
 from hpp_async._loop import LoopClock
 from hpp_async.testing import ScriptedProvider, Step, VirtualClock
 
@@ -48,6 +58,8 @@ async def test_a_recent_reading_is_used_instead_of_another_read(provider: Script
     await anext(wait)
     async with client.watch([session, provider.add()]) as watch:
         assert told(await step(watch)) == "IN_PROGRESS"
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
         assert len(provider.requests) == 1  # no read is started while there is as much news as reads may be in flight
 
         assert told(await step(watch)) == "WAITING"
@@ -179,6 +191,31 @@ async def test_a_caller_that_returns_to_a_backlog_does_not_go_before_everybody_e
 
             assert clock.now() - asked_at < 0.5
             tasks.cancel_scope.cancel()
+
+
+async def test_a_consumer_that_comes_back_does_not_go_before_a_wait_that_is_due_already(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    watched, waited = [provider.add() for _ in range(5)], provider.add(session_id="waited")
+    client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(10))
+    async with client, client.watch(watched) as watch, anyio.create_task_group() as tasks:
+        for _ in watched:
+            await step(watch)
+        wait = client.wait_for_outcome(waited)
+        await anext(wait)
+        tasks.start_soon(run, wait)
+        await clock.sleep(0.1)
+        await clock.sleep((wait.next_read_in or 0.0) - 1.0)
+        provider.answer_next(httpx.Response(429, headers={"Retry-After": "30"}))
+        with pytest.raises(RateLimitedError):
+            await client.read_session(provider.add())
+        await clock.sleep(20)  # the wait is due, and the pause holds it; the watch was due long before
+        tasks.start_soon(events_of, watch)
+        before = len(provider.requests)
+        await clock.sleep(15)
+
+        assert provider.requests[before].url.path.endswith("waited")
+        tasks.cancel_scope.cancel()
 
 
 # -- callbacks ---------------------------------------------------------------------------------------------------------
