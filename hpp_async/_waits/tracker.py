@@ -139,7 +139,8 @@ class Tracker:
 
         Tell whether that changes anything: not if such a read is due already and has not started.
         """
-        is_known = self._poller.is_notified and self.asked is None
+        # A read in flight serves no notification that came after its start: the first such one makes the next read due.
+        is_known = self._poller.is_notified and (self.asked is None or self._came_after(self.asked))
         if not is_known:
             self._notified_due = max(notification.at, self._notified_due + _NOTIFICATION_INTERVAL)
         self._notification = notification
@@ -196,10 +197,14 @@ class Tracker:
         self._rest(flight, now)
 
     def _rest(self, flight: Flight, now: float) -> None:
-        if self._notification is not None and flight.number <= self._notification.after:
+        if self._notification is not None and self._came_after(flight):
             # The read started before the notification and may not show the change, so another one stays due.
             self._poller.notified(self._notification.at, self._notified_due)
         self._rests_since, self._lateness = now, self._reads.turns.lateness()
+
+    def _came_after(self, flight: Flight) -> bool:
+        """Tell whether the last notification came after the start of *flight*, which may not show the change then."""
+        return self._notification is not None and flight.number <= self._notification.after
 
     # -- output -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from hpp_async import (
     Completed,
     Disabled,
     Event,
+    HPPClient,
     OutageError,
     PollSchedule,
     RateLimitedError,
@@ -387,3 +388,50 @@ async def test_a_notification_at_the_time_at_which_a_read_started_is_served_by_t
         assert isinstance(await client.wait_for_outcome(session), Completed)
 
     assert (len(provider.requests), provider.clock.now()) == (2, 0.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_flood_of_notifications_makes_a_session_due_once_a_second(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    session, clock = provider.add(), provider.clock
+    async with provider.client(budget=ReadBudget(1000)) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow, client, session, is_watched)
+        await clock.sleep(5)
+        before = len(provider.requests)
+        for _ in range(100):
+            assert client.notify(session)
+            await clock.sleep(0.1)
+
+        assert len(provider.requests) - before == 10
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_flood_of_notifications_during_a_read_is_served_when_it_is_over(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    session, clock = provider.add(), provider.clock
+    async with provider.client() as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow, client, session, is_watched)
+        await clock.sleep(5)
+        before = len(provider.requests)
+        provider.latency = 3.0
+        for _ in range(20):
+            assert client.notify(session)
+            await clock.sleep(0.1)
+        await clock.sleep(1.5)
+
+        assert len(provider.requests) - before == 2
+        tasks.cancel_scope.cancel()
+
+
+async def _follow(client: HPPClient, session: str, is_watched: bool) -> None:
+    if not is_watched:
+        await client.wait_for_outcome(session)
+        return
+    async with client.watch([session]) as watch:
+        async for _ in watch:
+            pass
