@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
+import attrs
+
 from hpp_async.testing import (
     Act,
     Answered,
@@ -84,7 +86,7 @@ def life_of(seed: int) -> Life:
     callbacks = moments(4)
     if callbacks and chance.random() < 0.4:
         callbacks = tuple(sorted((*callbacks, *[(at + chance.choice((0.0, 1.0)), on) for at, on in callbacks])))
-    return Life(
+    life = Life(
         seed=seed,
         sessions=sessions,
         readable_for=chance.choice((0.0, 3.0, 86_400.0, 86_400.0)),
@@ -104,6 +106,19 @@ def life_of(seed: int) -> Life:
         freezes=_freezes(chance, length) if chance.random() < 0.15 else (),
         timers_late_by=chance.choice((0.002, 0.05, 0.5)) if chance.random() < 0.15 else 0.0,
     )
+    return attrs.evolve(
+        life,
+        callbacks=tuple(sorted((*life.callbacks, *_flood(chance, len(sessions), length)))),
+        looks=tuple(sorted((*life.looks, *_flood(chance, len(sessions), length)))),
+    )
+
+
+def _flood(chance: Random, sessions: int, length: float) -> tuple[tuple[float, int], ...]:
+    """Return what comes many times a second for a while, if anything does."""
+    if chance.random() >= 0.07:
+        return ()
+    start, session, a_second = chance.uniform(0.0, length), chance.randrange(sessions), chance.choice((3, 10, 30))
+    return tuple((start + number / a_second, session) for number in range(chance.choice((5, 50, 150))))
 
 
 def _script(chance: Random) -> Script:

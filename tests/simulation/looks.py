@@ -79,8 +79,8 @@ def _longest_delay(record: Record, wait: WaitRecord, request: Request) -> float:
         landed_at(told) <= told_at for told in readings_in(answers_heard(record, wait))
     ):
         longest = max(longest, 64.0)  # before the first reading a failure is followed by a backoff alone
-    if served.kind == "missing":
-        longest = max(longest, 2.0)
+    if served.kind in ("missing", "unauthorized"):
+        longest = max(longest, SETTLING)
     if served.kind == "limited":
         longest = max(longest, min(300.0, served.pause or 0.0))
     return longest
@@ -199,7 +199,7 @@ def answers_are_shared(record: Record) -> Iterator[str]:
             hints += [_ended_at(call) for call in record.calls if (call.name, call.session) == ("disable", session)]
             if gap >= SETTLING - TINY and any(prior <= hint <= before.asked_at + TINY for hint in hints):
                 continue
-            if gap < smallest - TINY and not _is_asked_anew(record, before, began_at, after, waits):
+            if gap < smallest - TINY and not _is_asked_anew(record, record.calls, before, began_at, after, waits):
                 yield f"session {session} read at {before.asked_at:.3f} and again at {after.asked_at:.3f}"
 
 
@@ -222,11 +222,43 @@ def _began_at(gets: list[Request], request: Request | None) -> float:
     )
 
 
-def _is_asked_anew(record: Record, before: Request, began_at: float, after: Request, waits: list[WaitRecord]) -> bool:
+def notifications_are_bounded(record: Record) -> Iterator[str]:
+    """However many callbacks come, they make a session due once a second."""
+    for process in range(1, len(record.closed) + 2):
+        for session in range(len(record.life.sessions)):
+            key = (process, session, "GET")
+            gets = [request for request in record.requests if (request.process, request.session, request.method) == key]
+            run: list[Request] = []
+            for before, after in pairwise(gets):
+                if not _is_for_a_callback_alone(record, gets, before, after):
+                    run = []
+                    continue
+                run = run or [before]
+                run.append(after)
+                # The first of these reads was made due by a callback that came after the start of the one before.
+                least = len(run) - 2
+                if after.asked_at - run[0].asked_at < least - TINY:
+                    yield f"{least + 1} reads of session {session} from {run[0].asked_at:.3f} to {after.asked_at:.3f}"
+
+
+def _is_for_a_callback_alone(record: Record, gets: list[Request], before: Request, after: Request) -> bool:
+    """Whether nothing but a callback explains the read that *after* is, so soon after *before*."""
+    waits = record.waits_on(before.session, before.process)
+    soon = min([SETTLING, *map(smallest_delay, waits)])
+    are_readings = before.served.kind == after.served.kind == "reading"
+    if not are_readings or after.asked_at - before.asked_at >= soon - TINY:
+        return False
+    others = [call for call in record.calls if call.name != "notify"]
+    return not _is_asked_anew(record, others, before, _began_at(gets, before), after, waits)
+
+
+def _is_asked_anew(
+    record: Record, calls: list[Call], before: Request, began_at: float, after: Request, waits: list[WaitRecord]
+) -> bool:
     """Whether something between the two reads is a reason for another: a hint, a caller's time, the session's."""
     start, end = began_at - TINY, after.asked_at + TINY
-    moments = [call.began_at for call in record.calls if call.session == before.session]
-    moments += [call.ended_at for call in record.calls if call.session == before.session and call.ended_at is not None]
+    moments = [call.began_at for call in calls if call.session == before.session]
+    moments += [call.ended_at for call in calls if call.session == before.session and call.ended_at is not None]
     moments += [wait.started_at + wait.of.timeout for wait in waits if wait.of.timeout is not None]
     is_called = any(start <= moment <= end for moment in moments)
     expiries = expiries_of(record.life.sessions[before.session])
@@ -280,8 +312,13 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
             for request in record.requests
             if (request.process, request.session, request.method) == (call.process, call.session, "GET")
         ]
+        earlier = [
+            c.began_at for c in record.calls if (c.name, c.session, c.process) == ("notify", call.session, call.process)
+        ]
+        # A second after the last one, which may itself have had to wait for that.
+        apart = 1.0 if any(call.began_at - 2.0 - TINY <= at < call.began_at for at in earlier) else 0.0
         # One that is under way does not count: the next does, as soon as that is over.
-        free_at = max([call.began_at, *(_over_at(record, r) for r in reads if r.asked_at < call.began_at)])
+        free_at = max([call.began_at + apart, *(_over_at(record, r) for r in reads if r.asked_at < call.began_at)])
         paused = any(call.began_at - 2 * MINUTE < until for _, until in pauses_of(record, call.process))
         if free_at == float("inf") or paused or record.life.in_flight < 10:
             continue

@@ -46,6 +46,7 @@ OF_LIVES: Final[tuple[Callable[[Record], Iterator[str]], ...]] = (
     looks.pauses_are_kept,
     looks.one_flight_per_session,
     looks.answers_are_shared,
+    looks.notifications_are_bounded,
     looks.nothing_goes_out_after_closing,
     looks.a_callback_is_followed_by_a_read,
     endings.disabling_is_true,

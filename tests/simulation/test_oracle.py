@@ -22,7 +22,7 @@ from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._core.token_bucket import TokenBucket
 from hpp_async._loop import Sleeper
-from hpp_async._waits.flight import Flight
+from hpp_async._waits.flight import Flight, Notification
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
@@ -309,6 +309,35 @@ def ignores_callbacks(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def follows_each_callback_at_once(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr("hpp_async._waits.tracker._NOTIFICATION_INTERVAL", 0.0)
+    return HPPClient
+
+
+def puts_a_read_off_with_each_callback(patch: pytest.MonkeyPatch) -> Build:
+    bring_forward = Tracker.bring_forward
+
+    def forgetful(tracker: Tracker, notification: Notification) -> bool:
+        if tracker.asked is not None:
+            tracker._poller._notified_at = float("-inf")
+        return bring_forward(tracker, notification)
+
+    patch.setattr(Tracker, "bring_forward", forgetful)
+    return HPPClient
+
+
+def books_late_timers_as_lateness(patch: pytest.MonkeyPatch) -> Build:
+    queue = Budget.queue
+
+    def held(budget: Budget, kind: Kind, key: float, now: float, wake: Callable[[], object]) -> Turn:
+        if kind is Kind.DUE:
+            budget._virtual = min(budget.virtual(now), key)
+        return queue(budget, kind, key, now, wake)
+
+    patch.setattr(Budget, "queue", held)
+    return HPPClient
+
+
 def reads_on_when_closed(patch: pytest.MonkeyPatch) -> Build:
     patch.setattr(Reads, "check_open", lambda self, session_id: None)
     return HPPClient
@@ -320,6 +349,15 @@ FLOODED: Final = Life(
     sessions=(PAYS,) * 5, looks=tuple((at / 4, 1 + at % 4) for at in range(400)), reads_per_second=1.0, latency=0.0
 )
 """Four looks a second beside one wait, where the budget has one read a second."""
+CALLED: Final = Life(sessions=(PAYS,), callbacks=tuple((5.0 + at / 5, 0) for at in range(200)), latency=0.0)
+"""Five callbacks a second, for forty seconds."""
+UNPUNCTUAL: Final = Life(
+    sessions=(PAYS,) * 4,
+    callers=tuple(Caller(session=number, interval=1.0) for number in range(4)),
+    reads_per_second=100.0,
+    timers_late_by=0.5,
+)
+"""Timers fire late, and the budget is never short."""
 LIMITED: Final = Fault(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
 SLOW: Final = 2
 """A seed by which an answer from before the expiry is long on its way."""
@@ -396,6 +434,8 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
     (oversleeps, "looks_come_in_time", Life(sessions=(PAYS,))),
     (starves_the_schedule, "looks_come_in_time", FLOODED),
+    (books_late_timers_as_lateness, "looks_come_in_time", UNPUNCTUAL),
+    (follows_each_callback_at_once, "notifications_are_bounded", CALLED),
     (hardly_sleeps, "reads_are_bounded", Life(sessions=(PAYS,))),
     (loses_what_it_had_in_hand, "callers_get_every_transition_once", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
     (
@@ -408,6 +448,11 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (shares_no_flight, "one_flight_per_session", Life(sessions=(PAYS,), callers=(Caller(), Caller()), latency=3.0)),
     (shares_no_answer, "a_young_answer_is_used", Life(sessions=(PAYS,), callers=LATE)),
     (ignores_callbacks, "a_callback_is_followed_by_a_read", Life(sessions=(PAYS,), callbacks=((15.0, 0),))),
+    (
+        puts_a_read_off_with_each_callback,
+        "a_callback_is_followed_by_a_read",
+        attrs.evolve(CALLED, latency=9.0, callbacks=CALLED.callbacks[:20]),
+    ),
     (reads_on_when_closed, "nothing_goes_out_after_closing", Life(sessions=(PAYS,), closed_at=50.0)),
 ]
 cases = pytest.mark.parametrize(
