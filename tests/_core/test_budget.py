@@ -576,6 +576,34 @@ def test_a_turn_that_is_given_up_goes_to_the_next_in_the_queue() -> None:
     assert staying.admitted == [1.0]
 
 
+def test_a_token_that_was_granted_and_is_given_back_goes_to_the_next() -> None:
+    budget = Budget(ReadBudget(RATE))
+    for _ in range(4):  # all that was saved up
+        assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
+    leaving, staying = (budget.queue(Kind.DUE, 0.0, 0.0, lambda: None) for _ in range(2))
+    assert budget.opens_at(leaving, 0.05) == 0.05
+    budget.leave(leaving)
+
+    assert budget.admit(staying, 0.05)
+
+
+def test_reads_whose_event_loop_is_gone_are_not_in_flight_any_more() -> None:
+    budget = Budget(ReadBudget(RATE, max_in_flight=1))
+    assert budget.admit(budget.queue(Kind.NEW, 0.0, 0.0, lambda: None), 0.0)
+    budget.forget()
+
+    assert budget.admit(budget.queue(Kind.NEW, 0.0, 1.0, lambda: None), 1.0)
+
+
+def test_new_arrivals_come_in_the_order_of_arrival_whatever_their_keys() -> None:
+    budget = Budget(ReadBudget(RATE))
+    budget.refused(1.0, 0.0)  # nothing can be granted while they queue
+    first, second = (budget.queue(Kind.NEW, key, 0.0, lambda: None) for key in (5.0, 1.0))
+
+    assert budget.opens_at(second, 0.0) == inf
+    assert budget.admit(first, 1.0)
+
+
 # -- what the answers say -------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from hpp_async import (
     NotProcessedError,
     OutageError,
     PollSchedule,
+    RateLimitedError,
     ReadFailed,
 )
 from hpp_async.testing import Answered, Dateless, Dropped, ScriptedProvider, VirtualClock
@@ -143,8 +144,9 @@ async def test_one_date_of_the_provider_is_enough_to_judge_the_expiry() -> None:
 # -- frozen time -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("was_held", [False, True], ids=["", "after a pause of the budget"])
 @pytest.mark.parametrize("frozen_at", [110.0, 130.0, 155.5])
-async def test_time_in_which_the_process_is_frozen_does_not_count_as_outage(frozen_at: float) -> None:
+async def test_time_in_which_the_process_is_frozen_does_not_count_as_outage(frozen_at: float, was_held: bool) -> None:
     clock = FreezingClock()
     provider = ScriptedProvider(clock)
     session = provider.add([(1, "IN_PROGRESS"), (9_000, "COMPLETED")])
@@ -163,7 +165,15 @@ async def test_time_in_which_the_process_is_frozen_does_not_count_as_outage(froz
             await clock.sleep(frozen_at)
             clock.freeze(thawed_at - clock.now())
 
+        async def hold() -> None:
+            await clock.sleep(5)
+            provider.answer_next(httpx.Response(429, headers={"Retry-After": "60"}))
+            with pytest.raises(RateLimitedError):
+                await client.read_session(provider.add())
+
         tasks.start_soon(freeze)
+        if was_held:
+            tasks.start_soon(hold)
         assert isinstance(await client.wait_for_outcome(session), Completed)
 
     assert failures[0] < frozen_at < thawed_at <= failures[-1], "it failed before and after"
