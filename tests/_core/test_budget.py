@@ -379,6 +379,13 @@ def test_turns_are_admitted_by_virtual_due_time(keys: list[float]) -> None:
     assert order == sorted(keys)
 
 
+def test_a_turn_opens_when_its_read_is_due_whenever_that_is_asked() -> None:
+    budget = Budget(ReadBudget(RATE))
+    turn = budget.queue(Kind.DUE, 10.0, 0.0, lambda: None)
+
+    assert budget.opens_at(turn, 5.0) == 10.0
+
+
 def test_equal_turns_are_admitted_in_the_order_of_arrival() -> None:
     here = street()
     crowd = [Reader(1.0, reads=1) for _ in range(50)]

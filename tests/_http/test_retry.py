@@ -8,7 +8,7 @@ import pytest
 
 from hpp_async import HPPError, NotProcessedError, RateLimitedError, ResponseError, ServerError, TransportError
 from hpp_async._core.token_bucket import Quota
-from hpp_async._http.retry import with_retries
+from hpp_async._http.retry import longest_read, with_retries
 
 pytestmark = pytest.mark.anyio
 
@@ -132,3 +132,8 @@ async def test_a_dropped_connection_is_tried_again_once_within_the_budget_and_no
     assert await tried(dropped(), attempts=1) == (2, [0.0], None)
     assert await tried(dropped(), second, attempts=1) == (2, [0.0], second)
     assert await tried(dropped(), unavailable(), attempts=2) == (3, [0.0, 0.5], None)
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 10.0), (3, 40.0)])
+def test_the_longest_read_has_a_pause_between_each_two_attempts(attempts: int, seconds: float) -> None:
+    assert longest_read(attempts, 10.0) == seconds

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from hpp_async import Completed, HPPClient, PollSchedule, ReadFailed, Transition
+from hpp_async import Completed, HPPClient, PollSchedule, ReadBudget, ReadFailed, Transition
 from hpp_async._loop import LoopClock, running_loop, running_task
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
@@ -149,6 +150,35 @@ def test_a_read_that_was_lost_with_its_loop_is_repeated(client: HPPClient, line:
 
     assert asyncio.run(go_on()) == ("COMPLETED", Completed)
     assert "in flight" not in repr(client)
+    gc.collect()  # the lost step is collected here, and must raise and warn of nothing
+
+
+def test_a_watch_whose_turn_was_lost_with_its_loop_queues_again(line: Line) -> None:
+    provider = ScriptedProvider(VirtualClock())
+    budget = ReadBudget(1000, max_in_flight=1)
+    http_client = httpx.AsyncClient(transport=line)
+    client = provider.client(http_client=http_client, clock=LoopClock(), budget=budget)
+    watch = client.watch()
+    line.is_held = True
+
+    async def begin() -> None:
+        await watch.__aenter__()
+        watch.add("paid")
+        asyncio.ensure_future(client.read_session("open"))  # noqa: RUF006 - it is to be lost
+        await until(lambda: line.requests == 1)
+        asyncio.ensure_future(anext(watch))  # noqa: RUF006 - it is to be lost, while it queues behind that read
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+
+    async def go_on() -> list[object]:
+        with anyio.fail_after(10):
+            return [type(event.news) async for event in watch]
+
+    with a_loop_that_is_closed_half_way() as loop:
+        loop.run_until_complete(begin())
+    line.is_held = False
+
+    assert asyncio.run(go_on()) == [Transition, Completed]
     gc.collect()  # the lost step is collected here, and must raise and warn of nothing
 
 

@@ -298,6 +298,31 @@ async def test_a_read_is_reported_once_as_slept_for_however_often_its_wait_is_wo
         tasks.cancel_scope.cancel()
 
 
+async def test_no_wait_slept_for_less_than_no_time_before_a_read_of_anothers(provider: ScriptedProvider) -> None:
+    slept: list[Slept] = []
+    observe = [lambda event: slept.append(event) if isinstance(event, Slept) else None]
+    session, clock = provider.add(), provider.clock
+    client = provider.client(observers=observe, schedule=PollSchedule.every(10), attempts=1)
+    async with client, anyio.create_task_group() as tasks:
+        wait = client.wait_for_outcome(session)
+        await anext(wait)
+        provider.latency = 1.0
+        provider.answer_next(503)
+        async with anyio.create_task_group() as first:
+            first.start_soon(run, wait)
+            await clock.sleep(10.5)
+            first.cancel_scope.cancel()  # the wait is left during a read, which fails
+        await clock.sleep(1.0)
+        provider.latency = 20.0
+        tasks.start_soon(client.read_session, session)
+        await clock.sleep(8.0)
+        tasks.start_soon(run, wait)  # it is told of the failure now, and joins the read that is in flight
+        await clock.sleep(5.0)
+
+        assert [(event.seconds, event.late_by) for event in slept] == [(pytest.approx(10.0), 0.0), (0.0, 0.0)]
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_timeout_of_zero_reads_once(provider: ScriptedProvider) -> None:
     session = provider.add()
     async with provider.client() as client:
@@ -417,6 +442,17 @@ async def test_a_heartbeat_can_be_as_short_as_a_hundredth_of_a_second(provider: 
         assert isinstance(await anext(updates), Heartbeat)
         with pytest.raises(ConfigurationError, match="heartbeat"):
             wait.updates(heartbeat=0.009)
+
+
+async def test_by_default_a_heartbeat_comes_after_fifteen_seconds(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    provider.latency = 50.0
+    async with provider.client() as client:
+        updates = client.wait_for_outcome(provider.add()).updates()
+
+        assert isinstance(await anext(updates), Heartbeat)
+        assert clock.now() == 15.0
 
 
 async def test_a_heartbeat_comes_while_a_read_hangs(provider: ScriptedProvider) -> None:
