@@ -326,6 +326,18 @@ def puts_a_read_off_with_each_callback(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def books_late_timers_as_lateness(patch: pytest.MonkeyPatch) -> Build:
+    admit_at_once = Budget.admit_at_once
+
+    def held(budget: Budget, kind: Kind, key: float, now: float) -> bool:
+        if kind is Kind.DUE:
+            budget._lateness += max(0.0, budget.virtual(now) - key)
+        return admit_at_once(budget, kind, key, now)
+
+    patch.setattr(Budget, "admit_at_once", held)
+    return HPPClient
+
+
 def reads_on_when_closed(patch: pytest.MonkeyPatch) -> Build:
     patch.setattr(Reads, "check_open", lambda self, session_id: None)
     return HPPClient
@@ -339,6 +351,13 @@ FLOODED: Final = Life(
 """Four looks a second beside one wait, where the budget has one read a second."""
 CALLED: Final = Life(sessions=(PAYS,), callbacks=tuple((5.0 + at / 5, 0) for at in range(200)), latency=0.0)
 """Five callbacks a second, for forty seconds."""
+UNPUNCTUAL: Final = Life(
+    sessions=(PAYS,) * 4,
+    callers=tuple(Caller(session=number, interval=1.0) for number in range(4)),
+    reads_per_second=100.0,
+    timers_late_by=0.5,
+)
+"""Timers fire late, and the budget is never short."""
 LIMITED: Final = Fault(Throttled(30, Hint.RETRY_AFTER), start=20, until=40)
 SLOW: Final = 2
 """A seed by which an answer from before the expiry is long on its way."""
@@ -415,6 +434,7 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
     (oversleeps, "looks_come_in_time", Life(sessions=(PAYS,))),
     (starves_the_schedule, "looks_come_in_time", FLOODED),
+    (books_late_timers_as_lateness, "looks_come_in_time", UNPUNCTUAL),
     (follows_each_callback_at_once, "notifications_are_bounded", CALLED),
     (hardly_sleeps, "reads_are_bounded", Life(sessions=(PAYS,))),
     (loses_what_it_had_in_hand, "callers_get_every_transition_once", Life(sessions=(RETRIES,), callers=(FOLLOWS,))),
