@@ -115,6 +115,8 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
         return
     said = [request.served.expires_at for request in readings if request.served.expires_at is not None]
     first, *_ = expiries_of(record.life.sessions[wait.of.session])
+    if wait.since is not None and wait.since.session.expires_at is not None:  # it had moved before a restart
+        first = (wait.since.session.expires_at - START).total_seconds()
     if is_undisturbed(wait):
         last, expires_at = answers[-1], said[-1] if said else first  # the last that was said; it may have moved since
     else:  # one that was away has the last reading from then, and may not have heard of a move
