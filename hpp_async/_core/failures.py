@@ -87,8 +87,8 @@ class Failures:
     """401s and 403s so far, counted in the same way."""
     _due: float = attrs.field(init=False, default=_FOREVER)
     """When the next read is due. ∞ until `rests_until` is called: no read is late then."""
-    _resumed_at: float = attrs.field(init=False, default=-_FOREVER)
-    """When the last idle time ended."""
+    _idle: tuple[tuple[float, float], ...] = attrs.field(init=False, default=())
+    """From when to when no step was taken, since the last failure."""
 
     def note(self, error: HPPError, now: float, *, asked_at: float, longest: float, held: float = 0.0) -> Meaning:
         """
@@ -110,14 +110,17 @@ class Failures:
         if self.outage_since is None:
             self.outage_since = now
         else:
-            began_at = max(asked_at, self._resumed_at)
-            late = max(0.0, asked_at - max(self._due, self._resumed_at) - held)
-            self.outage_since += late + max(0.0, now - began_at - longest)
+            late = asked_at - self._due - self._idle_between(self._due, asked_at) - held
+            too_long = now - asked_at - self._idle_between(asked_at, now) - longest
+            self.outage_since += max(0.0, late) + max(0.0, too_long)
         return Meaning.NOTHING
+
+    def _idle_between(self, start: float, end: float) -> float:
+        return sum(max(0.0, min(end, until) - max(start, since)) for since, until in self._idle)
 
     def rests_until(self, due: float) -> None:
         """Note when the next read is due."""
-        self._due = due
+        self._due, self._idle = due, ()
 
     def lasted(self, now: float) -> float:
         """Return for how many seconds the outage has lasted; 0 where there is none."""
@@ -129,9 +132,10 @@ class Failures:
 
     def resumed(self, left_at: float, now: float) -> None:
         """Note that no step was taken from *left_at* until *now*: idle time does not count as outage."""
-        self._resumed_at = now
-        if self.outage_since is not None:
-            self.outage_since += now - left_at
+        if left_at < now:
+            self._idle = (*self._idle, (left_at, now))
+            if self.outage_since is not None:
+                self.outage_since += now - left_at
 
     def confirm(self) -> float:
         """Return the seconds to a confirmation read."""

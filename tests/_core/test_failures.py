@@ -142,27 +142,50 @@ def test_idle_time_is_subtracted_from_an_outage_once() -> None:
     failures.resumed(5.0, 1_000.0)
     failures.note(broken(), 1_001.0, asked_at=4.0, longest=10.0)
 
-    assert failures.lasted(1_001.0) == 6.0
+    assert failures.lasted(1_001.0) == 4.0  # 6 without the idle time; and the read began 2 s late
+
+
+def test_time_frozen_during_a_read_is_no_outage_where_a_step_begins_before_the_failure_is_noted() -> None:
+    failures = failed(broken())[0]
+    failures.rests_until(2.0)
+    failures.resumed(7_200.0, 7_200.5)  # a heartbeat was handed over as soon as the process went on
+    failures.note(broken(), 7_201.0, asked_at=2.0, longest=10.0)
+
+    assert failures.lasted(7_201.0) == pytest.approx(12.0)
+
+
+def test_time_frozen_between_two_reads_is_no_outage_where_a_step_begins_before_the_read() -> None:
+    failures = failed(broken())[0]
+    failures.rests_until(2.0)
+    failures.resumed(7_200.0, 7_200.5)
+    failures.note(broken(), 7_202.0, asked_at=7_201.0, longest=10.0)
+
+    assert failures.lasted(7_202.0) == pytest.approx(3.0)
 
 
 reads = st.tuples(st.floats(0.0, 900.0), st.floats(0.0, 7_200.0), st.floats(0.0, 7_200.0), st.floats(0.0, 100.0))
+idle_times = st.tuples(st.floats(0.0, 1.0), st.one_of(st.just(0.0), st.floats(0.001, 10_000.0)))
+"""At which share of a gap no step is taken any more, and for how many seconds."""
 
 
-@given(st.lists(reads, min_size=1, max_size=10))
+@given(st.lists(st.tuples(reads, idle_times), min_size=1, max_size=10))
 def test_a_gap_adds_at_most_the_planned_delay_and_the_longest_read(
-    gaps: list[tuple[float, float, float, float]],
+    gaps: list[tuple[tuple[float, float, float, float], tuple[float, float]]],
 ) -> None:
-    """That holds however long the process was frozen, and when; and no more is added than the time that passed."""
+    """That holds however long the process was frozen or idle, and when; and idle time is never added."""
     failures, now = failed(broken())[0], 0.0
-    for planned, late, took, longest in gaps:
+    for (planned, late, took, longest), (share, idle) in gaps:
         before, lasted = now, failures.lasted(now)
         failures.rests_until(now + planned)
+        left_at = now + share * (planned + late + took)
         asked_at = now + planned + late
-        now = asked_at + took
+        asked_at += idle if left_at < asked_at else 0.0
+        now += planned + late + took + idle
+        failures.resumed(left_at, left_at + idle)
         failures.note(broken(), now, asked_at=asked_at, longest=longest)
         added = failures.lasted(now) - lasted
-        assert added <= min(planned + longest, now - before) + 1e-6
-        assert added >= min(planned, now - before) - 1e-6
+        assert added <= min(planned + longest, now - before - idle) + 1e-6
+        assert added >= min(planned, share * (planned + late + took)) - 1e-6
 
 
 # -- when to read again -----------------------------------------------------------------------------------------------

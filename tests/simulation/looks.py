@@ -323,7 +323,7 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
         if free_at == float("inf") or paused or record.life.in_flight < 10:
             continue
         queue = 2 * (len(record.life.callers) + len(record.life.looks) + 2) / record.life.reads_per_second
-        until = record.life.thawed(free_at + queue) + record.life.timers_late_by
+        until = record.life.thawed(free_at + queue + record.life.timers_late_by)
         for wait in at_it:
             stays = all(is_at_it(wait, call.began_at + step * (until - call.began_at) / 8) for step in range(9))
             if stays and not any(call.began_at - TINY <= r.asked_at <= until for r in reads):

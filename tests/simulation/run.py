@@ -357,7 +357,7 @@ class _Run:
             now = self.clock.now()
             if record.of.style is Style.UPDATES:
                 due = max(last + HEARTBEAT, asked_at)
-                if now > self.life.thawed(due) + self.life.timers_late_by + 1e-6 or (
+                if now > self.life.thawed(due + self.life.timers_late_by) + 1e-6 or (
                     isinstance(step, Heartbeat) and now < due - 1e-6
                 ):
                     record.complaints.append(f"the heartbeat of {due:.3f} came at {now:.3f}")
