@@ -20,7 +20,8 @@ is *admitted* when its driver asks next.
 and their number has no limit. (The first read of a wait with ``since`` and without a timeout counts as the schedule's:
 after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival
 and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn. Repeated
-attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are.
+attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are. A
+new arrival that the schedule will make due, too, waits in both lines, so a notification never delays a read.
 
 Nothing here awaits or reads a clock. A driver queues a `Turn`, asks whether the turn is admitted, and learns when to
 ask again. Times are in loop seconds; keys are in seconds of the virtual clock.
@@ -65,7 +66,7 @@ class Turn:
 
     kind: Kind
     key: float
-    """When the read is due, in seconds of the virtual clock; used for `Kind.DUE` only."""
+    """When the schedule makes the read due, in seconds of the virtual clock; ∞ if it does not."""
     wake: Callable[[], object]
     is_granted: bool = False
     """Whether a token is reserved for the read."""
@@ -113,7 +114,7 @@ class Budget:
         """
         Queue a read and return its turn, which the caller must either `leave` or have admitted.
 
-        *key* is when the read is due, in seconds of the virtual clock (`Kind.DUE` only).
+        *key* is when the schedule makes the read due, in seconds of the virtual clock; ∞ if it does not.
         """
         self._advance(now)
         turn = Turn(kind, key, wake)
@@ -125,7 +126,7 @@ class Budget:
         if turn.is_over:
             return
         # Only saves wakes: a driver that is woken for nothing asks, and sleeps again.
-        was_head = turn.is_granted or self._head(turn.kind) is turn
+        was_head = turn.is_granted or self._is_head(turn)
         turn.is_over = True
         if turn.is_granted:
             self._granted.remove(turn)
@@ -172,9 +173,11 @@ class Budget:
         self._advance(now, asking=turn)
         if turn.is_granted:
             return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else now
-        if self._head(turn.kind) is not turn or (self._is_full and turn.kind is not Kind.AGAIN):
+        if not self._is_head(turn) or (self._is_full and turn.kind is not Kind.AGAIN):
             return _FOREVER
-        return max(self._due_at(turn, now), self._bucket.ready_at(now))
+        ready_at = self._bucket.ready_at(now)
+        is_new = turn.kind is not Kind.DUE and self._head(turn.kind) is turn
+        return ready_at if is_new else max(ready_at, self._due_at(turn, now))
 
     def wake_all(self) -> None:
         """Wake every driver in the queue: each asks again."""
@@ -227,10 +230,18 @@ class Budget:
         return self._in_flight >= self._limits.max_in_flight
 
     def _turns(self) -> list[Turn]:
-        return [*self._granted, *(turn for heap in self._heaps.values() for *_, turn in heap)]
+        waiting = (turn for heap in self._heaps.values() for *_, turn in heap if not turn.is_over)
+        return list(dict.fromkeys((*self._granted, *waiting)))
 
     def _push(self, turn: Turn, number: int) -> None:
-        heapq.heappush(self._heaps[turn.kind], (turn.key if turn.kind is Kind.DUE else 0.0, number, turn))
+        if turn.kind is not Kind.DUE:
+            heapq.heappush(self._heaps[turn.kind], (0.0, number, turn))
+        if turn.key < _FOREVER:
+            # A new arrival that the schedule makes due, too, waits in both lines: no notification delays a read.
+            heapq.heappush(self._heaps[Kind.DUE], (turn.key, number, turn))
+
+    def _is_head(self, turn: Turn) -> bool:
+        return self._head(turn.kind) is turn or self._head(Kind.DUE) is turn
 
     def _head(self, kind: Kind) -> Turn | None:
         heap = self._heaps[kind]
@@ -244,15 +255,15 @@ class Budget:
             self._seen_at = max(self._seen_at, now)
             return
         while True:
-            turn, at = self._next_grant(self._seen_at)
-            is_later = turn is None or at - now > ROUNDING
+            kind, at = self._next_grant(self._seen_at)
+            is_later = kind is None or at - now > ROUNDING
             if is_later and self._seen_at < now:
                 self._run(now)  # then compute again: while the rate climbs, tokens come earlier than computed before
-            elif turn is None or is_later:
+            elif kind is None or is_later:
                 return
             else:
                 self._run(max(at, self._seen_at))
-                self._grant(turn, self._seen_at, asking)
+                self._grant(kind, self._seen_at, asking)
 
     def _run(self, until: float) -> None:
         """Let real time pass until *until*; the virtual clock stops at the key of the first `Kind.DUE` in the queue."""
@@ -265,34 +276,35 @@ class Budget:
         """Return how many seconds the virtual clock has yet to run until *key*; negative for one that is past."""
         return key - (self._seen_at - self._lateness)
 
-    def _next_grant(self, now: float) -> tuple[Turn | None, float]:
-        """Return which turn gets the next token if nothing else happens, and when."""
-        again = self._head(Kind.AGAIN)
-        if again is not None:
-            return again, self._bucket.ready_at(now)
+    def _next_grant(self, now: float) -> tuple[Kind | None, float]:
+        """Return whose first turn gets the next token if nothing else happens, and when."""
+        if self._head(Kind.AGAIN) is not None:
+            return Kind.AGAIN, self._bucket.ready_at(now)
         due = self._head(Kind.DUE)
-        new = self._head(Kind.URGENT) or self._head(Kind.NEW)
+        new = next((kind for kind in (Kind.URGENT, Kind.NEW) if self._head(kind) is not None), None)
         if self._is_full or (due is None and new is None):
             return None, _FOREVER
         ready_at = self._bucket.ready_at(now)
         if due is None or (new is not None and not self._is_schedule_next):
             return new, ready_at
         due_at = max(ready_at, self._due_at(due, now))
-        return (due, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
+        return (Kind.DUE, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
 
     def _due_at(self, turn: Turn, now: float) -> float:
         """Return when the virtual clock reaches the key of *turn* if nothing stops the clock."""
-        early = self._early(turn.key) if turn.kind is Kind.DUE else 0.0
+        early = self._early(turn.key)
         return now + early if early > ROUNDING else now
 
-    def _grant(self, turn: Turn, at: float, asking: Turn | None) -> None:
+    def _grant(self, kind: Kind, at: float, asking: Turn | None) -> None:
+        """Reserve a token for the first turn of *kind*; a new arrival may get one of the schedule's, as it is due."""
+        turn = self._head(kind)
+        assert turn is not None, "there is a turn to grant it to"
         self._bucket.reserve(at)
         turn.is_granted = True
         self._granted.append(turn)
-        if turn.kind is not Kind.AGAIN:
-            self._is_schedule_next = turn.kind is not Kind.DUE
-        following = self._head(turn.kind)
-        for woken in (turn, following):
+        if kind is not Kind.AGAIN:
+            self._is_schedule_next = kind is not Kind.DUE
+        for woken in dict.fromkeys((turn, self._head(turn.kind), self._head(Kind.DUE))):
             if woken is not None and woken is not asking:
                 woken.wake()
 

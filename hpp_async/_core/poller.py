@@ -114,6 +114,9 @@ class Poller:
     """The caller's resume token while there are transitions that were not emitted."""
     _due: float
     """When the next read is due."""
+    _scheduled: float
+    """When it would be due without a notification."""
+    """When the next read is due."""
     _notified_at: float
     """When the last notification came, if no reading was received since; else -∞."""
     _born_at: float | None
@@ -125,7 +128,7 @@ class Poller:
         self._history = History(session_id=session_id, since=since)
         self._expiry = Expiry()
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
-        self._due = self._notified_at = _NEVER
+        self._due = self._scheduled = self._notified_at = _NEVER
 
     # -- what the driver may ask --------------------------------------------------------------------------------
 
@@ -201,7 +204,7 @@ class Poller:
         if now >= until:
             self._verdict = self._timed_out()
             return self._verdict
-        return Read(self._fresh_from(now), self._due, is_urgent=self._is_over(now), until=until)
+        return Read(self._fresh_from(now), self._due, self._scheduled, is_urgent=self._is_over(now), until=until)
 
     def _fresh_from(self, now: float) -> float:
         """Return the oldest acceptable request time: most reads may use a young answer to another wait's read."""
@@ -320,7 +323,7 @@ class Poller:
             self._rest(now, failures.confirm())
         else:
             self._rest(now, failures.back_off(draw, _FOREVER if self.latest is None else self._delay(now, draw)))
-            self._due = min(self._due, failures.ends_at(self.settings.outage_tolerance))
+            self._due = self._scheduled = min(self._due, failures.ends_at(self.settings.outage_tolerance))
         failures.rests_until(self._due)
 
     def _rest(self, now: float, delay: float) -> None:
@@ -330,6 +333,7 @@ class Poller:
             self._due = min(self._due, deciding_read_at)
         if self._deadline is not None:
             self._due = min(self._due, self._deadline.at)
+        self._scheduled = self._due
 
     def _is_over(self, now: float) -> bool:
         return self._deadline is not None and self._deadline.is_over(now)

@@ -21,6 +21,7 @@ from hpp_async._waits.reports import Reports
 from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
 
+_FOREVER: Final = float("inf")
 _NOWHERE: Final = 0
 _READY: Final = -1
 
@@ -96,10 +97,10 @@ class Agenda:
         self._numbers += 1
         tracker.place = self._numbers
         kind, key = read
-        if kind is Kind.DUE:
-            heapq.heappush(self._due, (key, self._numbers, tracker))
-        else:
+        if kind is not Kind.DUE:
             self._new.append((self._numbers, tracker))
+        if key < _FOREVER:
+            heapq.heappush(self._due, (key, self._numbers, tracker))
 
     def asked(self, tracker: PlacedTracker) -> None:
         """Note that the session of the tracker is being read: the tracker has no place until it is placed again."""
@@ -130,22 +131,24 @@ class Agenda:
         is at least *lowest_key*: the overdue reads of a watch that took no step for a while must not go before
         everybody else's.
         """
-        due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
+        due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.key < _FOREVER}
         while (head := self._head()) is not None:
             tracker, key = head[-1], max(head[0], lowest_key)
             last = max(due, key=due.__getitem__) if len(due) >= most else None
             if last is not None and due[last] <= key:
                 break
             heapq.heappop(self._due)
+            if tracker in self._queued:  # as a new arrival: its turn is in the schedule's line, too
+                continue
             if last is not None:
                 del due[last]
                 self.place(last)
             due[tracker] = key
-            self._claim_for(tracker, Kind.DUE, key)
-        while self._new and len(self._queued) == len(due):
+            self._claim_for(tracker, key)
+        while self._new and all(turn.kind is Kind.DUE for turn, _ in self._queued.values()):
             number, tracker = self._new.popleft()
             if number == tracker.place:  # else the entry is stale
-                self._claim_for(tracker, Kind.NEW, 0.0)
+                self._claim_for(tracker, lowest_key)
         return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
 
     def leave(self) -> None:
@@ -153,9 +156,12 @@ class Agenda:
         for tracker in list(self._queued):
             self.place(tracker)
 
-    def _claim_for(self, tracker: PlacedTracker, kind: Kind, key: float) -> None:
+    def _claim_for(self, tracker: PlacedTracker, lowest_key: float) -> None:
+        read = tracker.next_read()
+        assert read is not None, "a tracker that waits for its read has no news"
+        kind, key = read
         claim = self._claim()
-        self._queued[tracker] = claim.queue(kind, key), claim
+        self._queued[tracker] = claim.queue(kind, max(key, lowest_key)), claim
 
     def _head(self) -> tuple[float, int, PlacedTracker] | None:
         while self._due and self._due[0][1] != self._due[0][2].place:

@@ -26,6 +26,7 @@ from hpp_async._waits.flight import Flight, Notification, SharedReads, Subscribe
 from hpp_async._waits.streams import Streams
 from hpp_async._waits.turns import Claim, Turns
 
+_FOREVER: Final = float("inf")
 _REMEMBERED: Final = 1024
 """How many sessions a client remembers as read by `Reads.read`."""
 
@@ -189,12 +190,12 @@ class Reads:
         """Tell whether the client has read the session: there is a `latest` flight, or `read` returned a reading."""
         return session_id in self._were_read or self.latest(session_id) is not None
 
-    def ask(self, session_id: str, claim: Claim, kind: Kind, key: float = 0.0) -> Flight | None:
+    def ask(self, session_id: str, claim: Claim, kind: Kind, key: float = _FOREVER) -> Flight | None:
         """
         Return the read of the session that is in flight, or start one if the budget admits it.
 
         Return ``None`` if the budget does not admit it yet. Then *claim* has a turn in the queue: await `Claim.sleep`,
-        and call again. *key* is when a read of the schedule is due, in seconds of the budget's virtual time. `enter`
+        and call again. *key* is when the schedule makes the read due, in seconds of the budget's virtual time. `enter`
         must have been called in the running loop.
         """
         shared = self._sessions.get(session_id)

@@ -229,8 +229,8 @@ class Tracker:
         """
         Return the kind of the next read and its key in the budget's queue; ``None`` if there is news instead.
 
-        The key of a read of the schedule is its due time, in seconds of the budget's virtual time. For other kinds the
-        key has no meaning.
+        The key is when the schedule makes the read due, notified or not, in seconds of the budget's virtual time; ∞ if
+        it does not.
         """
         match self._action():
             case Read() as read:
@@ -248,7 +248,9 @@ class Tracker:
         return Kind.NEW if self._poller.is_notified else Kind.DUE
 
     def _key(self, read: Read) -> float:
-        return self._reads.turns.virtual() if read.due == _NEVER else self._virtually(read.due)
+        if read.scheduled > _NEVER:
+            return self._virtually(read.scheduled)
+        return self._reads.turns.virtual() if self._poller.is_resumed else _FOREVER
 
     def _virtually(self, due: float) -> float:
         """Convert *due* from loop seconds to seconds of the budget's virtual time."""

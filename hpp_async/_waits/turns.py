@@ -36,11 +36,11 @@ class Claim:
         self._sleeper = sleeper
         self._turn: Turn | None = None
 
-    def queue(self, kind: Kind, key: float = 0.0) -> Turn:
+    def queue(self, kind: Kind, key: float = _FOREVER) -> Turn:
         """
         Queue for a read, and return the turn.
 
-        *key* is when a read of the schedule is due, in seconds of the budget's virtual time. If the
+        *key* is when the schedule makes the read due, in seconds of the budget's virtual time; ∞ if it does not. If the
         claim already has a turn, that turn keeps its place, unless the read is due earlier now: a notification came, or
         the timeout passed.
         """
@@ -51,7 +51,7 @@ class Claim:
             turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
         return turn
 
-    def admit(self, kind: Kind, key: float = 0.0) -> bool:
+    def admit(self, kind: Kind, key: float = _FOREVER) -> bool:
         """
         Tell whether the budget admits the read now; if not, the claim has a turn in the queue (see `queue`).
 

@@ -107,7 +107,8 @@ class Street:
         def wake() -> None:
             self.at(self.now, lambda: self._ask(reader, turn))
 
-        turn = reader.turn = self.budget.queue(reader.kind, due - reader.lateness, self.now, wake)
+        key = due - reader.lateness if reader.kind is Kind.DUE else inf
+        turn = reader.turn = self.budget.queue(reader.kind, key, self.now, wake)
         if reader.patience < inf:
             self.at(self.now + reader.patience, lambda: self._give_up(reader, turn))
         self._ask(reader, turn)
@@ -236,7 +237,8 @@ def test_every_turn_is_admitted_after_any_interleaving(steps: list[tuple[str, in
         match name:
             case "queue":
                 kind = [Kind.URGENT, Kind.NEW, Kind.DUE][number % 3]
-                waiting.append(budget.queue(kind, now - after * 3 + number, now, lambda: woken.append(1)))
+                key = inf if kind is Kind.NEW and number % 2 else now - after * 3 + number
+                waiting.append(budget.queue(kind, key, now, lambda: woken.append(1)))
             case "leave" if waiting:
                 budget.leave(waiting[number % len(waiting)])
                 budget.leave(waiting.pop(number % len(waiting)))  # twice is once
@@ -289,7 +291,7 @@ def test_the_queue_would_also_admit_each_read_that_is_admitted_at_once(steps: li
         match name:
             case "ask":
                 kind = list(Kind)[number % 4]
-                key = queued.virtual(now) + after - 0.5
+                key = queued.virtual(now) + after - 0.5 if kind is Kind.DUE or number == 5 else inf
                 is_admitted = hasty.admit_at_once(kind, key, now)
                 theirs = queued.queue(kind, key, now, lambda: None)
                 if is_admitted:
@@ -326,7 +328,8 @@ def test_a_read_that_is_admitted_at_once_counts_when_new_arrivals_and_the_schedu
 ) -> None:
     budget = Budget(ReadBudget(1.0))
     assert budget.admit_at_once(first, 0.0, 0.0)
-    waiting = {kind: budget.queue(kind, 0.0, 0.0, lambda: None) for kind in (Kind.NEW, Kind.DUE)}
+    keys = {Kind.NEW: inf, Kind.DUE: 0.0}
+    waiting = {kind: budget.queue(kind, key, 0.0, lambda: None) for kind, key in keys.items()}
 
     assert not budget.admit(waiting[first], 1.0)
     assert budget.admit(waiting[then], 1.0)
@@ -335,9 +338,9 @@ def test_a_read_that_is_admitted_at_once_counts_when_new_arrivals_and_the_schedu
 def test_every_turn_in_the_queue_is_woken_when_the_client_closes() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     woken: list[str] = []
-    budget.queue(Kind.NEW, 0.0, 0.0, lambda: woken.append("granted"))
+    budget.queue(Kind.NEW, inf, 0.0, lambda: woken.append("granted"))
     budget.virtual(0.0)
-    budget.queue(Kind.NEW, 0.0, 0.0, lambda: woken.append("new"))
+    budget.queue(Kind.NEW, inf, 0.0, lambda: woken.append("new"))
     budget.queue(Kind.DUE, 9.0, 0.0, lambda: woken.append("due"))
     woken.clear()
 
@@ -596,19 +599,42 @@ def test_a_token_that_was_granted_and_is_given_back_goes_to_the_next() -> None:
 
 def test_reads_whose_event_loop_is_gone_are_not_in_flight_any_more() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
-    assert budget.admit(budget.queue(Kind.NEW, 0.0, 0.0, lambda: None), 0.0)
+    assert budget.admit(budget.queue(Kind.NEW, inf, 0.0, lambda: None), 0.0)
     budget.forget()
 
-    assert budget.admit(budget.queue(Kind.NEW, 0.0, 1.0, lambda: None), 1.0)
+    assert budget.admit(budget.queue(Kind.NEW, inf, 1.0, lambda: None), 1.0)
 
 
-def test_new_arrivals_come_in_the_order_of_arrival_whatever_their_keys() -> None:
+def test_new_arrivals_come_in_the_order_of_arrival() -> None:
     budget = Budget(ReadBudget(RATE))
     budget.refused(1.0, 0.0)  # nothing can be granted while they queue
-    first, second = (budget.queue(Kind.NEW, key, 0.0, lambda: None) for key in (5.0, 1.0))
+    first, second = (budget.queue(Kind.NEW, inf, 0.0, lambda: None) for _ in range(2))
 
     assert budget.opens_at(second, 0.0) == inf
     assert budget.admit(first, 1.0)
+
+
+@pytest.mark.parametrize("kind", [Kind.URGENT, Kind.NEW])
+def test_a_new_arrival_that_the_schedule_makes_due_waits_in_both_lines(kind: Kind) -> None:
+    budget = Budget(ReadBudget(1.0))
+    crowd = [budget.queue(kind, inf, 0.0, lambda: None) for _ in range(20)]
+    assert budget.admit(crowd[0], 0.0)
+    notified = budget.queue(kind, 2.5, 0.0, lambda: None)
+
+    assert not budget.admit(notified, 2.0)
+    assert budget.opens_at(notified, 2.0) == pytest.approx(3.0)
+    assert budget.admit(notified, 3.0)
+    assert [turn for turn in crowd[1:] if budget.admit(turn, 3.0)] == crowd[1:3]
+
+
+def test_a_new_arrival_that_was_admitted_leaves_nothing_in_the_line_of_the_schedule() -> None:
+    budget = Budget(ReadBudget(1.0))
+    notified = budget.queue(Kind.NEW, 100.0, 0.0, lambda: None)
+    assert budget.admit(notified, 0.0)
+    budget.release(0.0)
+
+    assert budget.lateness(500.0) == 0.0
+    assert budget.admit(budget.queue(Kind.DUE, 500.0, 500.0, lambda: None), 500.0)
 
 
 # -- what the answers say -------------------------------------------------------------------------------------------
@@ -920,6 +946,31 @@ async def test_a_read_after_a_callback_goes_before_others_where_the_budget_is_sh
 
         assert provider.asked[-1][2] == called
         crowd.scope.cancel()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
+async def test_a_callback_delays_no_read_where_a_crowd_of_new_arrivals_waits(
+    provider: Noting, clock: VirtualClock, is_watched: bool
+) -> None:
+    """The read that the callback makes due joins the end of their queue; the schedule's own is due all the same."""
+    session, viewed = provider.add(session_id="called"), [provider.add() for _ in range(100)]
+    client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(5))
+    waits = Crowd([] if is_watched else [client.wait_for_outcome(session)])
+    async with client.watch([session] if is_watched else []) as watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(waits.run)
+        tasks.start_soon(_drain, watch)
+        await clock.sleep(11.0)
+        for each in viewed:
+            tasks.start_soon(client.read_session, each)
+        await clock.sleep(2.0)
+        client.notify(session)
+        await clock.sleep(60.0)
+
+        moments = [at for at, _, path in provider.asked if path == "called" and at > 11.0]
+        assert max(later - earlier for earlier, later in itertools.pairwise([11.0, *moments])) < 12.0
+        waits.scope.cancel()
         tasks.cancel_scope.cancel()
 
 

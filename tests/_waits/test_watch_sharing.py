@@ -233,7 +233,7 @@ async def test_any_number_of_notifications_costs_one_read_and_no_memory(provider
 
     assert seen == [(0, "COMPLETED"), (0, "Completed")]
     assert len(provider.requests) == 2
-    assert places <= 2
+    assert places <= 3  # one in each line, and one in the schedule's from before the notification
 
 
 async def test_a_notification_makes_a_session_at_rest_due_at_once(

@@ -13,7 +13,7 @@ import pytest
 
 from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
-from hpp_async._core.budget import Budget, Kind, Turn
+from hpp_async._core.budget import Budget, Kind
 from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import Failures, Meaning
 from hpp_async._core.history import History
@@ -275,7 +275,7 @@ def ignores_the_budget(patch: pytest.MonkeyPatch) -> Build:
 def starves_the_schedule(patch: pytest.MonkeyPatch) -> Build:
     next_grant = Budget._next_grant
 
-    def partial_to_arrivals(budget: Budget, now: float) -> tuple[Turn | None, float]:
+    def partial_to_arrivals(budget: Budget, now: float) -> tuple[Kind | None, float]:
         budget._is_schedule_next = False
         return next_grant(budget, now)
 
