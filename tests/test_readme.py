@@ -1,8 +1,6 @@
 """The documents show what really happens: every fenced block is run, or is one of the known set-up commands."""
 
-import ast
 import asyncio
-import inspect
 import re
 import runpy
 from collections.abc import Generator
@@ -21,12 +19,14 @@ from hpp_async.testing import Answered, ScriptedProvider, VirtualClock, mock_pro
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
-# Not run here. The `package` session of nox does what the first one does, and CI runs the second one as it is.
+# Not run here. The `package` session of nox does what the first one does, and CI runs that with nox as it is.
 SET_UP: Final = {
     "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q '/path/to/checkout[cli,simulator]'\n",
     "pip install '/path/to/checkout[testing]'\n",
     "python3 -m venv .venv && .venv/bin/pip install -q 'nox[uv]' && .venv/bin/nox\n",
+    "python examples/worker.py shop.db & sleep 5  # the worker makes the tables\n"
+    "sqlite3 shop.db \"INSERT INTO session (id) VALUES ('${session##*/}')\"\n",
 }
 
 FENCE: Final = re.compile(r"^ *(?:```|~~~)", re.MULTILINE)
@@ -57,8 +57,8 @@ def world() -> Generator[ScriptedProvider]:
 @contextmanager
 def namespace() -> Generator[dict[str, object]]:
     """Provide the provider that the Python blocks of one story run against, and the names that they start with."""
-    with world() as provider:
-        names: dict[str, object] = {"__name__": "__main__", "session_url": provider.add(PAID)}
+    with world():
+        names: dict[str, object] = {"__name__": "__main__", "session_id": "your-session-id"}
         shop = ("ask_a_person", "book", "place_order", "release", "save")  # the functions of the shop
         names |= dict.fromkeys(shop, lambda *_, **__: None)
         yield names
@@ -151,14 +151,29 @@ def test_what_the_readme_settles_is_what_happened(steps: list[Any], said: str) -
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: str(story[0]))
 def test_python_blocks_run(story: list[Block]) -> None:
-    with namespace() as names, asyncio.Runner() as runner:
+    with namespace() as names:
         for block in story:
             lines_before = "\n" * (block.line - 1)  # so that a traceback points into the document
-            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            code = compile(lines_before + block.text, block.document, "exec", flags, dont_inherit=True)
-            coroutine = eval(code, names)
-            if inspect.iscoroutine(coroutine):
-                runner.run(coroutine)
+            exec(compile(lines_before + block.text, block.document, "exec", dont_inherit=True), names)
+
+
+@pytest.mark.parametrize(("story", "last"), [([(0, "CANCELLED")], "outcome"), ([(60, "CANCELLED")], "interrupted")])
+def test_the_stream_of_the_documents_ends_with_an_id_that_is_answered_with_204(
+    story: list[tuple[float, str]], last: str
+) -> None:
+    [block] = [block for block in PYTHON if "async def events" in block.text]
+    names: dict[str, Any] = {}
+    exec(block.text, names)  # the block only defines a function
+
+    async def sent(provider: ScriptedProvider) -> list[str]:
+        wait = provider.client().wait_for_outcome(provider.add(story))
+        return [text async for text in names["events"](wait)]
+
+    with world() as provider:
+        provider.trouble(Answered(503), start=30)
+        *_, end = asyncio.run(sent(provider))
+
+    assert end.startswith(f"id: last\nevent: {last}\n")
 
 
 @pytest.mark.parametrize("document", sorted({block.document for block in SITTINGS}), ids=lambda document: document.name)

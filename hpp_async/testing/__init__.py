@@ -1,7 +1,7 @@
 """
 A test kit for code that waits for sessions; this library's own tests use it, too.
 
-It has a virtual clock and a provider in memory: 48 hours pass in about a second, on asyncio and trio, without patching.
+It has a virtual clock and a provider in memory: 47 hours pass in about a second, on asyncio and trio, without patching.
 What consumers do and what goes wrong is data, with the same names in tests, in scenario files and over HTTP:
 
 - a `Script` and its acts: ``Script(opens(after=5), declines(after=20), retries, pays(after=30))``;
