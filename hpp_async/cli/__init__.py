@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
         except ModuleNotFoundError as error:
             if error.name not in ("rich", "typer"):
                 raise
-            sys.exit('hpp-async: the command line needs two more packages: pip install "hpp-async[cli]"')
+            sys.exit("hpp-async: the command line needs two more packages: in a checkout, pip install '.[cli]'")
         except KeyboardInterrupt:  # before the command itself began: these imports take a while
             print("hpp-async: interrupted", file=sys.stderr)
             sys.exit(130)

@@ -111,7 +111,9 @@ def wait(
     *,
     endpoint: EndpointOption = None,
     final: FinalOption = False,
-    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after this time.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop waiting after this time; the session stays open.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.")
     ] = None,

@@ -35,6 +35,7 @@ class Exit:
 
 UNEXPECTED: Final = 1
 
+# A class stands before its base classes: the first row that matches an ending gives its code.
 EXITS: Final = (
     Exit(0, Completed, "COMPLETED: the consumer paid"),
     Exit(UNEXPECTED, Exception, "an error in this program, or a missing extra"),

@@ -12,7 +12,7 @@ from hpp_async._provider.scripts import ACTS
 from hpp_async.cli._exits import EXITS
 from hpp_async.testing import Consumer
 
-_EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in EXITS)
+_EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in sorted(EXITS, key=lambda row: row.code))
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
 _ACTS: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70) + '\n{ becomes = "STATUS", after = 5 }', "  ")
 _WHOM: Final = ", ".join(field.name for field in attrs.fields(Fault) if field.name != "kind")
@@ -30,7 +30,8 @@ HPP_ENDPOINT: EU_PLAYGROUND, EU_LIVE, NA_LIVE …, or a base URL."""
 READ: Final = """\
 Read a session once.
 
-The exit code is 0 for every reading, whatever its status. The other exit codes are those of wait."""
+The exit code is 0 for every reading, whatever its status, and also after the session's expiry, which a line on stderr \
+says. The other exit codes are those of wait."""
 
 WAIT: Final = f"""\
 Wait until a session has an outcome.

@@ -12,7 +12,7 @@ import typer
 
 from hpp_async import HPPError, OutageError, OutcomeWait, WaitTimeoutError
 from hpp_async.cli._exits import UNEXPECTED, exit_code
-from hpp_async.cli._words import say
+from hpp_async.cli._words import say, stopped
 
 
 @contextmanager
@@ -36,8 +36,7 @@ def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Genera
     try:
         yield
     except (KeyboardInterrupt, OutageError, WaitTimeoutError) as ending:
-        what = str(ending) or "interrupted; the session was not changed"
-        say(f"{what}. To continue the wait:\n  {command(wait.token)}")
+        say(f"{stopped(ending)} To continue the wait:\n  {command(wait.token)}")
         raise typer.Exit(exit_code(ending)) from None
 
 
@@ -49,7 +48,7 @@ def needing_simulator() -> Generator[None]:
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "starlette", "uvicorn"):
             raise
-        say('the simulated provider needs more packages: pip install "hpp-async[cli,simulator]"')
+        say("the simulated provider needs more packages: in a checkout, pip install '.[cli,simulator]'")
         raise typer.Exit(UNEXPECTED) from None
 
 

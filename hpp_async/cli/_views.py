@@ -90,6 +90,8 @@ def print_reading(session: Session, *, show_token: bool, as_json: bool) -> None:
         print(records.line(records.of_reading(session, show_token=show_token)), flush=True)
     else:
         print_lines({"status": session.status, **facts(session, show_token=show_token)})
+    if session.expires_in is not None and session.expires_in <= 0 and not session.status.is_final:
+        say("the session is past its expires_at")
 
 
 def print_lines(lines: dict[str, str]) -> None:

@@ -16,10 +16,12 @@ from hpp_async import (
     Errored,
     Expired,
     Failed,
+    OutageError,
     PlacedOrder,
     ReadFailed,
     Session,
     Stopped,
+    WaitTimeoutError,
 )
 from hpp_async.cli._records import iso
 
@@ -72,6 +74,18 @@ def advice(outcome: AnyOutcome) -> str:
             return "The session is still open and may yet be paid: wait with --final, or disable the session."
         case _ as never:
             assert_never(never)
+
+
+def stopped(ending: KeyboardInterrupt | OutageError | WaitTimeoutError) -> str:
+    """Return why the wait ended before the session did, without the advice to Python code in the error's message."""
+    match ending:
+        case WaitTimeoutError(session_id=session_id, latest=latest):
+            status = "was not read" if latest is None else f"is still {latest.status}"
+            return f"session {session_id} {status}. It may still be paid."
+        case OutageError(session_id=session_id, last_error=error):
+            return f"session {session_id} could not be read ({type(error).__name__}). It may have been paid meanwhile."
+        case _:
+            return "interrupted; the session was not changed."
 
 
 def reason(failure: ReadFailed) -> str:

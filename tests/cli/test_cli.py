@@ -53,7 +53,7 @@ from hpp_async.cli._exits import EXITS, exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import PlainView
-from hpp_async.cli._words import advice, duration, reason
+from hpp_async.cli._words import advice, duration, reason, stopped
 from hpp_async.simulator import serve
 from hpp_async.testing import Provider, Scenario, ScriptedProvider, Step, VirtualClock
 
@@ -188,6 +188,14 @@ def test_read_prints_json(simulated: Provider, capsys: pytest.CaptureFixture[str
     assert reading["status"] == "WAITING"
     assert reading["has_authorization_token"] is False
     assert "authorization_token" not in reading
+
+
+def test_read_says_that_the_session_is_past_its_expiry(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    expired, paid = simulated.create(lifetime=0), simulated.create([(0, "COMPLETED")], lifetime=0)
+
+    assert run("read", expired, "--json") == run("read", paid, "--json") == 0
+
+    assert capsys.readouterr().err == "hpp-async: the session is past its expires_at\n"
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -362,8 +370,8 @@ def test_a_timeout_is_code_8_and_prints_how_to_go_on(simulated: Provider, capsys
     assert list(error) == ERROR
     assert [error["error"], error["status"], error["reads"]] == ["WaitTimeoutError", "WAITING", 1]
     assert error["token"] == transition["token"]
-    assert printed.err.endswith(
-        "To continue the wait:\n"
+    assert printed.err == (
+        f"hpp-async: session {session_id} is still WAITING. It may still be paid. To continue the wait:\n"
         f"  hpp-async wait {session_id} --final --timeout 0.0 --json --since {transition['token']}\n"
     )
 
@@ -890,6 +898,23 @@ def test_every_outcome_has_a_next_step(outcome: AnyOutcome, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (WaitTimeoutError("", session_id=SESSION), f"session {SESSION} was not read. It may still be paid."),
+        (
+            OutageError("", session_id=SESSION, last_error=TransportError("", session_id=SESSION)),
+            f"session {SESSION} could not be read (TransportError). It may have been paid meanwhile.",
+        ),
+    ],
+    ids=["a time-out", "an outage"],
+)
+def test_a_wait_that_stopped_says_so_without_advice_to_python_code(
+    ending: OutageError | WaitTimeoutError, said: str
+) -> None:
+    assert stopped(ending) == said
+
+
+@pytest.mark.parametrize(
     ("message", "said"), [(f"session {SESSION}: no answer from there", "no answer from there"), ("", "HookError")]
 )
 def test_the_reason_of_a_failed_read_is_the_errors_sentence_or_its_name(message: str, said: str) -> None:
@@ -909,14 +934,15 @@ def test_durations_have_two_units(seconds: float, words: str) -> None:
 # -- help and extras --------------------------------------------------------------------------------------------------
 
 
-def test_the_help_lists_the_exit_codes_and_the_keys(
+def test_the_help_lists_the_exit_codes_in_order_and_the_keys(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     assert run("wait", "--help") == 0
 
     words = " ".join(capsys.readouterr().out.split())
-    assert all(f"{row.code} {row.meaning}" in words for row in EXITS)
+    codes = sorted((row.code, row.meaning) for row in EXITS)
+    assert " ".join(f"{code} {meaning}" for code, meaning in codes) in words
     assert ", ".join(TRANSITION[1:]) in words
     assert ", ".join(ERROR[1:]) in words
     assert all(key in words for key in OUTCOME)
@@ -949,7 +975,7 @@ def uninstall(package: str, importers: tuple[str, ...], monkeypatch: pytest.Monk
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     uninstall(missing, ("hpp_async.cli._",), monkeypatch)
 
-    with pytest.raises(SystemExit, match=r'^hpp-async: .* pip install "hpp-async\[cli\]"$'):
+    with pytest.raises(SystemExit, match=r"^hpp-async: .* pip install '\.\[cli\]'$"):
         main(["--version"])
 
 
@@ -961,7 +987,7 @@ def test_without_the_simulators_extra_it_says_what_to_install(
     uninstall(missing, ("hpp_async.cli._demo", "hpp_async.simulator"), monkeypatch)
 
     assert run(command) == 1
-    assert capsys.readouterr().err.endswith('pip install "hpp-async[cli,simulator]"\n')
+    assert capsys.readouterr().err.endswith("in a checkout, pip install '.[cli,simulator]'\n")
 
 
 def test_other_missing_modules_are_not_taken_for_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
