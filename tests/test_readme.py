@@ -129,7 +129,8 @@ def test_a_block_runs_when_it_is_copied_into_a_file(block: Block, tmp_path: Path
 
 
 ENDINGS: Final = [
-    ([(0, "COMPLETED")], "paid"),
+    (PAID, "paid"),
+    ([(0, "COMPLETED")], "place the order"),
     ([(0, "COMPLETED", {"authorization_token": None})], "ask a person"),
     ([(0, "FAILED")], "open"),
     ([(0, "CANCELLED")], "released"),
