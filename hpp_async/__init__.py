@@ -1,5 +1,8 @@
 """Wait for Klarna Hosted Payment Page sessions: read them, and follow them to their outcome, on asyncio and trio."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from hpp_async._client import VERSION, HPPClient
 from hpp_async._core.endpoint import Endpoint
 from hpp_async._core.exceptions import (
@@ -9,6 +12,7 @@ from hpp_async._core.exceptions import (
     ExpiryUnknownError,
     HPPError,
     NotProcessedError,
+    OrderRefusedError,
     OutageError,
     RateLimitedError,
     ReadError,
@@ -63,15 +67,72 @@ from hpp_async._waits.events import (
 from hpp_async._waits.wait import Heartbeat, OutcomeWait, Updates
 from hpp_async._waits.watch import Watch, WatchEvent
 
+if TYPE_CHECKING:
+    from hpp_async._core.orders.answers import (
+        AssetURLs,
+        AuthorizedPaymentMethod,
+        CreatedSession,
+        DistributionModule,
+        FraudStatus,
+        PaymentMethodCategory,
+        PaymentSession,
+    )
+    from hpp_async._core.orders.distribution import (
+        Distribution,
+        Email,
+        Sms,
+        TokenAccess,
+        TwoWaySms,
+    )
+    from hpp_async._core.orders.lines import (
+        LineType,
+        OrderLine,
+        ProductIdentifiers,
+        Subscription,
+        SubscriptionInterval,
+    )
+    from hpp_async._core.orders.options import (
+        BackgroundImage,
+        Options,
+        PaymentCategory,
+        PlaceOrderMode,
+        PurchaseType,
+    )
+    from hpp_async._core.orders.order import (
+        AcquiringChannel,
+        Attachment,
+        Intent,
+        PurchaseOrder,
+        WidgetOptions,
+    )
+    from hpp_async._core.orders.people import (
+        Address,
+        CustomerType,
+        OrderCustomer,
+        OrganizationType,
+    )
+    from hpp_async._core.orders.urls import (
+        MerchantURLs,
+        OrderURLs,
+        Placeholder,
+    )
+    from hpp_async._http.callback_secret import callback_secret, is_callback_secret
+
 __version__ = VERSION
 
 __all__ = [
     "FINAL",
     "OUTCOME",
+    "AcquiringChannel",
+    "Address",
     "AnyOutcome",
     "AnyStatus",
+    "AssetURLs",
+    "Attachment",
     "AuthenticationError",
     "Authorization",
+    "AuthorizedPaymentMethod",
+    "BackgroundImage",
     "BudgetPaused",
     "Callback",
     "Cancelled",
@@ -79,26 +140,49 @@ __all__ = [
     "Clock",
     "Completed",
     "ConfigurationError",
+    "CreatedSession",
     "Customer",
+    "CustomerType",
     "Delay",
     "Disabled",
+    "Distribution",
+    "DistributionModule",
+    "Email",
     "Endpoint",
     "Errored",
     "Event",
     "Expired",
     "ExpiryUnknownError",
     "Failed",
+    "FraudStatus",
     "HPPClient",
     "HPPError",
     "Heartbeat",
+    "Intent",
+    "LineType",
     "ManualIdentification",
+    "MerchantURLs",
     "NotProcessedError",
     "Observer",
+    "Options",
+    "OrderCustomer",
+    "OrderLine",
+    "OrderRefusedError",
+    "OrderURLs",
+    "OrganizationType",
     "OutageError",
     "Outcome",
     "OutcomeWait",
+    "PaymentCategory",
+    "PaymentMethodCategory",
+    "PaymentSession",
+    "PlaceOrderMode",
     "PlacedOrder",
+    "Placeholder",
     "PollSchedule",
+    "ProductIdentifiers",
+    "PurchaseOrder",
+    "PurchaseType",
     "RateLimitedError",
     "ReadBudget",
     "ReadError",
@@ -112,10 +196,15 @@ __all__ = [
     "SessionStatus",
     "SessionVanishedError",
     "Slept",
+    "Sms",
     "Stopped",
+    "Subscription",
+    "SubscriptionInterval",
+    "TokenAccess",
     "Transition",
     "TransitionSeen",
     "TransportError",
+    "TwoWaySms",
     "UnexpectedPayloadError",
     "UnknownStatus",
     "Updates",
@@ -124,7 +213,80 @@ __all__ = [
     "WaitTimeoutError",
     "Watch",
     "WatchEvent",
+    "WidgetOptions",
     "__version__",
+    "callback_secret",
+    "is_callback_secret",
     "is_token",
     "parse_callback",
 ]
+
+_LATER: Final = {
+    "_core.orders.answers": (
+        "AssetURLs",
+        "AuthorizedPaymentMethod",
+        "CreatedSession",
+        "DistributionModule",
+        "FraudStatus",
+        "PaymentMethodCategory",
+        "PaymentSession",
+    ),
+    "_core.orders.distribution": (
+        "Distribution",
+        "Email",
+        "Sms",
+        "TokenAccess",
+        "TwoWaySms",
+    ),
+    "_core.orders.lines": (
+        "LineType",
+        "OrderLine",
+        "ProductIdentifiers",
+        "Subscription",
+        "SubscriptionInterval",
+    ),
+    "_core.orders.options": (
+        "BackgroundImage",
+        "Options",
+        "PaymentCategory",
+        "PlaceOrderMode",
+        "PurchaseType",
+    ),
+    "_core.orders.order": (
+        "AcquiringChannel",
+        "Attachment",
+        "Intent",
+        "PurchaseOrder",
+        "WidgetOptions",
+    ),
+    "_core.orders.people": (
+        "Address",
+        "CustomerType",
+        "OrderCustomer",
+        "OrganizationType",
+    ),
+    "_core.orders.urls": (
+        "MerchantURLs",
+        "OrderURLs",
+        "Placeholder",
+    ),
+    "_http.callback_secret": ("callback_secret", "is_callback_secret"),
+}
+"""
+The names of the calls around a wait, by the modules that they are in.
+
+They are loaded when they are first used: together they would take a third of the import, and who only waits needs none.
+"""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _LATER.items():
+        if name in names:
+            value: object = getattr(import_module(f"hpp_async.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'hpp_async' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,16 +8,15 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack, cast
 
 import httpx
 
 from hpp_async._core.budget import Budget
 from hpp_async._core.credentials import Auth, Credentials, Variables
 from hpp_async._core.endpoint import Endpoint, Target
-from hpp_async._core.exceptions import ConfigurationError, ResponseError
+from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.hidden import Hidden, hide
-from hpp_async._core.outcome import AnyOutcome, outcome_of
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
@@ -33,12 +32,17 @@ from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
+from hpp_async._ordering import Creations, Ordering
 from hpp_async._waits.awaitable import mark_coroutine_function
+from hpp_async._waits.detached import Detached
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.turns import Turns
 from hpp_async._waits.wait import OutcomeWait
 from hpp_async._waits.watch import Watch
+
+if TYPE_CHECKING:
+    from hpp_async._core.orders.answers import CreatedSession
 
 VERSION: Final = "0.1.0"
 
@@ -47,14 +51,10 @@ _USER_AGENT: Final = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 _SHARE: Final = 0.25
 """The default budget's share of the merchant's quota, which captures and refunds use as well (rate limit page)."""
 
-_COMPLETED_MEANWHILE: Final = 400
-"""The status of the answer to a DELETE of a session that was completed before (disable page)."""
-
 Seconds = float | timedelta
-T = TypeVar("T")
 
 
-class Options(TypedDict, total=False):
+class ClientOptions(TypedDict, total=False):
     """The keyword arguments that `HPPClient.from_env` passes on; see `HPPClient`."""
 
     http_client: httpx.AsyncClient | None
@@ -68,7 +68,7 @@ class Options(TypedDict, total=False):
     clock: Clock | None
 
 
-class HPPClient:
+class HPPClient(Ordering):
     """
     Reads Hosted Payment Page sessions and waits for their outcome, on asyncio, uvloop and trio.
 
@@ -154,19 +154,22 @@ class HPPClient:
         exchange = Exchange(
             self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )
-        calls = Calls(exchange, target=self._target, clock=clock)
-        self._commands = Commands(calls, attempts=attempts)
+        self._exchange = exchange
+        self._calls = Calls(exchange, target=self._target, clock=clock)
+        self._commands = Commands(self._calls, attempts=attempts)
         turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=checked_observers)
         self._reads = Reads(
-            Reader(calls, attempts=attempts).read,
+            Reader(self._calls, attempts=attempts).read,
             turns=turns,
             observers=checked_observers,
-            moved=exchange.drop,
-            abandon=exchange.abandon,
+            moved=self._moved,
+            abandon=self._abandon,
         )
+        self._detached = Detached(enter=self._reads.enter)
+        self._creations = Creations(self._target, clock=clock, draw=_draw)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[Options]) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
         """
         Return a client that is configured by *environ*, by default the environment of the process.
 
@@ -183,13 +186,24 @@ class HPPClient:
             raise ConfigurationError(found.refusal)
         return cls(auth=cast("Auth", found.auth), endpoint=found.endpoint, **options)
 
-    async def read_session(self, session: str) -> Session:
+    def _moved(self) -> None:
+        """Drop what belonged to an event loop that is gone."""
+        self._exchange.drop()
+        self._detached.forget()
+        self._creations.forget()
+
+    def _abandon(self) -> None:
+        """End all requests, and let none begin: the client is closed."""
+        self._creations.close()
+        self._exchange.abandon()
+
+    async def read_session(self, session: CreatedSession | str) -> Session:
         """
         Read the session once and return what the provider says now.
 
-        *session* is an id or a ``session_url`` of this client's endpoint. A read that fails transiently is tried again,
-        up to ``attempts`` times in all. Cancelling this call does not cancel a request in flight: its answer is
-        abandoned.
+        *session* is an id, a ``session_url`` of this client's endpoint, or what `create_session` returned. A read that
+        fails transiently is tried again, up to ``attempts`` times in all. Cancelling this call does not cancel a
+        request in flight: its answer is abandoned.
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.
@@ -203,7 +217,7 @@ class HPPClient:
 
     def wait_for_outcome(
         self,
-        session: str,
+        session: CreatedSession | str,
         *,
         stop_on: Collection[SessionStatus | str] = OUTCOME,
         timeout: Seconds | None = None,
@@ -216,7 +230,7 @@ class HPPClient:
         Nothing is sent before the first step. `OutcomeWait` says what the wait raises.
 
         Args:
-            session: an id, or a ``session_url`` of this client's endpoint.
+            session: an id, a ``session_url`` of this client's endpoint, or what `create_session` returned.
             stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
                 still turn into COMPLETED (tracking page); `FINAL` waits through them. A final status always stops it.
             timeout: seconds from the first step. Then the session is read a last time, for no longer than the client's
@@ -237,7 +251,7 @@ class HPPClient:
 
     def watch(
         self,
-        sessions: Iterable[str] | Mapping[str, Session | str | None] = (),
+        sessions: Iterable[CreatedSession | str] | Mapping[str, Session | str | None] = (),
         *,
         stop_on: Collection[SessionStatus | str] = OUTCOME,
         schedule: Schedule | None = None,
@@ -250,9 +264,10 @@ class HPPClient:
         fraction of the memory. To be called in the event loop.
 
         Args:
-            sessions: ids or ``session_url``s; or a mapping from them to what `wait_for_outcome` takes as ``since``:
-                a reading, a resume token, or ``None``. `Watch.add` adds more at any time. If a token is refused, the
-                `ConfigurationError` becomes the only event of its session, and the other sessions are watched.
+            sessions: ids, ``session_url``s, or what `create_session` returned; or a mapping from them to what
+                `wait_for_outcome` takes as ``since``: a reading, a resume token, or ``None``. `Watch.add` adds more at
+                any time. If a token is refused, the `ConfigurationError` becomes the only event of its session, and the
+                other sessions are watched.
             stop_on: see `wait_for_outcome`.
             schedule: how long to wait between reads; by default the client's.
             forever: whether the iteration waits for another `Watch.add`, rather than ends, when no session is left.
@@ -271,7 +286,9 @@ class HPPClient:
         )
         # The cast is for pyright: an iterable of strings may be a mapping from them to anything.
         is_mapping = isinstance(sessions, Mapping)
-        tokens = cast("Mapping[str, Session | str | None]", sessions if is_mapping else dict.fromkeys(sessions))
+        tokens = cast(
+            "Mapping[CreatedSession | str, Session | str | None]", sessions if is_mapping else dict.fromkeys(sessions)
+        )
         for session, since in tokens.items():
             watch.add(session, since=since)
         return watch
@@ -300,37 +317,7 @@ class HPPClient:
 
         return poller_of
 
-    async def disable_session(self, session: str) -> AnyOutcome | None:
-        """
-        Disable the session, so that nobody can pay it any more; return ``None``, or the outcome that it had already.
-
-        This is the documented way to give up on a session (disable page); otherwise it stays payable for up to 47
-        hours. If the session was completed meanwhile, the provider refuses the request: then the session is read, and
-        its outcome is returned. In every wait and watch on the session a read becomes due, even if the request
-        failed. Cancelling this call does not cancel a request in flight: its answer is abandoned.
-
-        Raises:
-            ConfigurationError: *session* is refused, before anything is sent.
-            ResponseError: the provider refuses, and the session has no outcome; `SessionNotFoundError` for a 404.
-            TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
-                attempt, or as soon as an answer asks for more than 5 seconds. The session may be disabled all the same.
-            ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
-            RuntimeError: the client is in use in another event loop, which is running.
-        """
-        session_id = self._target.session_id(session)
-        try:
-            await self._reads.command(session_id, self._commands.disable)
-        except ResponseError as error:
-            if error.status_code != _COMPLETED_MEANWHILE:
-                raise
-            reading = await self._reads.read(session_id, is_urgent=True)
-            if not reading.status.is_final:
-                # A replica answered that is behind, or the 400 has another reason: there is no outcome to return.
-                raise
-            return outcome_of(reading, ())
-        return None
-
-    def notify(self, session: str) -> bool:
+    def notify(self, session: CreatedSession | str) -> bool:
         """
         Make a read of the session due now in every wait and watch on it; return whether there is one.
 
@@ -362,6 +349,7 @@ class HPPClient:
             RuntimeError: the client is in use in another event loop, which is running.
         """
         await self._reads.aclose()
+        await self._detached.aclose()
         await self._connections.aclose()
 
     async def __aenter__(self) -> Self:
@@ -378,7 +366,8 @@ class HPPClient:
     def __repr__(self) -> str:
         if "_reads" not in vars(self):
             return "<HPPClient, refused>"
-        in_flight = f", {self._reads.in_flight} in flight" if self._reads.in_flight else ""
+        count = self._reads.in_flight + self._detached.in_flight
+        in_flight = f", {count} in flight" if count else ""
         return f"<HPPClient {self._target.base_url}{in_flight}{', closed' if self._reads.is_closed else ''}>"
 
 

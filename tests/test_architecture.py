@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,7 @@ FLOORS: Final = [
     {"_core"},
     {"_loop"},
     {"_http", "_waits"},
+    {"_ordering"},
     {"_client"},
     {"__init__"},
     {"_provider"},
@@ -44,10 +46,18 @@ CORE: Final = [
     {"schedule", "endpoint", "token_bucket", "provider_clock", "position", "failures"},
     {"credentials", "history", "expiry", "budget", "settings"},
     {"outcome"},
-    {"actions"},
+    {"actions", "orders"},
     {"poller"},
 ]
 """The floors of the modules inside of the core."""
+
+ORDERS: Final = [
+    {"checks"},
+    {"answers", "distribution", "lines", "options", "people", "urls"},
+    {"order"},
+    {"creation", "placing"},
+]
+"""The same of the modules inside of its folder `orders`."""
 
 CORE_MAY_IMPORT: Final = {*sys.stdlib_module_names, "attrs"}
 IMPURE: Final = {"asyncio", "io", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
@@ -106,7 +116,7 @@ def test_folders_above_the_client_import_public_names_and_the_provider_only(name
     assert used <= STANDS_ON[name]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/**/*.py")), ids=lambda path: path.stem)
 def test_the_core_is_pure(path: Path) -> None:
     used = {name.split(".")[0] for name in imports(path)} - {"hpp_async"}
 
@@ -120,6 +130,17 @@ def test_imports_inside_the_core_point_down(path: Path) -> None:
     used = {name.split(".")[2] for name in imports(path) if name.startswith("hpp_async._core.")}
 
     assert {name for name in used if floors[name] >= floors[path.stem]} == set()
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/orders/[a-z]*.py")), ids=lambda path: path.stem)
+def test_arrows_inside_of_orders_point_down(path: Path) -> None:
+    rest = {name for names in CORE[: CORE.index({"actions", "orders"})] for name in names}
+    floors = {name: number for number, names in enumerate(ORDERS) for name in names}
+    used = {name.removeprefix("hpp_async._core.") for name in imports(path) if name.startswith("hpp_async._core.")}
+    beside = {name.removeprefix("orders.") for name in used if name.startswith("orders.")}
+
+    assert {name for name in used if not name.startswith("orders.")} <= rest
+    assert {name for name in beside if floors[name] >= floors[path.stem]} == set()
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
@@ -147,8 +168,17 @@ def test_all_lists_every_public_name(door: object) -> None:
     public = [name for name in vars(door) if not name.startswith("_") and name[0].isupper()]
 
     assert sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name)) == names
-    assert set(public) - {"VERSION"} <= set(names)
+    assert set(public) - {"VERSION", "Final", "TYPE_CHECKING"} <= set(names)
     assert all(hasattr(door, name) for name in names)
+
+
+def test_names_of_the_door_are_loaded_when_they_are_used() -> None:
+    code = "import sys, hpp_async; assert not [name for name in sys.modules if 'orders' in name]; hpp_async.OrderLine"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+    assert set(hpp_async.__all__) <= set(dir(hpp_async))
+    with pytest.raises(AttributeError, match="module 'hpp_async' has no attribute 'PurchasedOrder'"):
+        hpp_async.PurchasedOrder  # type: ignore[attr-defined]  # noqa: B018 - there is none, and looking has an effect
 
 
 @pytest.mark.parametrize("name", hpp_async.__all__)

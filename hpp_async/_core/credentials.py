@@ -96,7 +96,7 @@ def _misplaced(name: str, secret: str, target: Target) -> str | None:
     for pattern, prefix, is_live, is_kustom in _PREFIXES:
         if not pattern.match(secret):
             continue
-        fits = is_live == member.is_live and is_kustom in (None, member.name.startswith("KUSTOM"))
+        fits = is_live == member.is_live and is_kustom in (None, member.is_kustom)
         if not fits:
             brand = "" if is_kustom is None else "Kustom's " if is_kustom else "Klarna's "
             environment = "live environment" if is_live else "playground"

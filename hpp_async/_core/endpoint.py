@@ -38,6 +38,18 @@ def check_session_id(text: str) -> None:
         )
 
 
+class SessionHandle:
+    """
+    What stands for a session of the payment page because it has the session's id.
+
+    `hpp_async.CreatedSession` is one. It is loaded only where it is used; this much is known of it everywhere.
+    """
+
+    __slots__ = ()
+
+    session_id: str
+
+
 class Endpoint(StrEnum):
     """
     The provider's hosts (API URLs page, and Kustom's).
@@ -60,9 +72,19 @@ class Endpoint(StrEnum):
         return not self.name.endswith("PLAYGROUND")
 
     @property
+    def is_kustom(self) -> bool:
+        """Whether it is Kustom's, which has checkout orders in place of payment sessions."""
+        return self.name.startswith("KUSTOM")
+
+    @property
     def quota(self) -> float:
         """How many requests per second the provider allows a merchant, all calls counted (rate limit page)."""
         return 200.0 if self.is_live else 50.0
+
+    @property
+    def creation_quota(self) -> float:
+        """Sessions of each kind per second that a merchant may create; *quota* leaves them out (rate limit page)."""
+        return 40.0 if self.is_live else 5.0
 
 
 @attrs.frozen
@@ -107,8 +129,7 @@ class Target:
             )
         if _SESSIONS.rstrip("/") in parts.path:
             raise ConfigurationError("endpoint: give the base URL, without /hpp/v1/sessions")
-        member = next((member for member in Endpoint if _origin(_split(member.value)) == _origin(parts)), None)
-        return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", member, parts)
+        return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", endpoint_of(text), parts)
 
     @property
     def authority(self) -> str:
@@ -117,21 +138,33 @@ class Target:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{parts.port}"
 
-    def session_id(self, session: str) -> str:
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine and no other."""
+        return is_loopback(self._parts.hostname or "")
+
+    def is_origin_of(self, url: str) -> bool:
+        """Tell whether *url* has the scheme, host and port of this endpoint, and no credentials in it."""
+        parts = _split(url)
+        return parts is not None and parts.username is None and _origin(parts) == _origin(self._parts)
+
+    def session_id(self, session: str | SessionHandle) -> str:
         """
-        Return the id in *session*, which is an id or a ``session_url`` of this endpoint.
+        Return the id of *session*: an id, a ``session_url`` of this endpoint, or a session that was created.
 
         Raises:
             ConfigurationError: *session* is an id with other characters, which could change the path of the request,
                 or a URL with another scheme, host, port or path, to which the credentials must not go.
         """
+        if isinstance(session, SessionHandle):
+            session = session.session_id
         if not isinstance(session, str):
             raise ConfigurationError(f"session is a {type(session).__name__}: give a session id or a session_url")
         if is_session_id(session) or ("/" not in session and ":" not in session):
             check_session_id(session)
             return session
         parts = _split(session)
-        if parts is None or _origin(parts) != _origin(self._parts) or parts.username is not None:
+        if parts is None or not self.is_origin_of(session):
             raise ConfigurationError(
                 f"the session_url is not on this client's endpoint {self.base_url}, so no credentials are sent to it: "
                 "use a client for the region and environment in which the session was created"
@@ -148,6 +181,12 @@ class Target:
     def url(self, session_id: str) -> str:
         """Return the URL at which the session is read."""
         return f"{self.base_url}{_SESSIONS}{session_id}"
+
+
+def endpoint_of(url: str) -> Endpoint | None:
+    """Return the member whose host *url* is on, if it is on one."""
+    origin = _origin(_split(url))
+    return next((member for member in Endpoint if _origin(_split(member.value)) == origin), None)
 
 
 def _split(text: str) -> SplitResult | None:

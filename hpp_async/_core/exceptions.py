@@ -5,14 +5,15 @@ The errors of this package, drawn as a tree.
 
     HPPError
     ├── ConfigurationError (ValueError)      refused before anything was sent
-    ├── ReadError                            one read failed
+    ├── ReadError                            one read failed, or another request
     │   ├── TransportError                   no answer: connect, read, TLS, protocol          transient
-    │   ├── UnexpectedPayloadError           2xx, but not a reading of this session           transient
+    │   ├── UnexpectedPayloadError           2xx, but not what was asked for                  transient
     │   └── ResponseError                    any other answer
     │       ├── AuthenticationError          401, 403
     │       ├── SessionNotFoundError         404
     │       ├── RateLimitedError             429                                              transient
     │       ├── NotProcessedError            408, 421, 425                                    transient
+    │       ├── OrderRefusedError            403, 404, 409 for an order to place
     │       └── ServerError                  5xx                                              transient
     ├── WaitError                            a wait ended without an outcome
     │   ├── WaitTimeoutError (TimeoutError)
@@ -69,10 +70,10 @@ class ClientClosedError(HPPError):
 
 class ReadError(HPPError):
     """
-    One read, or another request for a session, failed: the base of all such errors.
+    One read, or another request, failed: the base of all such errors.
 
     Attributes:
-        session_id: the session that was requested.
+        session_id: the session that the request was about; ``None`` where none exists yet, or none is known.
         correlation_id: the provider's id of the exchange, which its support asks for; ``None`` where the answer has
             none, or no answer came.
         read_at: when the answer was made, by the provider's clock; ``None`` where that is not known.
@@ -85,7 +86,7 @@ class ReadError(HPPError):
         self,
         message: str,
         *,
-        session_id: str,
+        session_id: str | None,
         correlation_id: str | None = None,
         read_at: datetime | None = None,
         retry_after: float | None = None,
@@ -122,7 +123,7 @@ class TransportError(ReadError):
     """
 
     def __init__(
-        self, message: str, *, session_id: str, reason: TransportReason = "other", is_dropped: bool = False
+        self, message: str, *, session_id: str | None, reason: TransportReason = "other", is_dropped: bool = False
     ) -> None:
         super().__init__(message, session_id=session_id)
         self.reason: TransportReason = reason
@@ -134,7 +135,11 @@ class TransportError(ReadError):
 
 
 class UnexpectedPayloadError(ReadError):
-    """A 2xx answer came that is not a reading of this session: no readable status, or another session's."""
+    """
+    A 2xx answer came that is not what was asked for.
+
+    It has no readable status, is another session's, or has no id of what was to be created.
+    """
 
     @property
     def is_transient(self) -> bool:
@@ -156,7 +161,7 @@ class ResponseError(ReadError):
         self,
         message: str,
         *,
-        session_id: str,
+        session_id: str | None,
         status_code: int,
         error_code: str | None = None,
         error_messages: tuple[str, ...] = (),
@@ -224,6 +229,45 @@ class ServerError(ResponseError):
     @property
     def is_transient(self) -> bool:
         return True
+
+
+OrderRefusal = Literal["expired", "superseded", "lapsed", "used", "rejected", "mismatch"]
+"""Why an order was not placed; see `OrderRefusedError`."""
+
+
+class OrderRefusedError(ResponseError):
+    """
+    The provider does not place the order; the message says what to do.
+
+    Attributes:
+        reason: to branch on: ``"expired"`` (the token's 60 minutes are over), ``"superseded"`` (it is younger, and a
+            newer one replaced it), ``"lapsed"`` (one of the two: of a bare token it is not known which), ``"used"`` (an
+            order was placed with it already), ``"rejected"`` (the provider does not approve the payment), or
+            ``"mismatch"`` (the order is another one than before; ``error_messages`` names the fields).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: OrderRefusal,
+        session_id: str | None,
+        status_code: int,
+        error_code: str | None = None,
+        error_messages: tuple[str, ...] = (),
+        correlation_id: str | None = None,
+        read_at: datetime | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            session_id=session_id,
+            status_code=status_code,
+            error_code=error_code,
+            error_messages=error_messages,
+            correlation_id=correlation_id,
+            read_at=read_at,
+        )
+        self.reason: OrderRefusal = reason
 
 
 class WaitError(HPPError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from hpp_async._core.hidden import Hidden, hide
 from hpp_async._core.history import Transition
 from hpp_async._core.session import AnyStatus, Session, SessionStatus
+
+if TYPE_CHECKING:
+    from hpp_async._core.orders.answers import AuthorizedPaymentMethod
 
 _AUTHORIZATION_LIFETIME: Final = timedelta(minutes=60)  # read page: an authorization token lives 60 minutes
 
@@ -77,15 +80,31 @@ class Outcome:
 @attrs.frozen(kw_only=True)
 class PlacedOrder:
     """
-    The provider has placed the order, as with ``place_order_mode`` ``PLACE_ORDER`` and ``CAPTURE_ORDER``.
+    An order that was placed: by the provider, or by `HPPClient.place_order`.
+
+    A reading of a session has the first two fields alone, with ``place_order_mode`` ``PLACE_ORDER`` and
+    ``CAPTURE_ORDER``; the answer to `HPPClient.place_order` has all but ``klarna_reference``.
 
     Attributes:
         order_id: the provider's id of the order.
         klarna_reference: the provider's short reference for the order.
+        fraud_status: what the provider makes of the order, such as `FraudStatus.PENDING`: placed is not accepted.
+        redirect_url: where to send the consumer's browser next, if anywhere; the provider recognizes it later.
+        authorized_payment_method: how the consumer pays.
+        correlation_id: the provider's id of the exchange; its support asks for it.
     """
 
     order_id: str
     klarna_reference: str | None = None
+    fraud_status: str | None = None
+    redirect_url: str | None = attrs.field(default=None, repr=False)
+    authorized_payment_method: AuthorizedPaymentMethod | None = attrs.field(default=None, repr=False)
+    correlation_id: str | None = attrs.field(default=None, repr=False)
+
+    @property
+    def is_accepted(self) -> bool | None:
+        """Whether the order may be captured; ``None`` where nothing was said of it, as in a reading of a session."""
+        return None if self.fraud_status is None else self.fraud_status == "ACCEPTED"
 
 
 def _hidden_token(token: str | Hidden[str]) -> Hidden[str]:

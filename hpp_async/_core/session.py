@@ -259,13 +259,13 @@ class Session:
         data: dict[str, object] = {
             "session_id": self.session_id,
             "status": str(self.status),
-            "updated_at": _iso(self.updated_at),
-            "expires_at": _iso(self.expires_at),
+            "updated_at": iso(self.updated_at),
+            "expires_at": iso(self.expires_at),
             "order_id": self.order_id,
             "klarna_reference": self.klarna_reference,
             "has_authorization_token": self.authorization_token is not None,
             "correlation_id": self.correlation_id,
-            "read_at": _iso(self.read_at),
+            "read_at": iso(self.read_at),
         }
         if show_secrets:
             secrets = (self.authorization_token, self.customer, self.manual_identification)
@@ -277,8 +277,8 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
     return None if start is None or end is None else (end - start).total_seconds()
 
 
-def _iso(moment: datetime | None) -> str | None:
-    # The provider's own format of dates.
+def iso(moment: datetime | None) -> str | None:
+    """Return *moment* in the provider's own format of dates."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -289,4 +289,4 @@ def _plain(value: object) -> object:
 
 
 def _plain_field(_: object, __: object, value: object) -> object:
-    return _iso(value) if isinstance(value, datetime) else value
+    return iso(value) if isinstance(value, datetime) else value

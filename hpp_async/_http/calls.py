@@ -1,4 +1,4 @@
-"""One call on a session: sent, dated by the provider's clock, counted in the budget, and checked for success."""
+"""One call to the provider: sent, dated by the provider's clock, counted in the budget, and checked for success."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from functools import lru_cache
 from typing import Final
 
 import attrs
+import httpx
 
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import RateLimitedError
+from hpp_async._core.hidden import Hidden
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._core.token_bucket import Quota
 from hpp_async._http.codec import correlation_id_of
-from hpp_async._http.errors import response_error, transport_error
+from hpp_async._http.errors import Subject, response_error, transport_error
 from hpp_async._http.exchange import Answer, Exchange
 from hpp_async._http.reasons import NoAnswer
 from hpp_async._http.retry import Pace
 from hpp_async._loop import Clock
 
+_KEY: Final = "Klarna-Idempotency-Key"
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
@@ -31,8 +34,24 @@ class Success:
     correlation_id: str | None
 
 
+@attrs.frozen(kw_only=True)
+class Post:
+    """
+    A request that makes something, or has it sent.
+
+    Attributes:
+        key: the same for every attempt of one call. Whether the provider heeds it is not documented for these calls.
+        body: JSON; a cart, or how the consumer can be reached.
+    """
+
+    url: str | httpx.URL = attrs.field(repr=False)
+    body: Hidden[bytes]
+    key: str
+    subject: Subject
+
+
 class Calls:
-    """Sends calls on the sessions of one endpoint: each once, without retries."""
+    """Sends calls to one endpoint: each once, without retries."""
 
     def __init__(self, exchange: Exchange, *, target: Target, clock: Clock) -> None:
         self._exchange = exchange
@@ -54,14 +73,32 @@ class Calls:
         asked_at = self._clock.now()
         answer = await self._exchange.ask(method, self._target.url(session_id))
         if isinstance(answer, NoAnswer):
-            raise transport_error(session_id, answer) from answer.cause
+            raise transport_error(Subject.session(session_id), answer) from answer.cause
+        return self._success(answer, asked_at, pace, session_id)
+
+    async def post(self, post: Post, pace: Pace) -> Success:
+        """
+        Send *post*, and return its success.
+
+        Raises:
+            TransportError, ResponseError, ClientClosedError: as `call` does.
+        """
+        asked_at = self._clock.now()
+        answer = await self._exchange.ask("POST", post.url, body=post.body, headers={_KEY: post.key})
+        if isinstance(answer, NoAnswer):
+            raise transport_error(post.subject, answer) from answer.cause
+        return self._success(answer, asked_at, pace, post.subject)
+
+    def _success(self, answer: Answer, asked_at: float, pace: Pace, subject: Subject | str) -> Success:
         now = self._clock.now()
         dated = self._provider_clock.read(answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at)
         correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
         if answer.is_success:
             pace.answered(_quota_in(answer), now)
             return Success(answer=answer, dated=dated, correlation_id=correlation_id)
-        error = response_error(session_id, answer, dated=dated, correlation_id=correlation_id)
+        if isinstance(subject, str):  # of a read that succeeds, nobody needs more than the id
+            subject = Subject.session(subject)
+        error = response_error(subject, answer, dated=dated, correlation_id=correlation_id)
         if isinstance(error, RateLimitedError):
             pace.refused(error.retry_after, now)
         raise error

@@ -50,12 +50,12 @@ class UnreadableError(ValueError):
 # -- a session ---------------------------------------------------------------------------------------------------
 
 
-def _text(value: object, _: object = None) -> str | None:
-    # Empty strings occur in place of absent fields.
+def text_or_none(value: object, _: object = None) -> str | None:
+    """Return *value* if it is text; empty text occurs in place of absent fields."""
     return value if type(value) is str and value else None
 
 
-def _moment(value: object, _: object = None) -> datetime | None:
+def moment_or_none(value: object, _: object = None) -> datetime | None:
     """
     Return the date in UTC; ``None`` for a broken one, because a broken date must not hide a status.
 
@@ -98,8 +98,8 @@ def _converter() -> cattrs.Converter:
     from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - likewise
 
     converter = cattrs.Converter(detailed_validation=False)
-    converter.register_structure_hook(str | None, _text)
-    converter.register_structure_hook(datetime | None, _moment)
+    converter.register_structure_hook(str | None, text_or_none)
+    converter.register_structure_hook(datetime | None, moment_or_none)
     converter.register_structure_hook(AnyStatus, _status)
     for nested in (Customer, ManualIdentification):
         structure = make_dict_structure_fn(nested, converter)
@@ -107,7 +107,7 @@ def _converter() -> cattrs.Converter:
     # These are no fields of the provider's: decode_session puts them into the mapping, over any key of the same name.
     ours = override(struct_hook=lambda value, _: value)
     hooks: dict[str, Callable[[object, object], Any]] = {
-        "_authorization_token": _text,
+        "_authorization_token": text_or_none,
         "_customer": converter.get_structure_hook(Customer | None),
         "_manual_identification": converter.get_structure_hook(ManualIdentification | None),
         "_raw": lambda value, _: value,
@@ -154,7 +154,7 @@ def decode_session(
     Raises:
         UnreadableError: *body* is not a JSON object, has no readable status, or belongs to another session.
     """
-    raw = _mapping(body)
+    raw = json_object(body)
     if raw is None:
         raise UnreadableError("a body that is not a JSON object")
     if raw.get("session_id") == session_id:
@@ -181,7 +181,7 @@ class _Received:
         self._body = body
 
     def __call__(self) -> dict[str, object]:
-        return _mapping(self._body) or {}
+        return json_object(self._body) or {}
 
 
 # -- an error ----------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class ErrorDetails:
 
 def decode_error(body: bytes) -> ErrorDetails:
     """Return the details in *body*; empty ones if it has none that can be read. Raise nothing."""
-    raw = _mapping(body) or {}
+    raw = json_object(body) or {}
     messages = raw.get("error_messages")
     found = cast("list[object]", messages) if isinstance(messages, list) else [raw.get("error_message")]
     code = raw.get("error_code")
@@ -250,10 +250,10 @@ def parse_callback(body: bytes) -> Callback:
     if not isinstance(body, bytes | bytearray | memoryview):
         raise TypeError(f"body is a {type(body).__name__}: pass the callback's bytes, as they arrived")
     body = bytes(body)
-    raw = (_mapping(body) or _form(body)) if len(body) <= _CALLBACK_MAXIMUM else {}
+    raw = (json_object(body) or _form(body)) if len(body) <= _CALLBACK_MAXIMUM else {}
     nested = raw.get("session")
     if isinstance(nested, str):
-        nested = _mapping(nested.encode("utf-8", "replace"))
+        nested = json_object(nested.encode("utf-8", "replace"))
     session = cast("dict[str, object]", nested) if isinstance(nested, dict) else {}
     session_id = session.get("session_id", raw.get("session_id"))
     return Callback(event_id=_id(raw.get("event_id")), session_id=_id(session_id))
@@ -274,7 +274,8 @@ def _id(value: object) -> str | None:
 # -- JSON --------------------------------------------------------------------------------------------------------
 
 
-def _mapping(body: bytes) -> dict[str, object] | None:
+def json_object(body: bytes) -> dict[str, object] | None:
+    """Return the mapping that *body* is; ``None`` where it is none."""
     try:
         value = _fast_loads(body)
     except (ValueError, RecursionError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+import attrs
 
 from hpp_async._core.exceptions import (
     AuthenticationError,
@@ -21,26 +24,48 @@ from hpp_async._http.reasons import NoAnswer
 _LIMITED: Final = 429
 
 
-def transport_error(session_id: str, failure: NoAnswer) -> TransportError:
+@attrs.frozen(kw_only=True)
+class Subject:
+    """
+    What a request is about, for its errors.
+
+    Attributes:
+        said: how messages begin.
+        session_id: the session, if there is one yet.
+        advice: what to do about a status code; those that are missing have the advice for a read.
+    """
+
+    said: str
+    session_id: str | None = None
+    advice: Mapping[int, str] = attrs.field(factory=dict[int, str])
+
+    @classmethod
+    def session(cls, session_id: str) -> Subject:
+        """Return the subject of a request for a session."""
+        return cls(said=f"session {session_id}", session_id=session_id)
+
+
+def transport_error(subject: Subject, failure: NoAnswer) -> TransportError:
     """Return the error for *failure*. The caller raises it ``from failure.cause``."""
     return TransportError(
-        f"session {session_id}: {failure.message}",
-        session_id=session_id,
+        f"{subject.said}: {failure.message}",
+        session_id=subject.session_id,
         reason=failure.reason,
         is_dropped=failure.is_dropped,
     )
 
 
-def response_error(session_id: str, answer: Answer, *, dated: Dated, correlation_id: str | None) -> ResponseError:
+def response_error(subject: Subject, answer: Answer, *, dated: Dated, correlation_id: str | None) -> ResponseError:
     """Return the error for *answer*, which is no success. A correlation id in its body goes before *correlation_id*."""
     details = decode_error(answer.body or b"")
     correlation_id = details.correlation_id or correlation_id
     said = f"{answer.status_code} {details.error_code}" if details.error_code else str(answer.status_code)
 
     kind, advice = _kind_of(answer.status_code)
+    advice = subject.advice.get(answer.status_code, advice)
     return kind(
-        f"session {session_id}: {said}: {advice}{support(correlation_id)}",
-        session_id=session_id,
+        f"{subject.said}: {said}: {advice}{support(correlation_id)}",
+        session_id=subject.session_id,
         status_code=answer.status_code,
         error_code=details.error_code,
         error_messages=details.error_messages,

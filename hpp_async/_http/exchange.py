@@ -12,6 +12,7 @@ import attrs
 import httpx
 
 from hpp_async._core.exceptions import ClientClosedError, HPPError
+from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Connection, Connections
 from hpp_async._http.reasons import NoAnswer, no_answer, silence
 
@@ -80,9 +81,18 @@ class Exchange:
         self._under_way: set[anyio.CancelScope] = set()
         self._is_abandoned = False
 
-    async def ask(self, method: str, url: str) -> Answer | NoAnswer:
+    async def ask(
+        self,
+        method: str,
+        url: str | httpx.URL,
+        *,
+        body: Hidden[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer | NoAnswer:
         """
-        Send one request without a body, once; return its answer, or why none came. Cancellation ends the request.
+        Send one request, once; return its answer, or why none came. Cancellation ends the request.
+
+        *headers* go out with this request alone.
 
         Raises:
             ClientClosedError: the lent httpx client was closed, or `abandon` was called, before or meanwhile.
@@ -98,7 +108,7 @@ class Exchange:
                 self._under_way.add(scope)
                 connection = await self._connections.take()
                 try:
-                    return await _answer_over(connection, self._request(method, url))
+                    return await _answer_over(connection, self._request(method, url, body, headers))
                 finally:
                     self._connections.give_back(connection)
         except httpx.HTTPStatusError as error:
@@ -130,23 +140,41 @@ class Exchange:
         self._under_way.clear()
         self._connections.drop()
 
-    def _request(self, method: str, url: str) -> httpx.Request:
+    def _request(
+        self, method: str, url: str | httpx.URL, body: Hidden[bytes] | None, headers: Mapping[str, str] | None
+    ) -> httpx.Request:
         """Return a new request each time: what a hook writes into one must not be sent with another."""
-        request = httpx.Request(
-            method, _url(url), stream=_NO_BODY, headers=self._headers, extensions={"timeout": self._timeouts.copy()}
-        )
-        request.read()  # so that hooks can use request.content
+        extensions = {"timeout": self._timeouts.copy()}
+        if body is None:
+            request = httpx.Request(method, _parsed(url), stream=_NO_BODY, headers=self._headers, extensions=extensions)
+            request.read()  # so that hooks can use request.content
+        else:
+            request = _Discreet(method, _parsed(url), content=body(), headers=self._headers, extensions=extensions)
+            request.url = _parsed(url)  # httpx made a copy, of a class that shows what is in it
         request.headers.encoding = "ascii"  # else httpx would detect the encoding for each request
+        if headers is not None:
+            request.headers.update(headers)
         return request
+
+
+class _Discreet(httpx.Request):
+    """A request whose ``repr`` does not show where it goes: error reporters print locals."""
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method}>"
 
 
 def _closed() -> ClientClosedError:
     return ClientClosedError("nothing more is sent: the client was closed")
 
 
-def _host(url: str) -> str:
+def _parsed(url: str | httpx.URL) -> httpx.URL:
+    return _url(url) if isinstance(url, str) else url
+
+
+def _host(url: str | httpx.URL) -> str:
     """Return the host, and the port unless it is the scheme's default."""
-    return _url(url).netloc.decode("ascii")
+    return _parsed(url).netloc.decode("ascii")
 
 
 async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
+from hpp_async._core.endpoint import SessionHandle
 from hpp_async._core.exceptions import ClientClosedError, ConfigurationError, HPPError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
@@ -30,6 +31,9 @@ from hpp_async._waits.reads import Reads
 from hpp_async._waits.reports import Reports
 from hpp_async._waits.stepping import Stepping
 from hpp_async._waits.turns import Claim
+
+if TYPE_CHECKING:
+    from hpp_async._core.orders.answers import CreatedSession
 
 _FOREVER: Final = float("inf")
 _WARNING_PAUSE: Final = 600.0
@@ -113,7 +117,7 @@ class Watch(AsyncIterator[WatchEvent]):
         self,
         *,
         reads: Reads,
-        id_of: Callable[[str], str],
+        id_of: Callable[[str | SessionHandle], str],
         poller_of: Callable[[str, Session | str | None], Poller],
         forever: bool = False,
     ) -> None:
@@ -136,12 +140,13 @@ class Watch(AsyncIterator[WatchEvent]):
 
     # -- which sessions -----------------------------------------------------------------------------------------------
 
-    def add(self, session: str, *, since: Session | str | None = None) -> None:
+    def add(self, session: CreatedSession | str, *, since: Session | str | None = None) -> None:
         """
         Watch another session, too; nothing changes for a session that is watched already.
 
-        *session* is an id, or a ``session_url`` of the client's endpoint. *since* is a reading or a resume token:
-        transitions up to it are not yielded again. To be called in the event loop.
+        *session* is an id, a ``session_url`` of the client's endpoint, or what `HPPClient.create_session` returned.
+        *since* is a reading or a resume token: transitions up to it are not yielded again. To be called in the event
+        loop.
 
         If *since* is refused, because a stored token is damaged or belongs to another session, nothing is raised: the
         `ConfigurationError` becomes the only event of this session, and the other sessions are watched on.
@@ -163,7 +168,7 @@ class Watch(AsyncIterator[WatchEvent]):
             self._agenda.place(tracker)
         self.wake()
 
-    def discard(self, session: str) -> None:
+    def discard(self, session: CreatedSession | str) -> None:
         """
         Stop watching the session, if it is watched. Events of it that were not yielded yet are dropped.
 

@@ -22,7 +22,7 @@ from hpp_async.testing._clock import VirtualClock
 if TYPE_CHECKING:
     import respx
 
-    from hpp_async._client import Options
+    from hpp_async._client import ClientOptions
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 
@@ -98,7 +98,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         """Answer the next requests with *answers*: an error's status code, an exception to raise, or a response."""
         self._next.extend(answers)
 
-    def client(self, **options: Unpack[Options]) -> HPPClient:
+    def client(self, **options: Unpack[ClientOptions]) -> HPPClient:
         """Return a client of this provider, in its virtual time; *options* are the options of `HPPClient`."""
         options.setdefault("http_client", self.http_client)
         options.setdefault("clock", self.clock)

@@ -17,7 +17,7 @@ from hpp_async import (
 )
 from hpp_async._core.provider_clock import Dated
 from hpp_async._http.connections import Connection
-from hpp_async._http.errors import response_error
+from hpp_async._http.errors import Subject, response_error
 from hpp_async._http.exchange import Answer
 
 DATED = Dated(datetime(2026, 1, 15, 12, tzinfo=UTC))
@@ -27,7 +27,7 @@ CLIENT = httpx.AsyncClient()
 def error_of(status_code: int, headers: dict[bytes, bytes] | None = None, body: bytes | None = b"") -> ResponseError:
     connection = Connection(CLIENT, CLIENT.send)
     answer = Answer(status_code=status_code, headers=headers or {}, body=body, connection=connection)
-    return response_error("session", answer, dated=DATED, correlation_id="of-header")
+    return response_error(Subject.session("session"), answer, dated=DATED, correlation_id="of-header")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from hpp_async import (
     TransportError,
     _client,
 )
-from hpp_async._client import Options
+from hpp_async._client import ClientOptions
 from hpp_async._http.connections import Connection, Connections, Lent, Owned
 from hpp_async.testing import Provider
 
@@ -218,7 +218,7 @@ async def scene(
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
     front: Callable[[str], AbstractAsyncContextManager[str]] = nullcontext,
-    **options: Unpack[Options],
+    **options: Unpack[ClientOptions],
 ) -> AsyncGenerator[Scene]:
     """
     Set the scene, and see to it that nothing is left, nothing was given away, and the budget was kept.
@@ -228,7 +228,7 @@ async def scene(
     """
     caplog.set_level(logging.DEBUG, "hpp_async")
     clock, told = StillClock() if time is None else time, Told()
-    options = Options(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
+    options = ClientOptions(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
     http_client = options.get("http_client")
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):

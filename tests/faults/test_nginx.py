@@ -21,7 +21,7 @@ from hpp_async import (
     ReadFailed,
     ServerError,
 )
-from hpp_async._client import Options
+from hpp_async._client import ClientOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ def installed() -> None:
 
 @asynccontextmanager
 async def behind_nginx(
-    caplog: pytest.LogCaptureFixture, home: Path, nginx_options: dict[str, str], **options: Unpack[Options]
+    caplog: pytest.LogCaptureFixture, home: Path, nginx_options: dict[str, str], **options: Unpack[ClientOptions]
 ) -> AsyncGenerator[tuple[Scene, Nginx]]:
     """Set the scene with an nginx between client and server."""
     started: list[Nginx] = []

@@ -11,7 +11,7 @@ import anyio
 import attrs
 import pytest
 
-from hpp_async import AnyOutcome, AuthenticationError, HPPClient, HPPError, OutcomeWait, Session
+from hpp_async import AnyOutcome, AuthenticationError, CreatedSession, HPPClient, HPPError, OutcomeWait, Session
 from hpp_async._core.actions import Action, Fail
 from hpp_async._core.budget import Budget, Kind
 from hpp_async._core.expiry import Expiry
@@ -86,7 +86,7 @@ def _told(received: Callable[..., None], is_heard: Callable[[Session], bool]) ->
 
 def stops_at_failed(_: pytest.MonkeyPatch) -> Build:
     class Hasty(HPPClient):
-        def wait_for_outcome(self, session: str, **options: Any) -> OutcomeWait:
+        def wait_for_outcome(self, session: CreatedSession | str, **options: Any) -> OutcomeWait:
             options["stop_on"] = OUTCOME
             return super().wait_for_outcome(session, **options)
 
@@ -95,7 +95,7 @@ def stops_at_failed(_: pytest.MonkeyPatch) -> Build:
 
 def forgets_where_it_was(_: pytest.MonkeyPatch) -> Build:
     class Forgetful(HPPClient):
-        def wait_for_outcome(self, session: str, **options: Any) -> OutcomeWait:
+        def wait_for_outcome(self, session: CreatedSession | str, **options: Any) -> OutcomeWait:
             options["since"] = None
             return super().wait_for_outcome(session, **options)
 
@@ -114,7 +114,7 @@ def forgets_the_newest_date(patch: pytest.MonkeyPatch) -> Build:
 
 def says_that_it_is_disabled(_: pytest.MonkeyPatch) -> Build:
     class Liar(HPPClient):
-        async def disable_session(self, session: str) -> AnyOutcome | None:
+        async def disable_session(self, session: CreatedSession | str) -> AnyOutcome | None:
             return None
 
     return Liar

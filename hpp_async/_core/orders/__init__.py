@@ -1,0 +1,1 @@
+"""What surrounds a wait, as values: the cart, the payment page's options and URLs, and what the provider answers."""
