@@ -5,12 +5,29 @@ from __future__ import annotations
 import logging
 import pickle
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
-from hpp_async import Event, HPPClient, HPPError
+from hpp_async import (
+    Address,
+    Authorization,
+    Completed,
+    Email,
+    Event,
+    HPPClient,
+    HPPError,
+    MerchantURLs,
+    OrderCustomer,
+    OrderLine,
+    PaymentSession,
+    PurchaseOrder,
+    Session,
+    SessionStatus,
+)
 from hpp_async.testing import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +148,84 @@ async def test_a_failure_is_discreet(
     collector.assert_discreet()
 
 
+# -- around the wait ------------------------------------------------------------------------------------------------
+
+CART = PurchaseOrder(
+    purchase_country="SE",
+    purchase_currency="SEK",
+    order_lines=[OrderLine(name=BODY, quantity=7, unit_price=133_700, tax_rate=2500)],
+    merchant_reference1=BODY,
+    billing_address=Address(given_name=PERSON["given_name"], family_name=PERSON["family_name"], email=BODY),
+    customer=OrderCustomer(national_identification_number=PERSON["national_identification_number"]),
+    extra={"new": BODY},
+)
+AMOUNTS = ("133700", "935900")
+MADE = {
+    "session_id": "s-1",
+    "client_token": TOKEN,
+    "redirect_url": f"https://pay.example/{BODY}",
+    "distribution_module": {"token": TOKEN},
+    "order_id": "o-1",
+    "something_new": BODY,
+}
+AROUND: dict[str, Callable[[HPPClient], Awaitable[object]]] = {
+    "payment session": lambda client: client.create_payment_session(CART),
+    "session": lambda client: client.create_session(
+        "kp-1", merchant_urls=MerchantURLs(status_update=f"https://shop.example/{BODY}-77aa31bb4c")
+    ),
+    "link": lambda client: client.distribute_session("s-1", Email(email=f"{BODY}@example.com")),
+    "order": lambda client: client.place_order(TOKEN, CART),
+    "order of an outcome": lambda client: client.place_order(
+        Completed(session=Session(session_id="s-1", status=SessionStatus.COMPLETED, authorization_token=TOKEN)), CART
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", [*(name for name in ANSWERS if name != "another session"), "409", "204"])
+@pytest.mark.parametrize("name", AROUND)
+async def test_calls_around_a_wait_are_discreet(
+    provider: ScriptedProvider,
+    client: HPPClient,
+    collector: Collector,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    answer: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("hpp_async").info("so that there is a record")
+    found = {"409": httpx.Response(409, json=PROBLEM), "204": httpx.Response(204)}
+    provider.answer_next(*[(ANSWERS | found)[answer]] * 3)
+    try:
+        collector.collect(await AROUND[name](client))
+    except HPPError as error:
+        collector.collect_error(error)
+        assert_frames_are_discreet(error, *MARKERS, *AMOUNTS)
+    collector.collect(CART, *CART.order_lines, CART.billing_address, CART.customer, client)
+    collector.assert_discreet()
+    assert [amount for amount in AMOUNTS if amount in caplog.text] == []
+
+
+async def test_what_was_made_is_discreet(provider: ScriptedProvider, client: HPPClient, collector: Collector) -> None:
+    logging.getLogger("hpp_async").info("so that there is a record")
+    for name, call in AROUND.items():
+        provider.answer_next(httpx.Response(200, json=MADE, headers={"Klarna-Correlation-Id": "c"}))
+        made = await call(client)
+        collector.collect(made)
+        if isinstance(made, PaymentSession):
+            collector.collect(made.to_dict(), attrs.asdict(made))
+            assert made.client_token == TOKEN, name
+
+    collector.assert_discreet()
+
+
+@pytest.mark.parametrize("payment", [f"{TOKEN}\n", f"{TOKEN}/..", Authorization(token=f"{TOKEN} ")])
+async def test_a_token_that_is_refused_is_in_no_frame(client: HPPClient, payment: str | Authorization) -> None:
+    with pytest.raises(HPPError) as caught:
+        await client.place_order(payment, CART)
+
+    assert_frames_are_discreet(caught.value, TOKEN)
+
+
 # -- refused constructions -----------------------------------------------------------------------------------------
 
 IN_ENVIRONMENT = {"HPP_USERNAME": "PK1_a", "HPP_PASSWORD": PASSWORD, "HPP_ENDPOINT": "EU_PLAYGROUND"}
@@ -174,15 +269,16 @@ REFUSED_ENVIRONMENTS = {
 }
 
 
-def assert_frames_are_discreet(error: BaseException) -> None:
+def assert_frames_are_discreet(error: BaseException, *secrets: str) -> None:
     """No secret is in the error or in the locals of any frame of ours that it came through, as reporters print them."""
-    assert PASSWORD not in f"{error!r} {error}"
+    secrets = (*secrets, PASSWORD, "UEs")
+    assert [secret for secret in secrets if secret in f"{error!r} {error}"] == []
     seen = 0
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if "hpp_async" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
             seen += 1
             shown = {name: f"{value!r}" for name, value in frame.f_locals.items()}
-            assert {name: text for name, text in shown.items() if PASSWORD in text or "UEs" in text} == {}
+            assert {name: text for name, text in shown.items() if any(secret in text for secret in secrets)} == {}
     assert seen
     traceback.TracebackException.from_exception(error, capture_locals=True)  # 3.11 stops at a repr that raises
 

@@ -8,10 +8,12 @@ from typing import Final
 import httpx
 import pytest
 from support.histories import reading
+from support.orders import created, payment_session, placed, problem
 from user_code import (
     LIGHTS,
     Metrics,
     aiohttp_shop,
+    booked,
     booking,
     client_of,
     fastapi_shop,
@@ -20,8 +22,12 @@ from user_code import (
     is_an_outcome,
     light_of,
     lines,
+    page_for,
     payment_of,
+    send_link,
     step_of,
+    watch_new,
+    why_refused,
     work,
 )
 
@@ -29,15 +35,20 @@ from hpp_async import (
     AnyOutcome,
     Cancelled,
     Completed,
+    CreatedSession,
     Disabled,
     Errored,
     Expired,
     Failed,
     HPPError,
+    OrderRefusedError,
+    PlacedOrder,
     SessionStatus,
     Stopped,
     UnknownStatus,
+    callback_secret,
 )
+from hpp_async._core.exceptions import OrderRefusal
 from hpp_async.testing import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +125,41 @@ async def test_an_outage_is_stored_with_its_token(provider: ScriptedProvider) ->
         rows = await work(client, {"open": None})
 
     assert [said for _, _, said in rows][-1] == "outage"
+
+
+def reading_of(session: CreatedSession) -> httpx.Response:
+    paid = {"session_id": session.session_id, "status": "COMPLETED", "authorization_token": "tok-1"}
+    return httpx.Response(200, json=paid)
+
+
+async def test_a_cart_becomes_an_order(provider: ScriptedProvider) -> None:
+    provider.answer_next(payment_session(), created(), httpx.Response(204), httpx.Response(204))
+    async with provider.client() as client:
+        session = await page_for(client, callback_secret())
+        await send_link(client, session, "07000212345", "a@example.com")
+        await send_link(client, session, None, "a@example.com")
+        provider.add([(5, "COMPLETED", {"authorization_token": "tok-1"})], session_id=session.session_id)
+        assert await watch_new(client, [session]) == [session.session_id]
+        provider.answer_next(reading_of(session), placed(), reading_of(session), problem(403, "INVALID_OPERATION"))
+        first, second = await booked(client, session), await booked(client, session)
+
+    assert isinstance(first, PlacedOrder)
+    assert second == "look for the order"
+
+
+async def test_an_order_may_be_there_already_or_never(provider: ScriptedProvider) -> None:
+    by_provider = provider.add([(0, "COMPLETED")], place_order_mode="PLACE_ORDER")
+    async with provider.client() as client:
+        assert isinstance(await booked(client, by_provider), PlacedOrder)
+        assert await booked(client, provider.add([(0, "CANCELLED")])) == "not paid"
+
+
+@pytest.mark.parametrize(
+    ("reason", "what"),
+    [("lapsed", "ask again"), ("mismatch", "look for the order"), ("rejected", "another way to pay")],
+)
+def test_every_refusal_has_its_case(reason: OrderRefusal, what: str) -> None:
+    assert why_refused(OrderRefusedError("", reason=reason, session_id=None, status_code=409)) == what
 
 
 async def test_a_wait_is_streamed(provider: ScriptedProvider) -> None:

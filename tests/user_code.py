@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final, assert_never, assert_type
 
 import attrs
@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 
 from hpp_async import (
     FINAL,
+    Address,
     AnyOutcome,
     AnyStatus,
     AuthenticationError,
@@ -26,7 +27,10 @@ from hpp_async import (
     BudgetPaused,
     Cancelled,
     Completed,
+    CreatedSession,
     Disabled,
+    Distribution,
+    Email,
     Endpoint,
     Errored,
     Event,
@@ -35,16 +39,26 @@ from hpp_async import (
     Heartbeat,
     HPPClient,
     HPPError,
+    LineType,
+    MerchantURLs,
+    Options,
+    OrderLine,
+    OrderRefusedError,
     OutageError,
     Outcome,
     OutcomeWait,
+    PaymentCategory,
     PlacedOrder,
+    Placeholder,
+    PlaceOrderMode,
+    PurchaseOrder,
     ReadBudget,
     ReadFailed,
     ReadFinished,
     Session,
     SessionStatus,
     Slept,
+    Sms,
     Stopped,
     Transition,
     TransitionSeen,
@@ -197,6 +211,78 @@ def row_of(event: WatchEvent) -> tuple[str, str | None, str]:
 async def work(client: HPPClient, stored: Mapping[str, str | None]) -> list[tuple[str, str | None, str]]:
     async with client.watch(stored, stop_on=FINAL) as watch:
         return [row_of(event) async for event in watch]
+
+
+# -- from cart to order ------------------------------------------------------------------------------------------------
+
+CART: Final = PurchaseOrder(
+    purchase_country="SE",
+    purchase_currency="SEK",
+    order_lines=[
+        OrderLine(name="Running shoe", quantity=2, unit_price=1999, tax_rate=2500, type=LineType.PHYSICAL),
+        OrderLine(name="Parcel", quantity=1, unit_price=490, tax_rate=2500, type=LineType.SHIPPING_FEE),
+    ],
+    locale="sv-SE",
+    billing_address=Address(given_name="Åsa", country="SE"),
+    extra={"new_field": {"a": 1}},
+)
+
+
+async def page_for(client: HPPClient, secret: str) -> CreatedSession:
+    """Return the session of a payment page for the cart."""
+    payment_session = await client.create_payment_session(CART)
+    assert_type(payment_session.client_token, str | None)
+    session = await client.create_session(
+        payment_session,
+        merchant_urls=MerchantURLs(
+            success=f"https://shop.example/paid?sid={Placeholder.SESSION_ID}",
+            status_update=f"https://shop.example/klarna/{secret}",
+        ),
+        options=Options(
+            place_order_mode=PlaceOrderMode.NONE,
+            payment_method_categories=[PaymentCategory.PAY_NOW, PaymentCategory.PAY_LATER],
+        ),
+    )
+    assert_type(session.redirect_url, str | None)
+    assert_type(CART.order_amount, int)
+    return session
+
+
+async def booked(client: HPPClient, session: CreatedSession | str) -> PlacedOrder | str:
+    """Return the order, once it was paid and placed, or why there is none."""
+    outcome = await client.wait_for_outcome(session)
+    match outcome:
+        case Completed(payment=PlacedOrder() as placed):
+            return placed
+        case Completed(payment=Authorization() as authorization):
+            try:
+                return await client.place_order(authorization, CART, auto_capture=False)
+            except OrderRefusedError as error:
+                return why_refused(error)
+        case _:
+            return "not paid"
+
+
+def why_refused(error: OrderRefusedError) -> str:
+    match error.reason:
+        case "expired" | "superseded" | "lapsed":
+            return "ask again"
+        case "used" | "mismatch":
+            return "look for the order"
+        case "rejected":
+            return "another way to pay"
+        case _ as never:
+            assert_never(never)
+
+
+async def send_link(client: HPPClient, session: CreatedSession, phone: str | None, address: str) -> None:
+    way: Distribution = Email(email=address) if phone is None else Sms(phone=phone, phone_country="SE")
+    await client.distribute_session(session, way)
+
+
+async def watch_new(client: HPPClient, sessions: Sequence[CreatedSession]) -> list[str]:
+    async with client.watch(sessions, stop_on=FINAL) as watch:
+        return [event.session_id async for event in watch if isinstance(event.news, Completed)]
 
 
 # -- handlers ----------------------------------------------------------------------------------------------------------

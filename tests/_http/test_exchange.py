@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import logging
+import traceback
 from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
 
+from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Lent
 from hpp_async._http.exchange import MAXIMUM_BODY, Answer, Exchange
 from hpp_async._http.reasons import NoAnswer
+from hpp_async._http.secret_url import SecretURL
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +147,56 @@ async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() ->
 
     assert isinstance(answer, Answer)
     assert (answer.status_code, answer.body, answer.header(b"x-theirs")) == (403, b"", "1")
+
+
+# -- bodies and secrets --------------------------------------------------------------------------------------------
+
+
+async def post(url: str | httpx.URL, seen: list[httpx.Request], *, fails: Exception | None = None) -> object:
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if fails is not None:
+            raise fails
+        return httpx.Response(204)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
+        exchange = Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0)
+        return await exchange.ask("POST", url, body=Hidden(b"[1]"), headers={"X-Once": "2"})
+
+
+async def test_a_body_has_its_length_and_headers_of_its_own() -> None:
+    seen: list[httpx.Request] = []
+    await post(URL, seen)
+
+    assert (seen[0].content, str(seen[0].url)) == (b"[1]", URL)
+    assert {**seen[0].headers} | {"host": "-"} == {"x-ours": "1", "host": "-", "content-length": "3", "x-once": "2"}
+
+
+async def test_a_secret_url_goes_out_and_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen: list[httpx.Request] = []
+    url = SecretURL("https://provider.example/tokens/tok-Marker/order")
+    await post(url, seen)
+
+    assert seen[0].url.raw_path == b"/tokens/tok-Marker/order"
+    assert str(url) == str(seen[0].url) == "https://provider.example/tokens/tok-Marker/order"
+    assert "Marker" not in f"{url!r} {seen[0]!r} {caplog.text}"
+    assert "HTTP Request: POST <URL at provider.example>" in caplog.text
+
+
+async def test_other_urls_are_logged_as_httpx_logs_them(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "httpx")
+    await post(URL, [])
+    logging.getLogger("httpx").info("%(name)s", {"name": "of another kind"})
+
+    assert caplog.messages == [f'HTTP Request: POST {URL} "HTTP/1.1 204 No Content"', "of another kind"]
+
+
+async def test_what_a_hook_raises_has_no_secret_in_our_frames() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        await post(SecretURL("https://provider.example/tok-Marker"), [], fails=ZeroDivisionError())
+
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if "/hpp_async/" in frame.f_code.co_filename:
+            assert "Marker" not in repr(frame.f_locals)
+            assert "[1]" not in repr(frame.f_locals)
