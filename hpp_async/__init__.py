@@ -279,13 +279,15 @@ They are loaded when they are first used: together they would take a third of th
 """
 
 
-def __getattr__(name: str) -> object:
-    for module, names in _LATER.items():
-        if name in names:
-            value: object = getattr(import_module(f"hpp_async.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'hpp_async' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker a module with this function has every name
+
+    def __getattr__(name: str) -> object:
+        for module, names in _LATER.items():
+            if name in names:
+                value = getattr(import_module(f"hpp_async.{module}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'hpp_async' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
+from functools import cache
 from typing import Final, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,6 +18,7 @@ _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 # The characters of RFC 3986 but for the percent sign: no URL that is accepted here needs percent-encoding, and
 # programs differ in what they decode.
 _URL: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~-]+", re.ASCII)
+_Origin = tuple[str, str | None, int | None]
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -185,8 +187,12 @@ class Target:
 
 def endpoint_of(url: str) -> Endpoint | None:
     """Return the member whose host *url* is on, if it is on one."""
-    origin = _origin(_split(url))
-    return next((member for member in Endpoint if _origin(_split(member.value)) == origin), None)
+    return _members().get(_origin(_split(url)))
+
+
+@cache
+def _members() -> dict[_Origin | None, Endpoint]:
+    return {_origin(_split(member.value)): member for member in Endpoint}
 
 
 def _split(text: str) -> SplitResult | None:
@@ -201,7 +207,7 @@ def _split(text: str) -> SplitResult | None:
     return parts
 
 
-def _origin(parts: SplitResult | None) -> tuple[str, str | None, int | None] | None:
+def _origin(parts: SplitResult | None) -> _Origin | None:
     return None if parts is None else (parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme))
 
 

@@ -30,6 +30,7 @@ handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); a
 
 _WINDOW_BITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 _NO_BODY: Final = httpx.ByteStream(b"")
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 _url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
 """Cached, because a session is read many times, and parsing its URL costs as much as all other work on a request."""
@@ -87,12 +88,12 @@ class Exchange:
         url: str | httpx.URL,
         *,
         body: Hidden[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Answer | NoAnswer:
         """
         Send one request, once; return its answer, or why none came. Cancellation ends the request.
 
-        *headers* go out with this request alone.
+        *headers* go out with this request alone; they go with a body.
 
         Raises:
             ClientClosedError: the lent httpx client was closed, or `abandon` was called, before or meanwhile.
@@ -141,19 +142,24 @@ class Exchange:
         self._connections.drop()
 
     def _request(
-        self, method: str, url: str | httpx.URL, body: Hidden[bytes] | None, headers: Mapping[str, str] | None
+        self, method: str, url: str | httpx.URL, body: Hidden[bytes] | None, headers: Mapping[str, str]
     ) -> httpx.Request:
         """Return a new request each time: what a hook writes into one must not be sent with another."""
         extensions = {"timeout": self._timeouts.copy()}
         if body is None:
             request = httpx.Request(method, _parsed(url), stream=_NO_BODY, headers=self._headers, extensions=extensions)
-            request.read()  # so that hooks can use request.content
         else:
-            request = _Discreet(method, _parsed(url), content=body(), headers=self._headers, extensions=extensions)
+            request = _Discreet(
+                method,
+                _parsed(url),
+                stream=httpx.ByteStream(body()),
+                # httpx itself would add them one by one, and look through all headers for each.
+                headers=[*self._headers.raw, (b"Content-Length", b"%d" % len(body())), *_raw(headers)],
+                extensions=extensions,
+            )
             request.url = _parsed(url)  # httpx made a copy, of a class that shows what is in it
+        request.read()  # so that hooks can use request.content
         request.headers.encoding = "ascii"  # else httpx would detect the encoding for each request
-        if headers is not None:
-            request.headers.update(headers)
         return request
 
 
@@ -162,6 +168,10 @@ class _Discreet(httpx.Request):
 
     def __repr__(self) -> str:
         return f"<Request {self.method}>"
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 def _closed() -> ClientClosedError:

@@ -45,6 +45,10 @@ _ORDER_ADVICE: Final = {
 }
 
 
+_PAYMENT_SESSION: Final = Subject(said="payment session", advice=_ADVICE)
+_NEW_SESSION: Final = Subject(said="new session", advice=_SESSION_ADVICE)
+
+
 class Orders:
     """The requests around a wait, most with up to *attempts* calls each."""
 
@@ -61,7 +65,7 @@ class Orders:
         Raises:
             TransportError, UnexpectedPayloadError, ResponseError, ClientClosedError: as for a read.
         """
-        post = self._post(PAYMENT_SESSIONS, body, Subject(said="payment session", advice=_ADVICE))
+        post = self._post(PAYMENT_SESSIONS, body, _PAYMENT_SESSION)
         return await self._made(post, partial(decode_payment_session, target=self._target), pace)
 
     async def create_session(self, body: Hidden[bytes], pace: Pace) -> CreatedSession:
@@ -71,7 +75,7 @@ class Orders:
         Raises:
             TransportError, UnexpectedPayloadError, ResponseError, ClientClosedError: as for a read.
         """
-        post = self._post("/hpp/v1/sessions", body, Subject(said="new session", advice=_SESSION_ADVICE))
+        post = self._post("/hpp/v1/sessions", body, _NEW_SESSION)
         return await self._made(post, partial(decode_created_session, target=self._target), pace)
 
     async def distribute(self, session_id: str, url: str, body: Hidden[bytes], pace: Pace) -> None:

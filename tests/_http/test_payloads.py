@@ -261,7 +261,11 @@ def test_a_session_is_read() -> None:
 
     module = DistributionModule(token="module-token", standalone_url="https://pay.example/d", generation_url="g")
     expires_at = datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC)
-    fields = CREATED | {"expires_at": expires_at, "distribution_module": module, "correlation_id": "corr"}
+    fields: dict[str, Any] = CREATED | {
+        "expires_at": expires_at,
+        "distribution_module": module,
+        "correlation_id": "corr",
+    }
     assert session == CreatedSession(**fields)
     assert (session.raw, module.token) == (CREATED, "module-token")
     shown = f"{session!r} {session.distribution_module!r}"

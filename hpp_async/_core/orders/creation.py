@@ -66,7 +66,7 @@ class Creation(Model):
     def _check_extra(self) -> None:
         if not isinstance(self.extra, dict) or not is_json(self.extra):
             raise ConfigurationError("extra: give a mapping from names to what JSON has")
-        for name in self.extra:
+        for name in self.extra:  # rarely more than none
             for field, kind in (("options", Options), ("merchant_urls", MerchantURLs)):
                 if name in attrs.fields_dict(kind):
                     raise ConfigurationError(
@@ -119,6 +119,13 @@ def payment_session_url(payment_session: PaymentSession | str, target: Target) -
         raise ConfigurationError(
             f"payment_session is a {type(given).__name__}: give what create_payment_session returned, its id or its URL"
         )
+    ours = f"{target.base_url}{PAYMENT_SESSIONS}/"
+    if (
+        url.startswith(ours)
+        and _ID.fullmatch(url, len(ours))
+        and (target.member is None or not target.member.is_kustom)
+    ):
+        return url  # the usual case, and a cheap one
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -43,7 +43,7 @@ def placeholders_in(url: str) -> set[str]:
 
 def is_plain_http(url: str) -> bool:
     """Tell whether *url* is one that goes over the network unencrypted."""
-    return urlsplit(url).scheme == "http"
+    return url[:5].lower() == "http:"
 
 
 def _absolute(model: object, field: attrs.Attribute[Any], value: Any) -> None:
@@ -157,8 +157,11 @@ class MerchantURLs(Model):
     @property
     def given(self) -> dict[str, str]:
         """The URLs that there are, by their names."""
-        urls = {name: getattr(self, name) for name in attrs.fields_dict(MerchantURLs) if name != "extra"}
+        urls = {name: getattr(self, name) for name in _NAMES}
         return {name: url for name, url in urls.items() if url is not None}
+
+
+_NAMES: Final = tuple(name for name in attrs.fields_dict(MerchantURLs) if name != "extra")
 
 
 @discreet
