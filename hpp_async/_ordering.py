@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hpp_async._core.budget import Budget
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
+from hpp_async._core.hidden import Hidden
 from hpp_async._core.outcome import AnyOutcome, Authorization, Completed, PlacedOrder, outcome_of
 from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http.calls import Calls
@@ -135,12 +136,15 @@ class Ordering:
         from hpp_async._core.orders.creation import Creation, payment_session_url  # noqa: PLC0415 - see the class
         from hpp_async._http.payloads import session_body  # noqa: PLC0415 - see the class
 
+        # Whatever is refused from here on: an error reporter that prints the locals finds nothing of the cart.
+        hidden = Hidden(extra)
+        del extra
         creation = Creation(
             payment_session_url=payment_session_url(payment_session, self._target),
             merchant_urls=merchant_urls,
             options=options,
             profile_id=profile_id,
-            extra={} if extra is None else extra,
+            extra=hidden() or {},
         )
         creation.check(self._target)
         body, orders = session_body(creation), self._orders()

@@ -171,7 +171,7 @@ MADE = {
 AROUND: dict[str, Callable[[HPPClient], Awaitable[object]]] = {
     "payment session": lambda client: client.create_payment_session(CART),
     "session": lambda client: client.create_session(
-        "kp-1", merchant_urls=MerchantURLs(status_update=f"https://shop.example/{BODY}-77aa31bb4c")
+        "kp-1", extra={"new": BODY}, merchant_urls=MerchantURLs(status_update=f"https://shop.example/{BODY}-77aa31bb4c")
     ),
     "link": lambda client: client.distribute_session("s-1", Email(email=f"{BODY}@example.com")),
     "order": lambda client: client.place_order(TOKEN, CART),
@@ -216,6 +216,14 @@ async def test_what_was_made_is_discreet(provider: ScriptedProvider, client: HPP
             assert made.client_token == TOKEN, name
 
     collector.assert_discreet()
+
+
+@pytest.mark.parametrize("payment_session", ["https://api.klarna.com/payments/v1/sessions/kp-1", "kp-1"])
+async def test_what_is_refused_with_extra_fields_is_in_no_frame(client: HPPClient, payment_session: str) -> None:
+    with pytest.raises(HPPError) as caught:
+        await client.create_session(payment_session, extra={"place_order_mode": BODY})
+
+    assert_frames_are_discreet(caught.value, BODY)
 
 
 @pytest.mark.parametrize("payment", [f"{TOKEN}\n", f"{TOKEN}/..", Authorization(token=f"{TOKEN} ")])
