@@ -15,7 +15,7 @@ from hpp_async._core.orders.answers import PaymentSession
 from hpp_async._core.orders.checks import Model, is_json, plain, refusal
 from hpp_async._core.orders.options import Options, PlaceOrderMode
 from hpp_async._core.orders.order import PurchaseOrder
-from hpp_async._core.orders.urls import MerchantURLs, OrderURLs, Placeholder, is_plain_http, placeholders_in
+from hpp_async._core.orders.urls import MerchantURLs, OrderURLs, Placeholder, is_plain_http
 
 PAYMENT_SESSIONS: Final = "/payments/v1/sessions"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
@@ -49,13 +49,11 @@ class Creation(Model):
         Raises:
             ConfigurationError: naming the field and what to give.
         """
-        for name, kind in (("merchant_urls", MerchantURLs), ("options", Options)):
-            given: object = getattr(self, name)
-            if given is not None and not isinstance(given, kind):
-                raise ConfigurationError(f"{name} is a {type(given).__name__}: give {kind.__name__}(…)")
-        if self.profile_id is not None and not isinstance(self.profile_id, str):
-            raise ConfigurationError(f"profile_id is a {type(self.profile_id).__name__}: give text")
-        self._check_extra()
+        _check_type("merchant_urls", self.merchant_urls, MerchantURLs, "MerchantURLs(…)")
+        _check_type("options", self.options, Options, "Options(…)")
+        _check_type("profile_id", self.profile_id, str, "text")
+        if self.extra:
+            self._check_extra()
         if self.merchant_urls is not None:
             _check_callbacks(target, self.merchant_urls, "status_update")
         if self.is_checkout:
@@ -66,7 +64,7 @@ class Creation(Model):
     def _check_extra(self) -> None:
         if not isinstance(self.extra, dict) or not is_json(self.extra):
             raise ConfigurationError("extra: give a mapping from names to what JSON has")
-        for name in self.extra:  # rarely more than none
+        for name in self.extra:
             for field, kind in (("options", Options), ("merchant_urls", MerchantURLs)):
                 if name in attrs.fields_dict(kind):
                     raise ConfigurationError(
@@ -96,8 +94,13 @@ class Creation(Model):
 
     def _refuse(self, placeholder: Placeholder, why: str) -> None:
         for name, url in ({} if self.merchant_urls is None else self.merchant_urls.given).items():
-            if placeholder in placeholders_in(url):
+            if placeholder in url:
                 raise ConfigurationError(f"MerchantURLs.{name}: it has {placeholder}, and {why}")
+
+
+def _check_type(name: str, given: object, kind: type[object], fix: str) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise ConfigurationError(f"{name} is a {type(given).__name__}: give {fix}")
 
 
 def payment_session_url(payment_session: PaymentSession | str, target: Target) -> str:

@@ -36,11 +36,6 @@ _SHORTEST_NUMBER: Final = 30
 """Characters of a secret that happens to be all digits; order numbers and dates are shorter."""
 
 
-def placeholders_in(url: str) -> set[str]:
-    """Return the placeholders in *url*, braces included."""
-    return set(_PLACEHOLDER.findall(url))
-
-
 def is_plain_http(url: str) -> bool:
     """Tell whether *url* is one that goes over the network unencrypted."""
     return url[:5].lower() == "http:"
@@ -62,7 +57,7 @@ def _absolute(model: object, field: attrs.Attribute[Any], value: Any) -> None:
 
 def _redirect(model: object, field: attrs.Attribute[Any], value: Any) -> None:
     _absolute(model, field, value)
-    found = placeholders_in(value)
+    found = set(_PLACEHOLDER.findall(value))
     unknown = found - {str(placeholder) for placeholder in Placeholder}
     if unknown or not {"{", "}"}.isdisjoint(_PLACEHOLDER.sub("", value)):
         raise refusal(
