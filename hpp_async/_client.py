@@ -32,7 +32,7 @@ from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
-from hpp_async._ordering import Creations, Ordering
+from hpp_async._ordering import Creations, Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
 from hpp_async._waits.detached import Detached
 from hpp_async._waits.events import Observer, Observers
@@ -147,6 +147,7 @@ class HPPClient(Ordering):
         # Done now, so that the first read does not block the event loop for it.
         connections.load_ahead()
         codec.load_ahead()
+        load_ahead()
         retry.load_ahead()
         self._connections: Connections = (
             Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 
 _COMPLETED_MEANWHILE: Final = 400
 """The status of the answer to a DELETE of a session that was completed before (disable page)."""
+
+
+def load_ahead() -> None:
+    """
+    Load what the first call around a wait would load, if the program has loaded the models.
+
+    Else the first call would hold the event loop for that. A program that has no models makes no such calls.
+    """
+    if "hpp_async._core.orders.order" in sys.modules:
+        from hpp_async._http import payloads  # noqa: PLC0415 - see above
+
+        payloads.load_ahead()
 
 
 class Creations:

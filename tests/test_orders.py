@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import subprocess
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -589,6 +591,15 @@ async def test_a_session_whose_id_could_be_anything_is_refused(provider: Scripte
     session = CreatedSession(session_id="../x", session_url="x")
     with pytest.raises(ConfigurationError):
         await provider.client().read_session(session)
+
+
+@pytest.mark.parametrize(("first", "is_loaded"), [("hpp_async.PurchaseOrder", True), ("0", False)])
+def test_what_calls_need_is_loaded_with_the_client_if_the_models_are(first: str, is_loaded: bool) -> None:
+    make = "hpp_async.HPPClient(auth=('PK1_a', 'x'), endpoint='EU_PLAYGROUND')"
+    code = f"import sys, hpp_async; {first}; {make}; print('hpp_async._http.payloads' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout == f"{is_loaded}\n"
 
 
 def test_all_errors_are_ours() -> None:

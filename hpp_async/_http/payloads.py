@@ -30,6 +30,12 @@ else:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def load_ahead() -> None:
+    """Make what turns models into JSON, which would else be made at the first call."""
+    for model in (PurchaseOrder, Creation):
+        _converter().get_unstructure_hook(model)
+
+
 _NOTHING: Final[tuple[object, ...]] = (None, [])
 
 
