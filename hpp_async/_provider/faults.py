@@ -22,6 +22,11 @@ class Operation(StrEnum):
     READ = "read"
     DISTRIBUTE = "distribute"
     DISABLE = "disable"
+    CREATE_PAYMENT_SESSION = "create-payment-session"
+    READ_PAYMENT_SESSION = "read-payment-session"
+    UPDATE_PAYMENT_SESSION = "update-payment-session"
+    PLACE_ORDER = "place-order"
+    CANCEL_AUTHORIZATION = "cancel-authorization"
     CALLBACK = "callback"
 
 

@@ -88,6 +88,8 @@ class Life:
         merchant: the merchant that owns the session; ``None``: every merchant can read it.
         merchant_urls: where the consumer and the callbacks are sent, as the merchant gave them.
         page_title: the title that the merchant wants for the payment page.
+        payment_session_id: the payment session that the session was created for, if that is known.
+        categories: the ways to pay that the merchant wants offered; all of them, if there are none.
         distributions: the methods by which the consumer was sent the link, in order.
         called_back: the number of steps for which callbacks were made or are not wanted.
         on_change: called without arguments when the plan changes.
@@ -104,6 +106,8 @@ class Life:
     merchant: str | None = None
     merchant_urls: Mapping[str, str] = attrs.field(factory=dict[str, str])
     page_title: str | None = None
+    payment_session_id: str | None = None
+    categories: tuple[str, ...] = ()
     distributions: list[str] = attrs.field(factory=list[str])
     called_back: int = 1
     on_change: Callable[[], None] | None = attrs.field(default=None, eq=False, repr=False)
@@ -124,6 +128,17 @@ class Life:
     def status(self, moment: datetime) -> str:
         """Return the status at *moment*."""
         return self._latest(moment).status or ""
+
+    def updated_at(self, moment: datetime) -> datetime:
+        """Return when the session entered the status that it has at *moment*."""
+        return self.moment(self._latest(moment))
+
+    def token(self, moment: datetime) -> str | None:
+        """Return the authorization token that a read at *moment* shows, if there is one."""
+        if self.status(moment) != SessionStatus.COMPLETED:
+            return None
+        token = self.reading(moment).get("authorization_token")
+        return token if isinstance(token, str) and token else None
 
     def expiry(self, moment: datetime) -> datetime:
         """Return when the session expires, as known at *moment*."""

@@ -22,7 +22,9 @@ from hpp_async._provider.callbacks import Callbacks, StatusCallback
 from hpp_async._provider.faults import Fault, FaultKind, Garbled, Operation
 from hpp_async._provider.injection import NO_FAULTS, Faults, RequestFaults
 from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, date, steps_of
+from hpp_async._provider.payments import GoneError, Payments, Received
 from hpp_async._provider.requests import (
+    ABOUT_SESSIONS,
     SESSIONS,
     BadValueError,
     Creation,
@@ -55,6 +57,7 @@ class Provider:
         consumers: the consumers that can be named over HTTP.
         faults: what goes wrong.
         callbacks: the callbacks to merchants.
+        payments: the payment sessions and the orders.
 
     Attributes:
         listeners: functions that are called without arguments when there is a new session or a session's plan changes,
@@ -71,8 +74,9 @@ class Provider:
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     faults: Faults = attrs.field(factory=Faults)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
+    payments: Payments = attrs.field(factory=Payments)
     listeners: list[Callable[[], None]] = attrs.field(init=False, factory=list[Callable[[], None]])
-    _lives: dict[str, Life] = attrs.field(init=False, factory=dict[str, Life])
+    _lives: dict[str, Life] = attrs.field(init=False, repr=False, factory=dict[str, Life])
     _rate_limit: RateLimit = attrs.field(init=False, factory=RateLimit)
 
     # -- sessions -----------------------------------------------------------------------------------------------------
@@ -142,6 +146,11 @@ class Provider:
         """The ids of all sessions, oldest first."""
         return list(self._lives)
 
+    @property
+    def lives(self) -> list[Life]:
+        """Everything about all sessions, oldest first."""
+        return list(self._lives.values())
+
     def life(self, session_id: str) -> Life:
         """
         Return everything about the session.
@@ -185,7 +194,7 @@ class Provider:
     @property
     def next_callback_at(self) -> datetime | None:
         """When the next callback is due by the present plans; ``None`` if none is planned."""
-        return self.callbacks.next_at(list(self._lives.values()))
+        return self.callbacks.next_at(self.lives)
 
     def due_callbacks(self) -> list[StatusCallback]:
         """
@@ -197,7 +206,7 @@ class Provider:
         at = self.next_callback_at
         if at is None or at > (moment := self.now()):  # the usual case is cheap
             return []
-        return self.callbacks.due(list(self._lives.values()), moment, self.faults)
+        return self.callbacks.due(self.lives, moment, self.faults)
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -249,38 +258,67 @@ class Provider:
             return error(429, headers, message="Too many requests")
         if not self._is_authorized(authorization):
             return error(401, headers)
-        operation, session_id, methods = operation_of(method, path)
-        if operation is None and methods:
-            return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
+        operation, resource, methods = operation_of(method, path)
+        if operation is None:
+            if methods:
+                return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
+            return error(404, headers, message="Invalid session id")
+        received = Received(
+            operation=operation,
+            resource=resource or "",
+            body=body,
+            merchant=merchant,
+            moment=moment,
+            headers=headers,
+        )
         try:
+            if operation not in ABOUT_SESSIONS:
+                return self.payments.answer(received, self.lives, owner=self._owner(merchant))
             if operation == Operation.CREATE:
-                return self._created(Creation.parse(body), merchant, headers, moment)
-            life = self._lives.get(session_id or "")
-            if life is None or life.merchant not in (None, merchant) or self._is_gone(life, moment):
-                return error(404, headers, message="Invalid session id")
-            if operation != Operation.READ and moment >= life.expiry(moment):
-                return error(404, headers, message="HPP session has expired")
-            match operation:
-                case Operation.DISABLE:
-                    return _disabled(life, headers, moment)
-                case Operation.DISTRIBUTE:
-                    return _distributed(life, body, headers, moment)
-                case _:
-                    return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
+                return self._created(Creation.parse(body), received)
+            return self._about_session(received, lag)
         except BadValueError as refusal:
             return error(400, headers, message=f"Bad value: {refusal}")
+        except GoneError as gone:
+            return error(404, headers, code=gone.code, message=str(gone))
 
-    def _created(self, request: Creation, merchant: str, headers: Mapping[str, str], moment: datetime) -> Answer:
-        script = script_of(self.consumer)
+    def _owner(self, merchant: str) -> str | None:
+        return merchant if self.auth is None else None
+
+    def _about_session(self, received: Received, lag: float) -> Answer:
+        moment, headers = received.moment, received.headers
+        life = self._lives.get(received.resource)
+        if life is None or life.merchant not in (None, received.merchant) or self._is_gone(life, moment):
+            raise GoneError("Invalid session id")
+        if received.operation != Operation.READ and moment >= life.expiry(moment):
+            raise GoneError("HPP session has expired")
+        match received.operation:
+            case Operation.DISABLE:
+                return _disabled(life, headers, moment)
+            case Operation.DISTRIBUTE:
+                return _distributed(life, received.body, headers, moment)
+            case _:
+                return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
+
+    def _created(self, request: Creation, received: Received) -> Answer:
+        moment, script = received.moment, script_of(self.consumer)
+        lifetime = script.lifetime(self.speed)
+        payment_session_id = self.payments.hosted(request.payment_session_url, self.base_url, received, self.lives)
+        if payment_session_id is not None:
+            # Session lifetime page: both expire together, less an hour, whenever the HPP session was created.
+            left = self.payments.sessions[payment_session_id].created_at + LIFETIME - moment
+            lifetime = min(lifetime, left)
         life = Life(
             session_id=str(uuid.uuid4()),
             created_at=moment,
-            lifetime=script.lifetime(self.speed),
+            lifetime=lifetime,
             steps=steps_of(script.steps(self.speed)),
             place_order_mode=request.mode,
-            merchant=merchant if self.auth is None else None,
+            merchant=self._owner(received.merchant),
             merchant_urls=request.urls,
             page_title=request.page_title,
+            payment_session_id=payment_session_id,
+            categories=request.categories,
         )
         self._add(life)
         session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
@@ -291,7 +329,7 @@ class Provider:
             "distribution_url": f"{session_url}/distribution",
             "expires_at": date(life.expiry(moment)),
         }
-        return respond(201, {**headers, "Location": session_url}, urls)
+        return respond(201, {**received.headers, "Location": session_url}, urls)
 
     def _is_gone(self, life: Life, moment: datetime) -> bool:
         return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for

@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from datetime import datetime
 from math import ceil
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, cast
 
 import attrs
 
@@ -64,15 +64,30 @@ def quota_headers(quota: int | None, count: int, moment: datetime) -> Mapping[st
 
 SESSIONS: Final = "/hpp/v1/sessions"
 PAGES: Final = "/hpp/payments"
+PAYMENT_SESSIONS: Final = "/payments/v1/sessions"
+_AUTHORIZATIONS: Final = "/payments/v1/authorizations"
 _OPERATIONS: Final = (
     (re.compile(SESSIONS), {"POST": Operation.CREATE}),
     (re.compile(rf"{SESSIONS}/([^/]+)"), {"GET": Operation.READ, "DELETE": Operation.DISABLE}),
     (re.compile(rf"{SESSIONS}/([^/]+)/distribution"), {"POST": Operation.DISTRIBUTE}),
+    (re.compile(PAYMENT_SESSIONS), {"POST": Operation.CREATE_PAYMENT_SESSION}),
+    (
+        re.compile(rf"{PAYMENT_SESSIONS}/([^/]+)"),
+        {"GET": Operation.READ_PAYMENT_SESSION, "POST": Operation.UPDATE_PAYMENT_SESSION},
+    ),
+    (re.compile(rf"{_AUTHORIZATIONS}/([^/]+)"), {"DELETE": Operation.CANCEL_AUTHORIZATION}),
+    (re.compile(rf"{_AUTHORIZATIONS}/([^/]+)/order"), {"POST": Operation.PLACE_ORDER}),
 )
+ABOUT_SESSIONS: Final = frozenset({Operation.CREATE, Operation.READ, Operation.DISTRIBUTE, Operation.DISABLE})
+"""The operations of the Hosted Payment Page; the others are those of the Payments API."""
 
 
 def operation_of(method: str, path: str) -> tuple[Operation | None, str | None, tuple[str, ...]]:
-    """Return the operation, the session's id, and the methods that *path* has: none if there is no such path."""
+    """
+    Return the operation, the id in *path*, and the methods that *path* has: none if there is no such path.
+
+    The id is that of an HPP session or a payment session, or an authorization token.
+    """
     for pattern, operations in _OPERATIONS:
         found = pattern.fullmatch(path)
         if found is not None:
@@ -149,7 +164,19 @@ class Creation:
         Raises:
             BadValueError: naming the first field that breaks a constraint.
         """
-        return _parsed(body, cls)
+        request = parsed(as_json(body), cls)
+        options = request.options or Options()
+        if options.payment_method_category is not None and options.payment_method_categories is not None:
+            raise BadValueError("options.payment_method_category")
+        return request
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The ways to pay that are to be offered; all of them, if there are none."""
+        options = self.options or Options()
+        if options.payment_method_category is not None:
+            return (options.payment_method_category,)
+        return tuple(options.payment_method_categories or ())
 
     @property
     def mode(self) -> str:
@@ -186,7 +213,7 @@ class Distribution:
     """A request to send the consumer the link to the payment page."""
 
     contact_information: ContactInformation
-    method: Literal["sms", "email", "token"]
+    method: Literal["sms", "two_way_sms", "email", "token"]
     template: Literal["INSTORE_PURCHASE"] | None = None
 
     @classmethod
@@ -197,27 +224,46 @@ class Distribution:
         Raises:
             BadValueError: naming the first field that breaks a constraint, or that is missing for the method.
         """
-        request = _parsed(body, cls)
+        request = parsed(as_json(body), cls)
         for name in NEEDED[request.method]:
             if not getattr(request.contact_information, name):
                 raise BadValueError(f"contact_information.{name}")
         return request
 
 
-NEEDED: Final = {"sms": ("phone", "phone_country"), "email": ("email",), "token": ("access_id",)}
+NEEDED: Final = {
+    "sms": ("phone", "phone_country"),
+    "two_way_sms": ("phone", "phone_country"),
+    "email": ("email",),
+    "token": ("access_id",),
+}
 """The contact information that each method of distribution needs."""
 
 
-def _parsed(body: bytes, kind: type[_Body]) -> _Body:
-    """Return *body*, JSON, as a *kind*; optional fields may be null, and unknown ones are ignored."""
+def as_json(body: bytes) -> object:
+    """
+    Return *body*, JSON, as plain data.
+
+    Raises:
+        BadValueError: it is not JSON.
+    """
     try:
-        request: object = json.loads(body, parse_constant=_refuse)
+        return cast("object", json.loads(body, parse_constant=_refuse))
     except (ValueError, RecursionError):
         raise BadValueError("body") from None
+
+
+def parsed(request: object, kind: type[_Body]) -> _Body:
+    """
+    Return *request*, plain data, as a *kind*; optional fields may be null, and unknown ones are ignored.
+
+    Raises:
+        BadValueError: naming the first field that breaks a constraint.
+    """
     try:
         return read(request, kind, ignores_unknown_keys=True)
     except PlainDataError as refusal:
-        raise BadValueError(re.sub(r"\[\d+\]", "", refusal.key) or "body") from None
+        raise BadValueError(refusal.key or "body") from None
 
 
 def _refuse(constant: str) -> object:

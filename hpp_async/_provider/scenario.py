@@ -18,6 +18,7 @@ from hpp_async._provider.callbacks import Callbacks
 from hpp_async._provider.faults import Fault
 from hpp_async._provider.injection import Faults
 from hpp_async._provider.life import duration
+from hpp_async._provider.payments import FraudStatus, Payments
 from hpp_async._provider.plain import Visit, read
 from hpp_async._provider.provider import Provider
 from hpp_async._provider.requests import PlaceOrderMode
@@ -50,6 +51,7 @@ class Scenario:
         quota = 50                  # requests per second of each merchant; 0 is no limit
         readable_for = 86400        # seconds after the expiry of a session
         repeats_are_empty = true    # repeated callbacks have the body {}
+        fraud_status = "PENDING"    # of orders that merchants place; also "REJECTED" and, by default, "ACCEPTED"
 
         [[consumer]]
         name = "hesitant"
@@ -75,6 +77,7 @@ class Scenario:
     quota: int | None = 50
     readable_for: timedelta = timedelta(days=1)
     repeats_are_empty: bool = False
+    fraud_status: FraudStatus = "ACCEPTED"
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     faults: tuple[Fault, ...] = ()
     sessions: tuple[Planned, ...] = ()
@@ -125,6 +128,7 @@ class Scenario:
             quota=file.quota or None,
             readable_for=timedelta(seconds=duration(file.readable_for, "readable_for")),
             repeats_are_empty=file.repeats_are_empty,
+            fraud_status=file.fraud_status,
             consumers=consumers,
             faults=tuple(file.fault),
             sessions=tuple(sessions),
@@ -144,6 +148,7 @@ class Scenario:
             speed=self.speed if speed is None else speed,
             faults=Faults(self.seed),
             callbacks=Callbacks(self.repeats_are_empty),
+            payments=Payments(fraud_status=self.fraud_status),
         )
         self.play(provider)
         return provider
@@ -203,6 +208,7 @@ class _File(Visit):
     quota: int = 50
     readable_for: float = 86_400.0
     repeats_are_empty: bool = False
+    fraud_status: FraudStatus = "ACCEPTED"
     consumer: list[_Consumer] = attrs.field(factory=list[_Consumer])
     fault: list[Fault] = attrs.field(factory=list[Fault])
     session: list[_Session] = attrs.field(factory=list[_Session])

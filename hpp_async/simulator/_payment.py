@@ -17,6 +17,7 @@ from starlette.routing import Route
 from hpp_async import FINAL, SessionStatus
 from hpp_async._provider.callbacks import filled
 from hpp_async._provider.requests import PAGES, page_path
+from hpp_async.simulator._cart import shown_cart, ways_to_pay
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
 from hpp_async.simulator._refusals import RefusedError
@@ -145,6 +146,8 @@ def _shown(
         title=life.page_title or "Your payment",
         path=page_path(life.session_id),
         session=session_record(provider, life, moment),
+        cart=shown_cart(provider, life),
+        ways_to_pay=ways_to_pay(life),
         meaning=_MEANINGS.get(status, ""),
         has_expired=is_over and status not in FINAL,
         is_scripted=is_scripted and not is_over,

@@ -192,4 +192,4 @@ def mock_provider(router: respx.Router, provider: ScriptedProvider) -> respx.Rou
     client needs the provider's ``auth``, and its ``clock`` if waits should take no real time. Only asynchronous httpx
     clients are supported.
     """
-    return router.route(url__startswith=f"{provider.endpoint}/hpp/").mock(side_effect=provider.handle_async_request)
+    return router.route(url__startswith=f"{provider.endpoint}/").mock(side_effect=provider.handle_async_request)

@@ -73,7 +73,7 @@ def affected(fault: Fault, *requests: tuple[Operation, str | None, float]) -> li
 
 
 def test_a_fault_affects_all_operations_but_callbacks() -> None:
-    assert affected(Fault(Cut()), *[(operation, "a", 0) for operation in Operation]) == [True] * 4 + [False]
+    assert affected(Fault(Cut()), *[(operation, "a", 0) for operation in Operation]) == [True] * 9 + [False]
 
 
 def test_a_fault_can_be_limited_to_operations_and_to_a_session() -> None:
@@ -347,7 +347,7 @@ async def test_a_read_whose_answer_is_lost_is_repeated(provider: ScriptedProvide
         (Fault, {"kind": Cut(), "share": True}, "share=True: give a share from 0 to 1"),
         (Fault, {"kind": Cut(), "first": -1}, "first=-1: give a whole number, 0 or more"),
         (Fault, {"kind": Cut(), "start": 5, "until": 5}, "until=5: give a time after start=5"),
-        (Fault, {"kind": Cut(), "on": "reads"}, "on='reads': give one of create, read, distribute, disable, callb"),
+        (Fault, {"kind": Cut(), "on": "reads"}, "on='reads': give one of create, read, distribute, disable, creat"),
         (Fault, {"kind": Cut(), "on": 5}, "on=5: give some of create"),
         (Fault, {"kind": Cut(), "session": 5}, "session=5: give text"),
     ],

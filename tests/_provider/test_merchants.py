@@ -61,6 +61,7 @@ def test_only_its_own_merchant_can_read_a_session(provider: Provider) -> None:
     [
         EMAIL,
         {"method": "sms", "contact_information": {"phone": "07000212345", "phone_country": "SE"}},
+        {"method": "two_way_sms", "contact_information": {"phone": "07000212345", "phone_country": "SE"}},
         {"method": "token", "contact_information": {"access_id": "278352"}, "template": "INSTORE_PURCHASE"},
     ],
 )
@@ -136,11 +137,15 @@ def test_a_405_names_the_allowed_methods(provider: Provider, method: str, path: 
     ("options", "field"),
     [
         ({"logo_url": 1}, "options.logo_url"),
+        (
+            {"payment_method_category": "KLARNA", "payment_method_categories": []},
+            "options.payment_method_category",
+        ),
         ({"background_images": {}}, "options.background_images"),
-        ({"background_images": [1]}, "options.background_images"),
-        ({"background_images": [{"width": 1.5}]}, "options.background_images.width"),
-        ({"background_images": [{"width": True}]}, "options.background_images.width"),
-        ({"background_images": [{"width": 2**63}]}, "options.background_images.width"),
+        ({"background_images": [1]}, "options.background_images[0]"),
+        ({"background_images": [{"width": 1.5}]}, "options.background_images[0].width"),
+        ({"background_images": [{"width": True}]}, "options.background_images[0].width"),
+        ({"background_images": [{"width": 2**63}]}, "options.background_images[0].width"),
     ],
 )
 def test_nested_options_are_checked(provider: Provider, options: dict[str, object], field: str) -> None:

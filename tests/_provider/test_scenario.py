@@ -47,6 +47,7 @@ def test_the_documented_example_is_read() -> None:
         speed=2.0,
         quota=50,
         repeats_are_empty=True,
+        fraud_status="PENDING",
         consumers={**Scenario().consumers, "hesitant": hesitant},
         faults=(Fault(Throttled(5), share=0.2, until=60),),
         sessions=(
@@ -110,6 +111,7 @@ def test_a_provider_is_made_from_a_scenario() -> None:
     assert provider.sessions == ["0b6b8c1e-hesitates"]
     assert provider.consumers["hesitant"] == provider.consumer
     assert (provider.speed, provider.faults.seed, provider.callbacks.repeats_are_empty) == (4, 7, True)
+    assert provider.payments.fraud_status == "PENDING"
     assert list(provider.faults.all.values()) == list(scenario.faults)
     assert (life.steps[1].after, life.lifetime) == (5 / 4, timedelta(seconds=120))
 
@@ -137,6 +139,7 @@ async def test_a_scripted_provider_plays_a_scenario(provider: ScriptedProvider, 
         ("speed = 'fast'", "speed='fast': give a number"),
         ("readable_for = -1", "readable_for=-1"),
         ("repeats_are_empty = 1", "repeats_are_empty=1: give true or false"),
+        ('fraud_status = "OK"', "fraud_status='OK': give one of ACCEPTED, PENDING, REJECTED"),
         ("fault = 5", "fault=5: give a list"),
         ("fault = [5]", "fault[0]=5: give a table"),
         ("[[fault]]", "fault[0].kind=None: give one of slow, stalled, "),
