@@ -327,6 +327,7 @@ class Provider:
             "session_url": session_url,
             "redirect_url": f"{self.base_url}{page_path(life.session_id)}",
             "distribution_url": f"{session_url}/distribution",
+            "qr_code_url": f"{self.base_url}{page_path(life.session_id)}/qr",
             "expires_at": date(life.expiry(moment)),
         }
         return respond(201, {**received.headers, "Location": session_url}, urls)

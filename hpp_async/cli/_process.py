@@ -46,7 +46,7 @@ def needing_simulator() -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "starlette", "uvicorn"):
+        if error.name not in ("jinja2", "segno", "starlette", "uvicorn"):
             raise
         say("the simulated provider needs more packages: in a checkout, pip install '.[cli,simulator]'")
         raise typer.Exit(UNEXPECTED) from None

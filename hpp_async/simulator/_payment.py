@@ -1,4 +1,4 @@
-"""The payment page at ``redirect_url``: what a consumer sees and can do there."""
+"""The payment page at ``redirect_url``, what a consumer can do there, and its QR code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from io import BytesIO
 from typing import Final
 
 import attrs
 import httpx
+import segno
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -123,7 +125,13 @@ def payment_routes(provider: Provider) -> list[Route]:
     async def left(request: Request) -> Response:
         return _shown(provider, life_of(request), has_left=True)
 
+    async def qr_code(request: Request) -> Response:
+        picture = BytesIO()
+        segno.make_qr(f"{provider.base_url}{page_path(life_of(request).session_id)}").save(picture, kind="png", scale=8)
+        return Response(picture.getvalue(), media_type="image/png", headers={"Cache-Control": "no-store"})
+
     return [
+        Route(f"{PAGES}/{{key}}/qr", qr_code, methods=["GET"]),
         Route(f"{PAGES}/{{key}}", opened, methods=["GET"]),
         Route(f"{PAGES}/{{key}}", acted, methods=["POST"]),
         Route(f"{PAGES}/{{key}}/left", left, methods=["GET"]),

@@ -980,7 +980,7 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("command", ["demo", "simulate"])
-@pytest.mark.parametrize("missing", ["jinja2", "starlette", "uvicorn"])
+@pytest.mark.parametrize("missing", ["jinja2", "segno", "starlette", "uvicorn"])
 def test_without_the_simulators_extra_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, missing: str
 ) -> None:

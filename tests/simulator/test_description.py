@@ -139,7 +139,7 @@ def test_it_has_every_answer_of_the_provider_that_the_simulator_gives() -> None:
 )
 def test_its_fields_are_the_providers(our_name: str, their_name: str) -> None:
     published = theirs()
-    not_offered = {"qr_code_url", "manual_identification_check_url", "distribution_module"}
+    not_offered = {"manual_identification_check_url", "distribution_module"}
 
     def fields(document: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
         schema = resolved(document, schema)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from io import BytesIO
 from typing import Any, Final
 
 import httpx
 import pytest
+import segno
 from support.carts import CART, SHOE
 
 from hpp_async.simulator import Calendar, serve
@@ -109,6 +111,19 @@ def test_a_page_without_a_cart_shows_none(provider: Provider, shop: httpx.Client
     page = Text(shop.get(shop.post("/hpp/v1/sessions", json=request).json()["redirect_url"]).text)
 
     assert "Your cart" not in page.text
+
+
+def test_the_qr_code_leads_to_the_payment_page(provider: Provider, shop: httpx.Client) -> None:
+    session = created(shop)
+    expected = BytesIO()
+    segno.make_qr(session["redirect_url"]).save(expected, kind="png", scale=8)
+
+    answer = httpx.get(session["qr_code_url"], trust_env=False)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "image/png")
+    assert answer.content == expected.getvalue()
+    assert provider.status(session["session_id"]) == "WAITING"
+    assert shop.get("/hpp/payments/nobody/qr").status_code == 404
 
 
 def test_hostile_names_in_a_cart_are_escaped(shop: httpx.Client) -> None:
