@@ -11,10 +11,13 @@ import attrs
 
 from hpp_async._core.endpoint import check_session_id
 from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._core.expiry import EXPIRY_GRACE
 from hpp_async._core.schedule import seconds
 from hpp_async._core.session import FINAL, SessionStatus
 
 LIFETIME: Final = timedelta(hours=47)  # session lifetime page: 48 hours from the payment session, less one
+PAST_EXPIRY: Final = timedelta(seconds=EXPIRY_GRACE + 1)
+"""How long after the expiry of a session a client has no more doubt about it; dates in headers are whole seconds."""
 _LONGEST: Final = 1e9  # seconds: about thirty years, which can still be added to a date
 
 

@@ -58,6 +58,7 @@ class Provider:
         faults: what goes wrong.
         callbacks: the callbacks to merchants.
         payments: the payment sessions and the orders.
+        beginning: called with the provider by `reset`, to make the sessions and faults with which it begins.
 
     Attributes:
         listeners: functions that are called without arguments when there is a new session or a session's plan changes,
@@ -75,6 +76,7 @@ class Provider:
     faults: Faults = attrs.field(factory=Faults)
     callbacks: Callbacks = attrs.field(factory=Callbacks)
     payments: Payments = attrs.field(factory=Payments)
+    beginning: Callable[[Provider], object] | None = None
     listeners: list[Callable[[], None]] = attrs.field(init=False, factory=list[Callable[[], None]])
     _lives: dict[str, Life] = attrs.field(init=False, repr=False, factory=dict[str, Life])
     _rate_limit: RateLimit = attrs.field(init=False, factory=RateLimit)
@@ -171,6 +173,17 @@ class Provider:
     def forget(self, session_id: str) -> None:
         """Answer 404 for the session from now on."""
         del self._lives[session_id]
+
+    def reset(self) -> None:
+        """Forget all sessions, payment sessions, orders, faults and callbacks, and begin anew; time goes on."""
+        self._lives.clear()
+        self.payments.clear()
+        self.faults = Faults(self.faults.seed)
+        self.callbacks = Callbacks(self.callbacks.repeats_are_empty)
+        self._rate_limit = RateLimit()
+        if self.beginning is not None:
+            self.beginning(self)
+        self._changed()
 
     def _add(self, life: Life) -> None:
         life.on_change = self._changed

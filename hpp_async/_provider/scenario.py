@@ -149,6 +149,7 @@ class Scenario:
             faults=Faults(self.seed),
             callbacks=Callbacks(self.repeats_are_empty),
             payments=Payments(fraud_status=self.fraud_status),
+            beginning=self.play,
         )
         self.play(provider)
         return provider

@@ -19,8 +19,11 @@ and the overview at ``/simulator``. ``/openapi.json`` describes the provider. Un
 ``POST faults``                     add a fault: ``{"kind": "throttled", "seconds": 5, "share": 0.2, "until": 60}``
 ``DELETE faults``, ``faults/{key}`` end all faults, or one
 ``GET  time``                       the time, and the pace at which it passes
+``GET  journal``                    the last requests of merchants and callbacks to them, oldest first
+``POST reset``                      forget everything but the time, and begin anew
+``GET  health``                     ``{"status": "ok"}``
 ``POST time``                       ``{"pace": 60}``, ``{"advance": 3600}``, ``{"jump_to": "2026-01-15T12:00:00Z"}``,
-                                    ``{"jump_to_expiry_of": "…"}``
+                                    ``{"jump_to_expiry_of": "…"}``, 6 seconds past it: a wait then ends soon
 ==================================  ==================================================================================
 
 A refusal is ``{"error": …}`` with 400, 404 or, for a session to which nothing can happen any more, 409. 403 refuses

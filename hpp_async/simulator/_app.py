@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from hpp_async.simulator._control import control_routes
 from hpp_async.simulator._delivery import deliver
 from hpp_async.simulator._html import refused, style_route
+from hpp_async.simulator._journal import Journal
 from hpp_async.simulator._overview import overview_routes
 from hpp_async.simulator._payment import payment_routes
 from hpp_async.simulator._refusals import RefusedError
@@ -22,7 +23,7 @@ from hpp_async.testing import Provider
 OPENAPI: Final = "/openapi.json"
 
 
-def application(provider: Provider, *, served_as: str | None = None) -> Starlette:
+def application(provider: Provider, *, served_as: str | None = None, journal: Journal | None = None) -> Starlette:
     """
     Return an application that answers every request as *provider* does.
 
@@ -30,8 +31,10 @@ def application(provider: Provider, *, served_as: str | None = None) -> Starlett
     and ``/simulator`` shows and controls the provider. Callbacks are sent by `serve`, not by the application.
 
     If *served_as* is given, ``/simulator`` answers only requests to this host or to a loopback host: otherwise a web
-    site could reach it through a host name of its own that resolves to this machine (DNS rebinding).
+    site could reach it through a host name of its own that resolves to this machine (DNS rebinding). *journal* is where
+    requests are noted.
     """
+    journal = Journal() if journal is None else journal
 
     async def description(_: Request) -> Response:
         return Response(openapi(), media_type="application/json")
@@ -40,11 +43,11 @@ def application(provider: Provider, *, served_as: str | None = None) -> Starlett
     app = Starlette(
         routes=[
             Route(OPENAPI, description, methods=["GET"]),
-            *control_routes(provider),
+            *control_routes(provider, journal),
             *payment_routes(provider),
-            *overview_routes(provider),
+            *overview_routes(provider, journal),
             style_route(),
-            Mount("/", partial(deliver, provider)),
+            Mount("/", partial(deliver, provider, journal)),
         ],
         exception_handlers={RefusedError: refused},
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from hpp_async import ConfigurationError
-from hpp_async._provider.life import duration
+from hpp_async._provider.life import PAST_EXPIRY, Life, duration
 
 
 class Calendar:
@@ -62,3 +62,12 @@ class Calendar:
         if not isinstance(to, datetime) or to.tzinfo is None:
             raise ConfigurationError(f"jump_to={to!r}: give a date and time with its zone")
         self._since = (max(to, self()), self._clock(), self.pace)
+
+
+def jump_past_expiry(calendar: Calendar, life: Life) -> None:
+    """
+    Jump past the expiry of a session, by a little more than the grace after which clients read it a last time.
+
+    A wait for the session then ends after a few more reads.
+    """
+    calendar.jump(life.expiry(calendar()) + PAST_EXPIRY)

@@ -11,6 +11,7 @@ import httpx
 
 from hpp_async._provider.callbacks import PATIENCE
 from hpp_async._provider.posting import Posting, is_on_this_machine
+from hpp_async.simulator._journal import Journal
 from hpp_async.testing import Provider, StatusCallback
 
 _LOG: Final = logging.getLogger("hpp_async.simulator")
@@ -18,9 +19,11 @@ _CHECK_EVERY: Final = 0.05
 """Seconds between two checks for due callbacks, because any thread can change sessions and time at any moment."""
 
 
-async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()) -> None:
+async def call(provider: Provider, journal: Journal, *, patience: float = PATIENCE.total_seconds()) -> None:
     """
-    Post *provider*'s callbacks when they are due, until cancelled; a merchant has *patience* seconds to answer 2xx.
+    Post *provider*'s callbacks when they are due, until cancelled, and note them in *journal*.
+
+    A merchant has *patience* seconds to answer 2xx.
 
     The simulator talks to no other machine: callbacks to hosts other than loopback are not sent, and one log line for
     each session says so.
@@ -30,6 +33,7 @@ async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()
     def is_allowed(callback: StatusCallback) -> bool:
         if is_on_this_machine(callback.url):
             return True
+        journal.note_callback(provider.now(), callback, "not sent: status_update is not on this machine")
         if callback.session_id not in refused:
             refused.add(callback.session_id)
             _LOG.warning(
@@ -44,6 +48,7 @@ async def call(provider: Provider, *, patience: float = PATIENCE.total_seconds()
 
     def report(callback: StatusCallback, _: bool, result: str | None) -> None:
         got = result or f"no answer within {patience:g} s"
+        journal.note_callback(provider.now(), callback, got)
         _LOG.info("session %s: callback %d got %s", callback.session_id, callback.call, got)
 
     async with httpx.AsyncClient(trust_env=False, timeout=patience) as http:

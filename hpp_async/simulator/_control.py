@@ -1,4 +1,4 @@
-"""The control API under ``/simulator``: sessions and acts, faults, time."""
+"""The control API under ``/simulator``: sessions and acts, faults, time, the journal, a new beginning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from hpp_async import ConfigurationError
 from hpp_async._provider.faults import Fault
 from hpp_async._provider.plain import Visit, read
 from hpp_async._provider.scripts import Act
-from hpp_async.simulator._calendar import Calendar
+from hpp_async.simulator._calendar import Calendar, jump_past_expiry
+from hpp_async.simulator._journal import Journal
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.simulator._refusals import RefusedError, refuse_other_names, refuse_other_sites
 from hpp_async.testing import Provider, SessionOverError
@@ -36,7 +37,7 @@ class _Time:
     jump_to_expiry_of: str | None = None
 
 
-def control_routes(provider: Provider) -> list[Route]:
+def control_routes(provider: Provider, journal: Journal) -> list[Route]:
     """Return the routes of *provider*'s control API, which needs no credentials."""
 
     async def sessions(_: Request) -> Response:
@@ -84,7 +85,23 @@ def control_routes(provider: Provider) -> list[Route]:
         _move(provider, read(await _json(request), _Time))
         return JSONResponse(time_record(provider))
 
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def entries(_: Request) -> Response:
+        return JSONResponse(journal.entries)
+
+    async def reset(_: Request) -> Response:
+        provider.reset()
+        journal.clear()
+        if isinstance(provider.now, Calendar):
+            provider.now.pace = 1
+        return Response(status_code=204)
+
     return [
+        Route("/simulator/health", _guarded(health), methods=["GET"]),
+        Route("/simulator/journal", _guarded(entries), methods=["GET"]),
+        Route("/simulator/reset", _guarded(reset), methods=["POST"]),
         Route("/simulator/sessions", _guarded(sessions), methods=["GET"]),
         Route("/simulator/sessions/{session_id}", _guarded(session), methods=["GET"]),
         Route("/simulator/sessions/{session_id}/acts", _guarded(act), methods=["POST"]),
@@ -127,7 +144,7 @@ def _move(provider: Provider, asked: _Time) -> None:
         calendar.advance(asked.advance)
     calendar.jump(moment)
     if life is not None:
-        calendar.jump(life.expiry(calendar()))
+        jump_past_expiry(calendar, life)
 
 
 def _moment(text: str) -> datetime:

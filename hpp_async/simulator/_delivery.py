@@ -10,11 +10,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hpp_async.simulator._connections import close, hold
+from hpp_async.simulator._journal import Journal
 from hpp_async.testing import Cut, Dropped, Provider, Refused, Stalled
 
 
-async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer the request in *scope* as *provider* does, or break its connection."""
+async def deliver(provider: Provider, journal: Journal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the request in *scope* as *provider* does, or break its connection; note it in *journal*."""
     request = Request(scope, receive)
     method, path = request.method, str(scope["path"])
     with suppress(ClientDisconnect):
@@ -26,6 +27,7 @@ async def deliver(provider: Provider, scope: Scope, receive: Receive, send: Send
         if faults.is_done:
             headers = {name.lower(): value for name, value in request.headers.items()}
             answer = provider.answer(method, path, headers, body, faults=faults)
+        journal.note_request(provider.now(), method, path, answer, faults)
         match faults.breach:
             case Refused() | Dropped(is_reset=True):
                 close(scope, is_reset=True)

@@ -1,4 +1,4 @@
-"""The overview page at ``/simulator``: sessions with their timelines, and controls for time and faults."""
+"""The overview page at ``/simulator``: sessions with their timelines, controls for time and faults, the journal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from hpp_async import FINAL
 from hpp_async._provider.requests import page_path
-from hpp_async.simulator._calendar import Calendar
+from hpp_async.simulator._calendar import Calendar, jump_past_expiry
 from hpp_async.simulator._html import asks_to_refresh, form, page
+from hpp_async.simulator._journal import Journal
 from hpp_async.simulator._records import fault_records, session_record, time_record
 from hpp_async.simulator._refusals import RefusedError, refuse_other_names
 from hpp_async.testing import (
@@ -31,6 +32,8 @@ from hpp_async.testing import (
 OVERVIEW: Final = "/simulator"
 _MOST: Final = 50
 _PACES: Final = (1, 60)
+_ADVANCES: Final[Mapping[str, str]] = {"60": "1 minute", "3600": "1 hour", "86400": "1 day"}
+_NOTED: Final = 20
 _MODES: Final = ("NONE", "PLACE_ORDER", "CAPTURE_ORDER")
 _VISITORS: Final[Mapping[str, str]] = {
     Consumer.NOBODY: "You, on the payment page",
@@ -47,12 +50,12 @@ _FAULTS: Final = {
 """The faults that have a button; the others can be added over HTTP."""
 
 
-def overview_routes(provider: Provider) -> list[Route]:
+def overview_routes(provider: Provider, journal: Journal) -> list[Route]:
     """Return the routes of *provider*'s overview page, which needs no credentials."""
 
     async def overview(request: Request) -> Response:
         refuse_other_names(request)
-        return _shown(provider, request)
+        return _shown(provider, journal, request)
 
     async def changed(request: Request) -> Response:
         refuse_other_names(request)
@@ -83,7 +86,7 @@ class _Switch:
     affected: object = 0
 
 
-def _shown(provider: Provider, request: Request) -> Response:
+def _shown(provider: Provider, journal: Journal, request: Request) -> Response:
     moment = provider.now()
     ids = provider.sessions
     lives = [provider.life(session_id) for session_id in reversed(ids[-_MOST:])]
@@ -96,7 +99,9 @@ def _shown(provider: Provider, request: Request) -> Response:
         modes=_MODES,
         time=time_record(provider),
         paces=_PACES,
+        advances=_ADVANCES,
         faults=_switches(provider),
+        journal=journal.entries[: -_NOTED - 1 : -1],
         number=len(ids),
         sessions=[
             session_record(provider, life, moment)
@@ -154,7 +159,9 @@ def _change(provider: Provider, fields: dict[str, str]) -> None:
         case {"pace": pace} if pace in map(str, _PACES) and isinstance(provider.now, Calendar):
             provider.now.pace = float(pace)
         case {"expire": session_id} if session_id in provider.sessions and isinstance(provider.now, Calendar):
-            provider.now.jump(provider.life(session_id).expiry(provider.now()))
+            jump_past_expiry(provider.now, provider.life(session_id))
+        case {"advance": by} if by in _ADVANCES and isinstance(provider.now, Calendar):
+            provider.now.advance(float(by))
         # A second press of the same button changes nothing.
         case {"fault": label} if label in _FAULTS:
             if _FAULTS[label] not in provider.faults.all.values():

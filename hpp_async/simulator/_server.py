@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final, cast
 
 import anyio
 import uvicorn
@@ -16,7 +18,30 @@ from hpp_async import ConfigurationError
 from hpp_async.simulator._app import application
 from hpp_async.simulator._calls import call
 from hpp_async.simulator._connections import Connection
+from hpp_async.simulator._journal import Journal, shown_path
 from hpp_async.testing import Provider
+
+
+class _WithoutTokens(logging.Filter):
+    """Takes authorization tokens and queries out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        client, method, path, *rest = cast("tuple[str, ...]", record.args)
+        record.args = (client, method, shown_path(method, path), *rest)
+        return True
+
+
+_ACCESS: Final = logging.getLogger("uvicorn.access")
+
+
+@contextmanager
+def _discreet() -> Generator[None]:
+    discretion = _WithoutTokens()
+    _ACCESS.addFilter(discretion)
+    try:
+        yield
+    finally:
+        _ACCESS.removeFilter(discretion)
 
 
 @contextmanager
@@ -31,12 +56,13 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
     Raises:
         ConfigurationError: other machines could reach *host*, or *port* is not free.
     """
-    with _listener(host, port) as listener:
+    with _discreet(), _listener(host, port) as listener:
         address, port = listener.getsockname()[:2]
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        journal = Journal()
         # The provider's answers have a Date of their own, and need no header of uvicorn's.
         config = uvicorn.Config(
-            application(provider, served_as=host),
+            application(provider, served_as=host, journal=journal),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -48,7 +74,9 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         server = uvicorn.Server(config)
         # In the main thread, uvicorn would take over the handling of signals.
         thread = threading.Thread(
-            target=lambda: asyncio.run(_serve(server, listener, provider)), name="hpp_async simulator", daemon=True
+            target=lambda: asyncio.run(_serve(server, listener, provider, journal)),
+            name="hpp_async simulator",
+            daemon=True,
         )
         thread.start()
         try:
@@ -58,9 +86,9 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
             thread.join()
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, provider: Provider) -> None:
+async def _serve(server: uvicorn.Server, listener: socket.socket, provider: Provider, journal: Journal) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(call, provider)
+        tasks.start_soon(call, provider, journal)
         await server.serve(sockets=[listener])
         tasks.cancel_scope.cancel()
 

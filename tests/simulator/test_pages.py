@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Final
 
 import httpx
 import pytest
 
+from hpp_async._provider.life import PAST_EXPIRY
 from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Fault, Operation, Provider, Slow, becomes, forgotten, opens, pays
@@ -361,13 +362,17 @@ def test_only_the_newest_of_many_sessions_are_shown(provider: Provider, web: htt
 
 
 def test_buttons_make_time_pass_faster_and_jump(provider: Provider, calendar: Calendar, web: httpx.Client) -> None:
-    session_id = provider.create(lifetime=3600)
+    provider.create(lifetime=3600)
 
     web.post("/simulator", data={"pace": "60"})
-    web.post("/simulator", data={"expire": session_id})
+    for by in buttons(web.get("/simulator"), "advance"):
+        web.post("/simulator", data={"advance": str(by)})
+    advanced = calendar() - START
+    web.post("/simulator", data={"expire": provider.create(session_id="two", lifetime=3600)})
 
+    assert advanced == timedelta(days=1, hours=1, minutes=1)
     assert calendar.pace == 60
-    assert calendar() == provider.life(session_id).expiry(calendar())
+    assert calendar() == provider.life("two").expiry(calendar()) + PAST_EXPIRY
     text = " ".join(Elements(web.get("/simulator").text).text.split())
     assert "60 times as fast as real time" in text
     assert "WAITING expired" in text
@@ -379,7 +384,8 @@ def test_there_is_no_button_for_time_that_cannot_be_moved(provider: Provider, we
 
     page = web.get("/simulator")
 
-    assert buttons(page, "pace") + buttons(page, "expire") == []
+    assert buttons(page, "pace") + buttons(page, "expire") + buttons(page, "advance") == []
+    assert web.post("/simulator", data={"advance": "60"}).status_code == 400
     assert web.post("/simulator", data={"pace": "60"}).status_code == 400
     assert web.post("/simulator", data={"expire": session_id}).status_code == 400
 
@@ -426,6 +432,7 @@ def test_the_page_refreshes_itself_on_request(web: httpx.Client) -> None:
         {},
         {"pace": "0"},
         {"expire": "nobody"},
+        {"advance": "61"},
         {"fault": "nothing"},
         {"create": "1", "visitor": "stranger"},
         {"create": "1", "place_order_mode": "SOMEHOW"},

@@ -22,6 +22,7 @@ import pytest
 from hpp_async import parse_callback
 from hpp_async.simulator import Calendar, serve
 from hpp_async.simulator._calls import call
+from hpp_async.simulator._journal import Journal
 from hpp_async.testing import (
     Callbacks,
     Consumer,
@@ -241,7 +242,7 @@ async def test_a_shop_that_takes_too_long_is_called_again(anyio_backend_name: st
     heard = ""
     with listening() as said:
         async with silent, anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(call, provider, patience=0.05))
+            tasks.start_soon(partial(call, provider, Journal(), patience=0.05))
             heard = await anyio.to_thread.run_sync(said)
             tasks.cancel_scope.cancel()
 
