@@ -140,7 +140,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def schemathesis(session: nox.Session) -> None:
-    """Hold the simulator against its own OpenAPI description: the same requests each time, about a minute of them."""
+    """Hold the simulator against its own OpenAPI description: the same requests each time, a few minutes of them."""
     session.install(*CHECKOUT, *_group("schemathesis"))
     session.run("python", "tests/contract/run.py", *session.posargs)
 

@@ -69,11 +69,13 @@ class PaymentSession:
         """Tell whether the session can no longer be used at *moment*."""
         return moment >= self.created_at + PAYMENT_LIFETIME
 
-    def reading(self) -> dict[str, object]:
+    def reading(self) -> dict[str, Any]:
         """Return the fields as a read shows them."""
-        customer: dict[str, object] = self.fields.get("customer", {})
-        known = {name: value for name, value in customer.items() if name not in _HIDDEN}
-        return {**self.fields, **({"customer": known} if "customer" in self.fields else {})}
+        shown = {name: value for name, value in self.fields.items() if name != "auto_capture"}  # a field of orders
+        if "customer" in shown:
+            customer: dict[str, object] = self.fields["customer"]
+            shown["customer"] = {name: value for name, value in customer.items() if name not in _HIDDEN}
+        return shown
 
 
 @attrs.define

@@ -97,7 +97,8 @@ UNKNOWN: Final = (404, "NOT_FOUND", "Invalid session id")
 
 
 def test_a_payment_session_is_created_and_read(shop: Shop) -> None:
-    session_id = shop.payment_session(customer={"title": "Ms", "national_identification_number": "19870815-84932"})
+    customer = {"title": "Ms", "national_identification_number": "19870815-84932"}
+    session_id = shop.payment_session(auto_capture=True, customer=customer)
 
     reading = json.loads(shop.ask("GET", f"{PAYMENTS}/{session_id}").body)
 

@@ -9,19 +9,35 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from hpp_async.simulator import Calendar, serve
-from hpp_async.testing import Provider, Script
+from hpp_async.testing import Provider, Script, pays
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
 HERE: Final = Path(__file__).resolve().parent
+RUNS: Final[tuple[tuple[Script, tuple[str, ...]], ...]] = (
+    # Nobody comes to the sessions: what is answered depends on what is asked, and not on when.
+    (Script(), ()),
+    # All sessions are paid at once, so there are tokens to place orders with.
+    (
+        Script(pays(after=0)),
+        tuple(
+            f"--include-operation-id={name}"
+            for name in ("createHppSession", "getSessionById", "createOrder", "cancelAuthorization")
+        ),
+    ),
+)
+"""Who visits the sessions of each run, and the options of the run."""
 
 
 def main() -> int:
-    # Nobody comes to the sessions: what is answered depends on what is asked, and not on when.
-    provider = Provider(now=Calendar(), auth=AUTH, quota=100_000, consumer=Script())
+    return max(run(consumer, options) for consumer, options in RUNS)
+
+
+def run(consumer: Script, options: tuple[str, ...]) -> int:
+    provider = Provider(now=Calendar(), auth=AUTH, quota=100_000, consumer=consumer)
     with serve(provider) as url:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
-            *("run", f"{url}/openapi.json", "--url", url, "--auth", ":".join(AUTH)),
+            *("run", f"{url}/openapi.json", "--url", url, "--auth", ":".join(AUTH), *options),
             *sys.argv[1:],
         ]
         with TemporaryDirectory() as elsewhere:  # for what it keeps of a run
