@@ -50,10 +50,13 @@ class Callbacks:
 
     Args:
         repeats_are_empty: whether repeats have the body ``{}``, as real ones have had.
+
+    Attributes:
+        pending: the repeats, and the calls that a fault delays.
     """
 
     repeats_are_empty: bool = False
-    _pending: list[StatusCallback] = attrs.field(init=False, factory=list[StatusCallback])
+    pending: list[StatusCallback] = attrs.field(init=False, repr=False, factory=list[StatusCallback])
 
     def due(self, lives: Iterable[Life], moment: datetime, faults: Faults) -> list[StatusCallback]:
         """Return the callbacks that became due since the last call, oldest first; *faults* can lose or delay them."""
@@ -62,14 +65,14 @@ class Callbacks:
                 drawn = faults.draw(Operation.CALLBACK, life.session_id, callback.due_at)
                 if all(isinstance(kind, Slow) for kind in drawn.kinds):
                     delay = timedelta(seconds=drawn.delay)
-                    self._pending.append(attrs.evolve(callback, due_at=callback.due_at + delay))
-        due = sorted((one for one in self._pending if one.due_at <= moment), key=lambda one: one.due_at)
-        self._pending = [one for one in self._pending if one.due_at > moment]
+                    self.pending.append(attrs.evolve(callback, due_at=callback.due_at + delay))
+        due = sorted((one for one in self.pending if one.due_at <= moment), key=lambda one: one.due_at)
+        self.pending = [one for one in self.pending if one.due_at > moment]
         return due
 
     def next_at(self, lives: Iterable[Life]) -> datetime | None:
         """Return when the next callback is due by the present plans; ``None`` if none is planned."""
-        moments = [one.due_at for one in self._pending]
+        moments = [one.due_at for one in self.pending]
         for life in lives:
             if life.called_back < len(life.steps) and "status_update" in life.merchant_urls:
                 step = next((step for step in life.steps[life.called_back :] if step.status is not None), None)
@@ -79,7 +82,7 @@ class Callbacks:
     def failed(self, callback: StatusCallback) -> None:
         """Schedule a repeat of *callback*, which got no 2xx within 3 s, unless it was the fourth call."""
         if callback.call < CALLS:
-            self._pending.append(
+            self.pending.append(
                 attrs.evolve(
                     callback,
                     call=callback.call + 1,

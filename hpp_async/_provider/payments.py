@@ -208,7 +208,7 @@ class Payments:
     def _read(self, received: Received, lives: list[Life]) -> Answer:
         session = self._session(received)
         is_complete = self.is_complete(session, lives, received.moment)
-        body: dict[str, object] = session.reading() | {
+        body: dict[str, Any] = session.reading() | {
             "client_token": _client_token(session),
             "expires_at": date(session.created_at + PAYMENT_LIFETIME),
             "payment_method_categories": _categories(),

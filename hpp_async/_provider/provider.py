@@ -111,7 +111,7 @@ class Provider:
             place_order_mode=place_order_mode,
             merchant_urls=merchant_urls or {},
         )
-        self._add(new)
+        self.add_life(new)
         return new.session_id
 
     def change(self, session_id: str, status: str, **fields: object) -> None:
@@ -176,16 +176,21 @@ class Provider:
 
     def reset(self) -> None:
         """Forget all sessions, payment sessions, orders, faults and callbacks, and begin anew; time goes on."""
-        self._lives.clear()
-        self.payments.clear()
+        self.forget_all()
         self.faults = Faults(self.faults.seed)
-        self.callbacks = Callbacks(self.callbacks.repeats_are_empty)
         self._rate_limit = RateLimit()
         if self.beginning is not None:
             self.beginning(self)
         self._changed()
 
-    def _add(self, life: Life) -> None:
+    def forget_all(self) -> None:
+        """Forget all sessions, payment sessions, orders and callbacks to come; faults stay."""
+        self._lives.clear()
+        self.payments.clear()
+        self.callbacks = Callbacks(self.callbacks.repeats_are_empty)
+
+    def add_life(self, life: Life) -> None:
+        """Add a session as it is."""
         life.on_change = self._changed
         self._lives[life.session_id] = life
         self._changed()
@@ -333,7 +338,7 @@ class Provider:
             payment_session_id=payment_session_id,
             categories=request.categories,
         )
-        self._add(life)
+        self.add_life(life)
         session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
         urls = {
             "session_id": life.session_id,

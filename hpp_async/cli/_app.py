@@ -171,6 +171,9 @@ def simulate(
     scenario: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Consumers, sessions and faults, in TOML.")
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep sessions and orders in this file, and go on with them.")
+    ] = None,
     verbose: VerboseOption = 0,
 ) -> None:
     """Run a simulated provider."""
@@ -182,14 +185,14 @@ def simulate(
         if consumer is not None:
             plan = attrs.evolve(plan, visitor=consumer)
         provider = plan.provider(now=Calendar(), auth=AUTH, speed=speed)
-        with suppress(KeyboardInterrupt), serve(provider, host=host, port=port) as url:
+        with suppress(KeyboardInterrupt), serve(provider, host=host, port=port, state=state) as url:
             username, password = AUTH
             story = script_of(provider.consumer).story
             print(EXAMPLE.format(url=url, story=story, username=username, password=password), flush=True)
             for session_id in provider.sessions:
                 print(f"Session: {url}/hpp/v1/sessions/{session_id}", flush=True)
             anyio.run(anyio.sleep_forever)
-        say("the simulated provider has ended, and its sessions are gone")
+        say(f"the simulated provider has ended, and its sessions are {'gone' if state is None else f'in {state}'}")
 
 
 # -- shared by the commands -------------------------------------------------------------------------------------------

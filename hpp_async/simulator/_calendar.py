@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ class Calendar:
         self._clock = clock
         # One tuple, replaced as a whole: the server's thread reads it, and another thread may move the time.
         self._since = (datetime.now(UTC) if start is None else start, clock(), 1.0)
+        self._recorded: tuple[tuple[datetime, float, float], str] | None = None
 
     def __call__(self) -> datetime:
         """Return the date and time, aware."""
@@ -62,6 +64,22 @@ class Calendar:
         if not isinstance(to, datetime) or to.tzinfo is None:
             raise ConfigurationError(f"jump_to={to!r}: give a date and time with its zone")
         self._since = (max(to, self()), self._clock(), self.pace)
+
+    def record(self) -> str:
+        """Return what `go_on` has to know, JSON; it stays the same until the time is moved."""
+        start, began_at, pace = self._since
+        if self._recorded is None or self._recorded[0] is not self._since:
+            began = datetime.now(UTC) - timedelta(seconds=self._clock() - began_at)
+            record = json.dumps({"start": start.isoformat(), "began": began.isoformat(), "pace": pace})
+            self._recorded = (self._since, record)
+        return self._recorded[1]
+
+    def go_on(self, record: str) -> None:
+        """Go on as the calendar that wrote *record*, as if its time had passed at its pace until now."""
+        past = json.loads(record)
+        real = datetime.now(UTC) - datetime.fromisoformat(past["began"])
+        now = datetime.fromisoformat(past["start"]) + max(real, timedelta()) * past["pace"]
+        self._since = (now, self._clock(), past["pace"])
 
 
 def jump_past_expiry(calendar: Calendar, life: Life) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -19,11 +20,17 @@ _CHECK_EVERY: Final = 0.05
 """Seconds between two checks for due callbacks, because any thread can change sessions and time at any moment."""
 
 
-async def call(provider: Provider, journal: Journal, *, patience: float = PATIENCE.total_seconds()) -> None:
+async def call(
+    provider: Provider,
+    journal: Journal,
+    *,
+    patience: float = PATIENCE.total_seconds(),
+    changed: Callable[[], object] = lambda: None,
+) -> None:
     """
     Post *provider*'s callbacks when they are due, until cancelled, and note them in *journal*.
 
-    A merchant has *patience* seconds to answer 2xx.
+    A merchant has *patience* seconds to answer 2xx. *changed* is called when a call begins and when it is over.
 
     The simulator talks to no other machine: callbacks to hosts other than loopback are not sent, and one log line for
     each session says so.
@@ -31,6 +38,7 @@ async def call(provider: Provider, journal: Journal, *, patience: float = PATIEN
     refused: set[str] = set()
 
     def is_allowed(callback: StatusCallback) -> bool:
+        changed()
         if is_on_this_machine(callback.url):
             return True
         journal.note_callback(provider.now(), callback, "not sent: status_update is not on this machine")
@@ -47,6 +55,7 @@ async def call(provider: Provider, journal: Journal, *, patience: float = PATIEN
             await is_over.wait()
 
     def report(callback: StatusCallback, _: bool, result: str | None) -> None:
+        changed()
         got = result or f"no answer within {patience:g} s"
         journal.note_callback(provider.now(), callback, got)
         _LOG.info("session %s: callback %d got %s", callback.session_id, callback.call, got)

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from hpp_async.simulator._connections import close, hold
 from hpp_async.simulator._journal import Journal
+from hpp_async.simulator._state import SAVE
 from hpp_async.testing import Cut, Dropped, Provider, Refused, Stalled
 
 
@@ -28,6 +29,8 @@ async def deliver(provider: Provider, journal: Journal, scope: Scope, receive: R
             headers = {name.lower(): value for name, value in request.headers.items()}
             answer = provider.answer(method, path, headers, body, faults=faults)
         journal.note_request(provider.now(), method, path, answer, faults)
+        if faults.breach is not None and SAVE in scope:
+            scope[SAVE]()
         match faults.breach:
             case Refused() | Dropped(is_reset=True):
                 close(scope, is_reset=True)

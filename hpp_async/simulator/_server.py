@@ -8,7 +8,9 @@ import logging
 import socket
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from os import PathLike
 from typing import Final, cast
 
 import anyio
@@ -19,6 +21,7 @@ from hpp_async.simulator._app import application
 from hpp_async.simulator._calls import call
 from hpp_async.simulator._connections import Connection
 from hpp_async.simulator._journal import Journal, shown_path
+from hpp_async.simulator._state import StateFile, state_file
 from hpp_async.testing import Provider
 
 
@@ -31,6 +34,7 @@ class _WithoutTokens(logging.Filter):
         return True
 
 
+_SAVE_EVERY: Final = 0.05
 _ACCESS: Final = logging.getLogger("uvicorn.access")
 
 
@@ -45,7 +49,9 @@ def _discreet() -> Generator[None]:
 
 
 @contextmanager
-def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def serve(
+    provider: Provider, *, host: str = "127.0.0.1", port: int = 0, state: str | PathLike[str] | None = None
+) -> Generator[str]:
     """
     Serve *provider* at *host*, a loopback address; yield the base URL, which is also set as the provider's.
 
@@ -53,16 +59,21 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
     its own, which ends with the context, so the code in the context can use any event loop, or none. Status callbacks
     are posted to ``merchant_urls.status_update`` only if that is on a loopback host.
 
+    *state* is a file in which sessions, payment sessions, orders and the time survive the end of the server; what is in
+    it replaces the sessions that *provider* has. An answer is sent after what it says is in the file.
+
     Raises:
-        ConfigurationError: other machines could reach *host*, or *port* is not free.
+        ConfigurationError: other machines could reach *host*, *port* is not free, or *state* cannot be used.
     """
-    with _discreet(), _listener(host, port) as listener:
+    kept = nullcontext() if state is None else state_file(provider, state)
+    with _discreet(), kept as file, _listener(host, port) as listener:
         address, port = listener.getsockname()[:2]
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         journal = Journal()
+        app = application(provider, served_as=host, journal=journal)
         # The provider's answers have a Date of their own, and need no header of uvicorn's.
         config = uvicorn.Config(
-            application(provider, served_as=host, journal=journal),
+            app if file is None else file.saving(app),
             http=Connection,
             ws="none",
             lifespan="off",
@@ -74,7 +85,7 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
         server = uvicorn.Server(config)
         # In the main thread, uvicorn would take over the handling of signals.
         thread = threading.Thread(
-            target=lambda: asyncio.run(_serve(server, listener, provider, journal)),
+            target=lambda: asyncio.run(_serve(server, listener, provider, journal, file)),
             name="hpp_async simulator",
             daemon=True,
         )
@@ -86,11 +97,24 @@ def serve(provider: Provider, *, host: str = "127.0.0.1", port: int = 0) -> Gene
             thread.join()
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, provider: Provider, journal: Journal) -> None:
+async def _serve(
+    server: uvicorn.Server, listener: socket.socket, provider: Provider, journal: Journal, file: StateFile | None
+) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(call, provider, journal)
+        if file is None:
+            tasks.start_soon(call, provider, journal)
+        else:
+            tasks.start_soon(partial(call, provider, journal, changed=file.mark))
+            tasks.start_soon(_keep, file)
         await server.serve(sockets=[listener])
         tasks.cancel_scope.cancel()
+
+
+async def _keep(file: StateFile) -> None:
+    """Save what changes without a request: by callbacks, and by other threads."""
+    while True:
+        file.save_if_marked()
+        await anyio.sleep(_SAVE_EVERY)
 
 
 def _listener(host: str, port: int) -> socket.socket:
