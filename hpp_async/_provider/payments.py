@@ -41,7 +41,7 @@ _HIDDEN: Final = frozenset({"national_identification_number", "last_four_ssn"})
 
 @attrs.frozen(kw_only=True)
 class Received:
-    """A request of the Payments API from a merchant whose credentials are right, and the headers of its answer."""
+    """A request from a merchant whose credentials are right, and the headers of its answer."""
 
     operation: Operation
     resource: str
@@ -49,6 +49,7 @@ class Received:
     merchant: str
     moment: datetime
     headers: Mapping[str, str]
+    base_url: str
 
 
 @attrs.define(kw_only=True)
@@ -148,7 +149,7 @@ class Payments:
 
     # -- payment sessions ---------------------------------------------------------------------------------------------
 
-    def hosted(self, url: str, base_url: str, received: Received, lives: Iterable[Life]) -> str | None:
+    def hosted(self, url: str, received: Received, lives: Iterable[Life]) -> str | None:
         """
         Return the id of the payment session at *url*, which an HPP session is made for.
 
@@ -164,7 +165,7 @@ class Payments:
         merchant, moment = received.merchant, received.moment
         session = self.sessions.get(found[1])
         if session is None:
-            if url.startswith(f"{base_url}/") and _is_given_out(found[1]):
+            if url.startswith(f"{received.base_url}/") and _is_given_out(found[1]):
                 raise GoneError("Payment session has expired")
             return None
         self._check(session, merchant, moment)

@@ -249,17 +249,19 @@ class Provider:
         body: bytes = b"",
         *,
         faults: RequestFaults = NO_FAULTS,
+        base_url: str | None = None,
     ) -> Answer:
         """
         Return the provider's answer to this request now; *headers* has lower-case names.
 
+        *base_url* is where the merchant reached the provider, if that is not where the provider itself believes to be.
         The answer shows those *faults* that change answers. Delays and broken connections are up to the caller.
         """
         moment = self.now()
         if faults.error is not None:
             answer = error_of(faults.error, moment + timedelta(seconds=faults.skew))
         else:
-            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, faults.lag)
+            answer = self._answer(method, path, headers.get("authorization", ""), body, moment, faults.lag, base_url)
         for kind in sorted(faults.kinds, key=lambda kind: isinstance(kind, Garbled)):  # last: it leaves no fields
             answer = damaged(answer, kind, moment)
         return answer
@@ -268,7 +270,16 @@ class Provider:
         """Return an error with *status_code* as the provider's gateway would send it."""
         return error(status_code, headers_at(self.now()))
 
-    def _answer(self, method: str, path: str, authorization: str, body: bytes, moment: datetime, lag: float) -> Answer:
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        authorization: str,
+        body: bytes,
+        moment: datetime,
+        lag: float,
+        base_url: str | None,
+    ) -> Answer:
         merchant = merchant_of(authorization)
         count = self._rate_limit.count(merchant, moment)
         headers = {**headers_at(moment), **quota_headers(self.quota, count, moment)}
@@ -288,6 +299,7 @@ class Provider:
             merchant=merchant,
             moment=moment,
             headers=headers,
+            base_url=base_url or self.base_url,
         )
         try:
             if operation not in ABOUT_SESSIONS:
@@ -321,7 +333,7 @@ class Provider:
     def _created(self, request: Creation, received: Received) -> Answer:
         moment, script = received.moment, script_of(self.consumer)
         lifetime = script.lifetime(self.speed)
-        payment_session_id = self.payments.hosted(request.payment_session_url, self.base_url, received, self.lives)
+        payment_session_id = self.payments.hosted(request.payment_session_url, received, self.lives)
         if payment_session_id is not None:
             # Session lifetime page: both expire together, less an hour, whenever the HPP session was created.
             left = self.payments.sessions[payment_session_id].created_at + LIFETIME - moment
@@ -339,13 +351,13 @@ class Provider:
             categories=request.categories,
         )
         self.add_life(life)
-        session_url = f"{self.base_url}{SESSIONS}/{life.session_id}"
+        session_url = f"{received.base_url}{SESSIONS}/{life.session_id}"
         urls = {
             "session_id": life.session_id,
             "session_url": session_url,
-            "redirect_url": f"{self.base_url}{page_path(life.session_id)}",
+            "redirect_url": f"{received.base_url}{page_path(life.session_id)}",
             "distribution_url": f"{session_url}/distribution",
-            "qr_code_url": f"{self.base_url}{page_path(life.session_id)}/qr",
+            "qr_code_url": f"{received.base_url}{page_path(life.session_id)}/qr",
             "expires_at": date(life.expiry(moment)),
         }
         return respond(201, {**received.headers, "Location": session_url}, urls)

@@ -29,7 +29,7 @@ from hpp_async import (
 from hpp_async._provider.scripts import script_of
 from hpp_async.cli._exits import exit_code
 from hpp_async.cli._follow import follow
-from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, READ, SIMULATE, WAIT
+from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT
 from hpp_async.cli._process import exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import JSONView, PlainView, View, print_reading
@@ -157,7 +157,9 @@ def demo(
 @app.command(help=SIMULATE)
 def simulate(
     *,
-    host: Annotated[str, typer.Option(help="The loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Listen on this loopback address, or on 0.0.0.0 in a container.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes any free one.")] = 8888,
     consumer: Annotated[
         Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
@@ -180,12 +182,14 @@ def simulate(
     with exiting(verbose):
         with needing_simulator():
             from hpp_async.cli._demo import AUTH  # noqa: PLC0415 - an extra
-            from hpp_async.simulator import Calendar, serve  # noqa: PLC0415 - an extra
+            from hpp_async.simulator import Calendar, is_on_all_addresses, serve  # noqa: PLC0415 - an extra
         plan = Scenario() if scenario is None else Scenario.load(scenario)
         if consumer is not None:
             plan = attrs.evolve(plan, visitor=consumer)
         provider = plan.provider(now=Calendar(), auth=AUTH, speed=speed)
         with suppress(KeyboardInterrupt), serve(provider, host=host, port=port, state=state) as url:
+            if is_on_all_addresses(host):
+                say(EXPOSED)
             username, password = AUTH
             story = script_of(provider.consumer).story
             print(EXAMPLE.format(url=url, story=story, username=username, password=password), flush=True)

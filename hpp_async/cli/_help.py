@@ -103,6 +103,10 @@ Kinds of faults, each with its own keys
 Keys that every fault can have
   {_WHOM}"""
 
+EXPOSED: Final = """\
+warning: every machine that reaches this port can read and control the simulated provider, without credentials. In a \
+container, publish the port on loopback: docker run -p 127.0.0.1:8888:8888"""
+
 EXAMPLE: Final = """\
 Simulated provider: {url} (Ctrl-C ends it)
 Overview page:      {url}/simulator

@@ -33,6 +33,7 @@ given. The delays of faults pass in real time, whatever the pace.
 
 from hpp_async.simulator._app import application, openapi
 from hpp_async.simulator._calendar import Calendar
+from hpp_async.simulator._refusals import is_on_all_addresses
 from hpp_async.simulator._server import serve
 
-__all__ = ["Calendar", "application", "openapi", "serve"]
+__all__ = ["Calendar", "application", "is_on_all_addresses", "openapi", "serve"]

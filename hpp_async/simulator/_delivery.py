@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from hpp_async.simulator._connections import close, hold
 from hpp_async.simulator._journal import Journal
+from hpp_async.simulator._refusals import base_url_of
 from hpp_async.simulator._state import SAVE
 from hpp_async.testing import Cut, Dropped, Provider, Refused, Stalled
 
@@ -27,7 +28,9 @@ async def deliver(provider: Provider, journal: Journal, scope: Scope, receive: R
         answer = None
         if faults.is_done:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            answer = provider.answer(method, path, headers, body, faults=faults)
+            answer = provider.answer(
+                method, path, headers, body, faults=faults, base_url=base_url_of(request, provider)
+            )
         journal.note_request(provider.now(), method, path, answer, faults)
         if faults.breach is not None and SAVE in scope:
             scope[SAVE]()

@@ -22,7 +22,7 @@ from hpp_async._provider.requests import PAGES, page_path
 from hpp_async.simulator._cart import shown_cart, ways_to_pay
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
-from hpp_async.simulator._refusals import RefusedError
+from hpp_async.simulator._refusals import RefusedError, base_url_of
 from hpp_async.testing import (
     Act,
     Life,
@@ -127,7 +127,9 @@ def payment_routes(provider: Provider) -> list[Route]:
 
     async def qr_code(request: Request) -> Response:
         picture = BytesIO()
-        segno.make_qr(f"{provider.base_url}{page_path(life_of(request).session_id)}").save(picture, kind="png", scale=8)
+        segno.make_qr(f"{base_url_of(request, provider)}{page_path(life_of(request).session_id)}").save(
+            picture, kind="png", scale=8
+        )
         return Response(picture.getvalue(), media_type="image/png", headers={"Cache-Control": "no-store"})
 
     return [

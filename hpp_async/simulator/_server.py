@@ -55,6 +55,9 @@ def serve(
     """
     Serve *provider* at *host*, a loopback address; yield the base URL, which is also set as the provider's.
 
+    In a container *host* is ``0.0.0.0`` or ``::``. Then every machine that reaches the port can control the provider,
+    and answers have the URLs of the host that is asked. The base URL is the one on this machine.
+
     *port* 0 takes any free port. Connections are accepted as soon as the URL is yielded. The server runs in a thread of
     its own, which ends with the context, so the code in the context can use any event loop, or none. Status callbacks
     are posted to ``merchant_urls.status_update`` only if that is on a loopback host.
@@ -67,7 +70,7 @@ def serve(
     """
     kept = nullcontext() if state is None else state_file(provider, state)
     with _discreet(), kept as file, _listener(host, port) as listener:
-        address, port = listener.getsockname()[:2]
+        address, port = _reached_at(*listener.getsockname()[:2])
         url = provider.base_url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
         journal = Journal()
         app = application(provider, served_as=host, journal=journal)
@@ -117,13 +120,22 @@ async def _keep(file: StateFile) -> None:
         await anyio.sleep(_SAVE_EVERY)
 
 
+def _reached_at(address: str, port: int) -> tuple[str, int]:
+    """Return where a server that listens at *address* can be reached on this machine."""
+    ip = ipaddress.ip_address(address)
+    return ("127.0.0.1" if ip.version == 4 else "::1") if ip.is_unspecified else address, port
+
+
 def _listener(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise ConfigurationError(f"port={port!r}: give a port from 1 to 65535, or 0 for any free port")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        if not ipaddress.ip_address(address[0]).is_loopback:
-            raise ConfigurationError(f"host={host!r}: other machines could reach it; give 127.0.0.1, ::1 or localhost")
+        ip = ipaddress.ip_address(address[0])
+        if not (ip.is_loopback or ip.is_unspecified):
+            raise ConfigurationError(
+                f"host={host!r}: other machines could reach it; give 127.0.0.1 or localhost (0.0.0.0 in a container)"
+            )
         return socket.create_server(address[:2], family=family)
     except OSError as error:
         reason, _, _ = str(error.strerror).partition(" (")

@@ -669,6 +669,36 @@ def test_simulate_serves_until_it_is_interrupted(capsys: pytest.CaptureFixture[s
     assert said.endswith("hpp-async: the simulated provider has ended, and its sessions are gone\n")
 
 
+def test_simulate_keeps_its_sessions_and_warns_of_other_machines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    state = tmp_path / "simulator.db"
+    codes: list[int] = []
+    session_id = ""
+
+    for _ in range(2):
+        with piped() as output:
+
+            def use_it() -> None:
+                nonlocal session_id
+                lines = "".join(iter(output.readline, '  hpp-async wait "$session"\n'))
+                url, username, password = re.findall(r"HPP_\w+=(\S+)", lines)
+                request = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
+                with httpx.Client(auth=(username, password), trust_env=False) as shop:
+                    if not session_id:
+                        session_id = shop.post(f"{url}/hpp/v1/sessions", json=request).json()["session_id"]
+                    codes.append(shop.get(f"{url}/hpp/v1/sessions/{session_id}").status_code)
+                interrupt()
+
+            with in_background(use_it):
+                assert run("simulate", "--port", "0", "--host", "0.0.0.0", "--state", str(state)) == 0
+
+    said = capsys.readouterr().err
+    assert codes == [200, 200]
+    assert said.count("warning: every machine that reaches this port can read and control") == 2
+    assert said.endswith(f"hpp-async: the simulated provider has ended, and its sessions are in {state}\n")
+
+
 def test_simulate_plays_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[[session]]\nid = "one"\nacts = [{ cancels = 0 }]\n', "utf-8")
     read: list[str] = []

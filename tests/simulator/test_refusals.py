@@ -162,3 +162,40 @@ async def test_the_served_name_is_accepted_and_every_name_if_none_is_given(
         answer = await http.get("/simulator/sessions")
 
     assert answer.status_code == status_code
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("host", "status_code"),
+    [
+        ("localhost:8888", 200),
+        ("172.17.0.2:8888", 200),
+        ("[2001:db8::1]:8888", 200),
+        ("klarna:8888", 200),
+        ("evil.example", 403),
+        ("10.0.0.1.evil.example", 403),
+        ("[", 403),
+    ],
+)
+@pytest.mark.parametrize("served_as", ["0.0.0.0", "::"])
+async def test_on_all_addresses_no_name_is_accepted_that_a_web_site_could_have(
+    provider: Provider, anyio_backend_name: str, served_as: str, host: str, status_code: int
+) -> None:
+    transport = httpx.ASGITransport(application(provider, served_as=served_as))
+    async with httpx.AsyncClient(transport=transport, base_url="http://desk.example") as http:
+        answer = await http.get("/simulator/sessions", headers={"Host": host})
+
+    assert answer.status_code == status_code
+
+
+@pytest.mark.parametrize("host", ["localhost:18888", "[", ""])
+def test_on_all_addresses_urls_are_those_of_the_host_that_is_asked(provider: Provider, host: str) -> None:
+    body = {"payment_session_url": "https://api.klarna.com/payments/v1/sessions/1"}
+    with serve(provider, host="0.0.0.0") as url, httpx.Client(base_url=url, auth=AUTH, trust_env=False) as shop:
+        created = shop.post("/hpp/v1/sessions", json=body, headers={"Host": host}).json()
+
+    expected = f"http://{host}" if host.startswith("localhost") else url
+    assert url.startswith("http://127.0.0.1:")
+    assert created["session_url"] == f"{expected}/hpp/v1/sessions/{created['session_id']}"
+    assert created["redirect_url"].startswith(f"{expected}/hpp/payments/")
+    assert created["qr_code_url"].startswith(f"{expected}/hpp/payments/")
