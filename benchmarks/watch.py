@@ -115,10 +115,10 @@ def _traced() -> int:
 
 
 def _pass_of_the_collector() -> float:
-    """Return the seconds for which a full garbage collection stops the event loop."""
-    began_at = perf_counter()
+    """Return the seconds of CPU for which a full garbage collection stops the event loop."""
+    began_at = process_time()
     gc.collect()
-    return perf_counter() - began_at
+    return process_time() - began_at
 
 
 async def _in_memory(count: int) -> list[Figure]:
