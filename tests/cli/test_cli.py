@@ -253,7 +253,7 @@ def test_refused_credentials_are_code_12(
         ["wait", SESSION, "--endpoint", "http://example.com"],
         ["wait"],
         ["wait", SESSION, "--password", "secret"],
-        ["simulate", "--host", "0.0.0.0"],
+        ["simulate", "--host", "203.0.113.7"],
         ["simulate", "--consumer", "somebody"],
         ["demo", "--speed", "0"],
     ],
