@@ -19,7 +19,7 @@ Auth = tuple[str, str] | str
 _VISIBLE: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Credentials:
     """What goes into the ``Authorization`` header; never shown."""
 
@@ -112,7 +112,7 @@ def _misplaced(name: str, secret: str, target: Target) -> str | None:
 _VARIABLES: Final = ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOINT")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Variables:
     """The credentials and the endpoint in the environment variables, or what is wrong with them."""
 

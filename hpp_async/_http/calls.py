@@ -25,7 +25,7 @@ _KEY: Final = "Klarna-Idempotency-Key"
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Success:
     """A 2xx answer, the provider's time at which it was made, and the correlation id that the provider gave it."""
 
@@ -34,7 +34,7 @@ class Success:
     correlation_id: str | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Post:
     """
     A request that makes something, or has it sent.

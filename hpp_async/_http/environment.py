@@ -25,7 +25,7 @@ _HASHED: Final = re.compile(r"[0-9a-f]{8}\.\d+", re.ASCII)
 """The names that OpenSSL expects of the files in a directory of certificates."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Environment:
     """
     How to connect: which certificates to trust, and through which proxy, if any.

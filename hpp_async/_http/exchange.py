@@ -36,7 +36,7 @@ _url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
 """Cached, because a session is read many times, and parsing its URL costs as much as all other work on a request."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Answer:
     """
     An HTTP answer.
