@@ -21,18 +21,20 @@ from rich.console import Console
 from hpp_async import (
     FINAL,
     OUTCOME,
+    AnyOutcome,
+    Completed,
     HPPClient,
     Observer,
     PollSchedule,
     __version__,
 )
 from hpp_async._provider.scripts import script_of
-from hpp_async.cli._exits import exit_code
+from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._follow import follow
-from hpp_async.cli._help import ABOUT, DEMO, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT
+from hpp_async.cli._help import ABOUT, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT
 from hpp_async.cli._process import exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
-from hpp_async.cli._views import JSONView, PlainView, View, print_reading
+from hpp_async.cli._views import JSONView, PlainView, View, print_disabled, print_reading
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
 
@@ -136,6 +138,29 @@ def wait(
             raise typer.Exit(exit_code(asyncio.run(follow(client, waiting, view))))
 
 
+@app.command(help=DISABLE)
+def disable(
+    session: SessionArgument,
+    *,
+    endpoint: EndpointOption = None,
+    as_json: JSONOption = False,
+    show_token: ShowTokenOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Disable a session."""
+    with exiting(verbose):
+        client = _client(endpoint)
+
+        async def disable_session() -> AnyOutcome | None:
+            async with client:
+                return await client.disable_session(session)
+
+        session_id = _id_of(session, client)
+        outcome = asyncio.run(disable_session())
+        print_disabled(session_id, outcome, show_token=show_token, as_json=as_json)
+        raise typer.Exit(ALREADY_PAID if isinstance(outcome, Completed) else 0)
+
+
 @app.command(help=DEMO)
 def demo(
     *,
@@ -206,6 +231,13 @@ def _client(endpoint: str | None, every: float | None = None, *observers: Observ
     environ = dict(os.environ) if endpoint is None else {**os.environ, "HPP_ENDPOINT": endpoint}
     schedule = PollSchedule() if every is None else PollSchedule.every(every)
     return HPPClient.from_env(environ, schedule=schedule, observers=observers)
+
+
+def _id_of(session: str, client: HPPClient) -> str:
+    """Return the id of *session*, which may be a URL."""
+    wait = client.wait_for_outcome(session)
+    wait.close()  # it was never begun
+    return wait.session_id
 
 
 def _view(*, as_json: bool, show_token: bool) -> View:

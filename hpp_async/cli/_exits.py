@@ -35,6 +35,9 @@ class Exit:
 
 UNEXPECTED: Final = 1
 
+ALREADY_PAID: Final = 15
+"""What ``disable`` exits with if the session was completed before. 0 would say that nobody has paid."""
+
 # A class stands before its base classes: the first row that matches an ending gives its code.
 EXITS: Final = (
     Exit(0, Completed, "COMPLETED: the consumer paid"),
@@ -51,7 +54,7 @@ EXITS: Final = (
     Exit(11, SessionNotFoundError, "the session is unknown here, or has expired"),
     Exit(12, AuthenticationError, "the credentials were refused"),
     Exit(14, ExpiryUnknownError, "still open after 72 hours, and its expiry is unknown"),
-    Exit(13, HPPError, "the read failed for another reason"),
+    Exit(13, HPPError, "the request failed for another reason"),
     Exit(130, KeyboardInterrupt, "Ctrl-C or SIGTERM"),
     Exit(141, BrokenPipeError, "the reader of the output has closed it"),
 )

@@ -7,9 +7,10 @@ from typing import Final
 
 import attrs
 
+from hpp_async import HPPError
 from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS
-from hpp_async.cli._exits import EXITS
+from hpp_async.cli._exits import ALREADY_PAID, EXITS, exit_code
 from hpp_async.testing import Consumer
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in sorted(EXITS, key=lambda row: row.code))
@@ -53,6 +54,16 @@ refused or interrupted.
   error       error, message, session_id, status, correlation_id, reads,
               token
 The field token is for --since and is not a secret. authorization_token is a secret."""
+
+DISABLE: Final = f"""\
+Disable a session, so that nobody can pay it any more.
+
+The exit code is 0 if nobody can pay the session any more, and {ALREADY_PAID} if it was completed before. An outcome \
+that the session had already is printed as wait prints it. The other exit codes are those of wait; after \
+{exit_code(HPPError())} the session may be disabled all the same.
+
+With --json the line is an outcome, or
+  disabled    session_id"""
 
 DEMO: Final = f"""\
 Watch a wait on a simulated provider.

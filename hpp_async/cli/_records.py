@@ -43,8 +43,14 @@ def of_transition(transition: Transition, wait: OutcomeWait) -> Record:
 
 def of_outcome(outcome: Outcome, wait: OutcomeWait, *, show_token: bool) -> Record:
     """Return the last line of a wait that has an outcome."""
-    data = outcome.to_dict(show_secrets=show_token) | {"session_id": wait.session_id}
-    return _some(data, "type", *_OUTCOME, "session_id", *_READING) | {"reads": wait.reads, "token": wait.token}
+    record = of_ending(outcome, wait.session_id, show_token=show_token)
+    return {**record, "reads": wait.reads, "token": wait.token}
+
+
+def of_ending(outcome: Outcome, session_id: str, *, show_token: bool) -> Record:
+    """Return the line for an outcome that no wait had."""
+    data = outcome.to_dict(show_secrets=show_token) | {"session_id": session_id}
+    return _some(data, "type", *_OUTCOME, "session_id", *_READING)
 
 
 def of_error(error: HPPError, wait: OutcomeWait) -> Record:

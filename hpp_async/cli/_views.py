@@ -62,8 +62,7 @@ class PlainView(View):
 
     def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:
         """Print the outcome's name and its reading."""
-        print_lines({"outcome": type(outcome).__name__, **facts(outcome.session, show_token=self.show_token)})
-        say(advice(outcome))
+        _print_outcome(outcome, show_token=self.show_token)
 
 
 class JSONView(View):
@@ -92,6 +91,23 @@ def print_reading(session: Session, *, show_token: bool, as_json: bool) -> None:
         print_lines({"status": session.status, **facts(session, show_token=show_token)})
     if session.expires_in is not None and session.expires_in <= 0 and not session.status.is_final:
         say("the session is past its expires_at")
+
+
+def print_disabled(session_id: str, outcome: AnyOutcome | None, *, show_token: bool, as_json: bool) -> None:
+    """Print that the session is disabled, or the outcome that it had already."""
+    if outcome is None and as_json:
+        print(records.line({"type": "disabled", "session_id": session_id}), flush=True)
+    elif outcome is None:
+        print_lines({"disabled": session_id})
+    elif as_json:
+        print(records.line(records.of_ending(outcome, session_id, show_token=show_token)), flush=True)
+    else:
+        _print_outcome(outcome, show_token=show_token)
+
+
+def _print_outcome(outcome: AnyOutcome, *, show_token: bool) -> None:
+    print_lines({"outcome": type(outcome).__name__, **facts(outcome.session, show_token=show_token)})
+    say(advice(outcome))
 
 
 def print_lines(lines: dict[str, str]) -> None:
