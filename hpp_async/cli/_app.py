@@ -31,10 +31,11 @@ from hpp_async import (
 from hpp_async._provider.scripts import script_of
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._follow import follow
-from hpp_async.cli._help import ABOUT, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT
+from hpp_async.cli._help import ABOUT, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT, WATCH
 from hpp_async.cli._process import exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import JSONView, PlainView, View, print_disabled, print_reading
+from hpp_async.cli._watch import Watching, named
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
 
@@ -52,6 +53,9 @@ ShowTokenOption = Annotated[
     bool, typer.Option("--show-token", help="Print the authorization token, too. It is a secret.")
 ]
 FinalOption = Annotated[bool, typer.Option("--final", help="Do not stop at FAILED and ERROR: the consumer can retry.")]
+EveryOption = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not by the default schedule.")
+]
 ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
 SpeedOption = Annotated[
     float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="The visit's speed; 2 is twice a person's.")
@@ -63,8 +67,8 @@ VerboseOption = Annotated[
 
 def run(args: Sequence[str] | None) -> None:
     """Run the command that *args* name, and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # A status that the terminal cannot encode must not end a wait.
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # A status that the terminal cannot encode must not end a wait, and no line of input the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     typer.main.get_command(app).main(args=args, prog_name="hpp-async")
@@ -119,9 +123,7 @@ def wait(
     since: Annotated[
         str | None, typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.")
     ] = None,
-    every: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not by the default schedule.")
-    ] = None,
+    every: EveryOption = None,
     as_json: JSONOption = False,
     show_token: ShowTokenOption = False,
     verbose: VerboseOption = 0,
@@ -159,6 +161,29 @@ def disable(
         outcome = asyncio.run(disable_session())
         print_disabled(session_id, outcome, show_token=show_token, as_json=as_json)
         raise typer.Exit(ALREADY_PAID if isinstance(outcome, Completed) else 0)
+
+
+@app.command(help=WATCH)
+def watch(
+    *,
+    endpoint: EndpointOption = None,
+    final: FinalOption = False,
+    every: EveryOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Watch the sessions that standard input names."""
+    with exiting(verbose):
+        client = _client(endpoint, every)
+        if sys.stdin.isatty():
+            say("type session ids or tokens, one a line, and then Ctrl-D")
+        watching = Watching(named(sys.stdin, lambda session: _id_of(session, client)))
+        try:
+            asyncio.run(watching.run(client, stop_on=FINAL if final else OUTCOME))
+        except KeyboardInterrupt as ending:
+            command = watching.command(_words({"--endpoint": endpoint, "--final": final, "--every": every}))
+            say(f"interrupted; no session was changed. To continue the watch:\n  {command}")
+            raise typer.Exit(exit_code(ending)) from None
+        raise typer.Exit(0 if watching.error is None else exit_code(watching.error))
 
 
 @app.command(help=DEMO)
@@ -250,10 +275,14 @@ def _view(*, as_json: bool, show_token: bool) -> View:
 
 
 def _command(session: str, options: Mapping[str, object]) -> str:
-    words = ["hpp-async", "wait", session]
+    return shlex.join(["hpp-async", "wait", session, *_words(options)])
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
+    words: list[str] = []
     for option, value in options.items():
         if value is True:
             words += [option]
         elif value is not None and value is not False:
             words += [option, str(value)]
-    return shlex.join(words)
+    return words

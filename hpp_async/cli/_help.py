@@ -65,6 +65,24 @@ that the session had already is printed as wait prints it. The other exit codes 
 With --json the line is an outcome, or
   disabled    session_id"""
 
+WATCH: Final = """\
+Wait until each of many sessions has an outcome.
+
+Standard input names the sessions: each line has a session id, a session_url, or the token of an earlier event. The \
+watch begins when standard input ends. Each event is printed as a line of JSON, with its token: store it once you have \
+dealt with the event. Ctrl-C or SIGTERM ends the watch, not the sessions, and prints the command that continues it.
+
+The exit code is 0 if every session has an outcome, whatever it is. Otherwise it is that of the first error, as wait \
+has it.
+
+Every line of output is an object
+  session_id
+  token       for the next watch, or for wait --since; not a secret
+  is_last     whether this is the last event of the session
+  news        what happened: an object with the type transition, outcome or
+              error; without authorization tokens, which read --show-token
+              prints"""
+
 DEMO: Final = f"""\
 Watch a wait on a simulated provider.
 
