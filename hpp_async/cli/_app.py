@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 import sys
+import webbrowser
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,18 +24,21 @@ from hpp_async import (
     OUTCOME,
     AnyOutcome,
     Completed,
+    ConfigurationError,
+    CreatedSession,
     HPPClient,
     Observer,
     PollSchedule,
     __version__,
 )
 from hpp_async._provider.scripts import script_of
+from hpp_async.cli._cart import Cart, load, of_flags
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._follow import follow
-from hpp_async.cli._help import ABOUT, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT, WATCH
+from hpp_async.cli._help import ABOUT, CREATE, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT, WATCH
 from hpp_async.cli._process import exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
-from hpp_async.cli._views import JSONView, PlainView, View, print_disabled, print_reading
+from hpp_async.cli._views import JSONView, PlainView, View, print_created, print_disabled, print_reading
 from hpp_async.cli._watch import Watching, named
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
@@ -138,6 +142,64 @@ def wait(
         options |= {"--json": as_json, "--show-token": show_token}
         with resumable(waiting, lambda token: _command(session, options | {"--since": token})):
             raise typer.Exit(exit_code(asyncio.run(follow(client, waiting, view))))
+
+
+@app.command(help=CREATE)
+def create(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The cart, in TOML or JSON.")] = None,
+    *,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="What is bought.")] = None,
+    price: Annotated[int | None, typer.Option(metavar="AMOUNT", help="Of one, in minor units: 1999 is 19.99.")] = None,
+    quantity: Annotated[int | None, typer.Option(metavar="NUMBER", help="How many.", show_default="1")] = None,
+    tax_rate: Annotated[
+        int | None, typer.Option(metavar="RATE", help="In hundredths of a per cent: 2500 is 25 %.")
+    ] = None,
+    country: Annotated[str | None, typer.Option(metavar="CODE", help="Such as SE.")] = None,
+    currency: Annotated[str | None, typer.Option(metavar="CODE", help="Such as SEK.")] = None,
+    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="Of the consumer, such as sv-SE.")] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open the payment page in a browser.")] = False,
+    endpoint: EndpointOption = None,
+    as_json: JSONOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Create a session of the payment page."""
+    with exiting(verbose):
+        if file is not None:
+            if {name, price, quantity, tax_rate, country, currency, locale} != {None}:
+                raise ConfigurationError("give a FILE or the options of one line, not both")
+            cart = load(file)
+        elif name is None or price is None or country is None or currency is None:
+            raise ConfigurationError("give a FILE, or all of --name, --price, --country and --currency")
+        else:
+            cart = of_flags(
+                name=name,
+                price=price,
+                quantity=1 if quantity is None else quantity,
+                tax_rate=tax_rate,
+                country=country,
+                currency=currency,
+                locale=locale,
+            )
+        created = asyncio.run(_created(cart, _client(endpoint)))
+        print_created(created, as_json=as_json)
+        if opens:
+            _open(created.redirect_url)
+
+
+async def _created(cart: Cart, client: HPPClient) -> CreatedSession:
+    async with client:
+        return await client.create_session(
+            await client.create_payment_session(cart.order),
+            merchant_urls=cart.merchant_urls,
+            options=cart.options,
+            profile_id=cart.profile_id,
+        )
+
+
+def _open(url: str | None) -> None:
+    # A browser takes other things than pages, too, and this text came over the network.
+    if url is None or not url.startswith(("https://", "http://")) or not webbrowser.open(url):
+        say("no browser could be opened: open the redirect_url yourself")
 
 
 @app.command(help=DISABLE)

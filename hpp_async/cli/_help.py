@@ -23,7 +23,7 @@ _FAULTS: Final = "\n".join(
 )
 
 ABOUT: Final = """\
-Read Klarna Hosted Payment Page sessions, and wait for their outcome.
+Create and read Klarna Hosted Payment Page sessions, and wait for their outcome.
 
 The credentials are in the environment: HPP_USERNAME and HPP_PASSWORD, or HPP_API_KEY. The endpoint is in \
 HPP_ENDPOINT: EU_PLAYGROUND, EU_LIVE, NA_LIVE …, or a base URL."""
@@ -64,6 +64,34 @@ that the session had already is printed as wait prints it. The other exit codes 
 
 With --json the line is an outcome, or
   disabled    session_id"""
+
+CREATE: Final = """\
+Create a session of the payment page.
+
+The cart is in FILE, in TOML, or in JSON if its name ends in .json; the names are those of the Payments API. Or \
+options say a cart with one line: --country SE --currency SEK --name Mug --price 1999
+
+  purchase_country = "SE"
+  purchase_currency = "SEK"
+  locale = "sv-SE"
+
+  [\\[order_lines]]
+  name = "Mug"
+  quantity = 2
+  unit_price = 1999            # of one, with its tax: 19.99
+  tax_rate = 2500              # 25 %
+
+  \\[page]                       # merchant_urls, options, profile_id
+  merchant_urls = { success = "https://shop.example/paid" }
+  options = { place_order_mode = "PLACE_ORDER" }
+
+Whoever has the redirect_url that is printed can open the page. Sums are computed, or checked where they are given. \
+The exit code is 0 if the session was created; the others are those of wait.
+
+With --json the line is an object
+  created     session_id, session_url, redirect_url, qr_code_url,
+              distribution_url, manual_identification_check_url,
+              expires_at, correlation_id"""
 
 WATCH: Final = """\
 Wait until each of many sessions has an outcome.

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from hpp_async import AnyOutcome, Event, HPPError, OutcomeWait, ReadFailed, ReadFinished, Session, Transition
+from hpp_async import (
+    AnyOutcome,
+    CreatedSession,
+    Event,
+    HPPError,
+    OutcomeWait,
+    ReadFailed,
+    ReadFinished,
+    Session,
+    Transition,
+)
 from hpp_async.cli import _records as records
-from hpp_async.cli._words import advice, facts, reason, say
+from hpp_async.cli._words import advice, facts, facts_of_creation, reason, say
 
 
 class View(ABC):
@@ -110,6 +121,15 @@ def _print_outcome(outcome: AnyOutcome, *, show_token: bool) -> None:
     say(advice(outcome))
 
 
-def print_lines(lines: dict[str, str]) -> None:
+def print_created(created: CreatedSession, *, as_json: bool) -> None:
+    """Print a new session."""
+    if as_json:
+        print(records.line({"type": "created", **created.to_dict()}), flush=True)
+    else:
+        print_lines(facts_of_creation(created))
+        say(f"Next: send the consumer to the redirect_url, and run hpp-async wait {created.session_id}")
+
+
+def print_lines(lines: Mapping[str, str]) -> None:
     """Print each name with its value on a line."""
     print("\n".join(f"{name}: {text}" for name, text in lines.items()), flush=True)

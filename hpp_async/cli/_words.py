@@ -12,6 +12,7 @@ from hpp_async import (
     Authorization,
     Cancelled,
     Completed,
+    CreatedSession,
     Disabled,
     Errored,
     Expired,
@@ -45,6 +46,22 @@ def facts(session: Session, *, show_token: bool) -> Mapping[str, str]:
         "expires_at": iso(session.expires_at),
         "correlation_id": session.correlation_id,
     }
+    return _known(said)
+
+
+def facts_of_creation(created: CreatedSession) -> Mapping[str, str]:
+    """Return where the session is read and paid, by the names of the fields."""
+    return _known(
+        {
+            "session_id": created.session_id,
+            "session_url": created.session_url,
+            "redirect_url": created.redirect_url,
+            "expires_at": iso(created.expires_at),
+        }
+    )
+
+
+def _known(said: Mapping[str, str | None]) -> Mapping[str, str]:
     return {name: _printable(text) for name, text in said.items() if text is not None}
 
 
