@@ -32,6 +32,7 @@ from hpp_async import (
     __version__,
 )
 from hpp_async._provider.scripts import script_of
+from hpp_async.cli import _options
 from hpp_async.cli._cart import Cart, load, of_flags
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._follow import follow
@@ -58,7 +59,10 @@ ShowTokenOption = Annotated[
 ]
 FinalOption = Annotated[bool, typer.Option("--final", help="Do not stop at FAILED and ERROR: the consumer can retry.")]
 EveryOption = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Read at this interval, not by the default schedule.")
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Read at this interval, not by the default schedule.", callback=_options.interval
+    ),
 ]
 ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
 SpeedOption = Annotated[
@@ -85,7 +89,7 @@ def _print_version(is_asked: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _start(
     *,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
@@ -122,10 +126,14 @@ def wait(
     endpoint: EndpointOption = None,
     final: FinalOption = False,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop waiting after this time; the session stays open.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Stop waiting after this time; the session stays open.", callback=_options.timeout
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.")
+        str | None,
+        typer.Option(metavar="TOKEN", help="Continue the wait that printed this token.", callback=_options.token),
     ] = None,
     every: EveryOption = None,
     as_json: JSONOption = False,
@@ -136,6 +144,7 @@ def wait(
     with exiting(verbose):
         view = _view(as_json=as_json, show_token=show_token)
         client = _client(endpoint, every, view.observe)
+        _options.check_session(since, _id_of(session, client))
         stop_on = FINAL if final else OUTCOME
         waiting = client.wait_for_outcome(session, stop_on=stop_on, timeout=timeout, since=since)
         options = {"--endpoint": endpoint, "--final": final, "--timeout": timeout, "--every": every}

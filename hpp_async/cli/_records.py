@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from hpp_async import HPPError, Outcome, OutcomeWait, ReadError, Session, Transition, WaitError
+from hpp_async import HPPError, Outcome, OutcomeWait, ReadError, Session, Transition, WaitError, WatchEvent
 
 Record = Mapping[str, object]
 
@@ -58,13 +58,26 @@ def of_error(error: HPPError, wait: OutcomeWait) -> Record:
     return {
         "type": "error",
         "error": type(error).__name__,
-        "message": str(error),
+        "message": in_options(str(error)),
         "session_id": wait.session_id,
         "status": None if wait.latest is None else wait.latest.status,
         "correlation_id": error.correlation_id if isinstance(error, ReadError | WaitError) else None,
         "reads": wait.reads,
         "token": wait.token,
     }
+
+
+def of_event(event: WatchEvent) -> Record:
+    """Return the line for an event of a watch."""
+    record = event.to_dict()
+    if isinstance(event.news, HPPError):
+        record["news"] = event.news.to_dict() | {"message": in_options(str(event.news))}
+    return record
+
+
+def in_options(message: str) -> str:
+    """Return *message*, which advises Python code, with the argument as it is on the command line."""
+    return message.replace("since=token", "--since TOKEN")
 
 
 def _some(data: dict[str, object], *keys: str) -> dict[str, object]:

@@ -60,7 +60,7 @@ class Watching:
                 async for event in watch:
                     if isinstance(event.news, HPPError):
                         self.error = self.error or event.news
-                    print(records.line(event.to_dict()), flush=True)
+                    print(records.line(records.of_event(event)), flush=True)
             finally:
                 self.tokens = watch.tokens()
 

@@ -389,6 +389,42 @@ def test_since_continues_another_wait(simulated: Provider, capsys: pytest.Captur
     assert [transition["previous"], transition["status"], transition["sequence"]] == ["WAITING", "COMPLETED", 2]
 
 
+def test_a_token_of_another_session_is_refused_by_the_options_name(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("wait", simulated.create(), "--timeout", "0", "--json") == 8
+    token = json.loads(capsys.readouterr().out.splitlines()[0])["token"]
+
+    assert run("wait", SESSION, "--since", token) == 2
+    assert capsys.readouterr().err.startswith("hpp-async: --since belongs to session ")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--every", "0"),
+        ("--every", "nan"),
+        ("--every", "inf"),
+        ("--timeout", "-1"),
+        ("--timeout", "nan"),
+        ("--since", "x"),
+    ],
+    ids=" ".join,
+)
+def test_a_refusal_names_the_option_as_it_was_typed(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    assert run("wait", SESSION, *option) == 2
+    assert f"Invalid value for '{option[0]}': " in capsys.readouterr().err
+
+
+def test_advice_in_json_names_the_option(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("wait", simulated.create(), "--timeout", "0", "--json") == 8
+
+    message = json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
+    assert message.endswith("disable it, or wait again with --since TOKEN")
+
+
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_an_outcome_that_needs_attention_says_so(
     simulated: Provider, capsys: pytest.CaptureFixture[str], form: tuple[str, ...]
