@@ -26,6 +26,7 @@ from hpp_async import (
     Completed,
     ConfigurationError,
     CreatedSession,
+    Endpoint,
     HPPClient,
     Observer,
     PollSchedule,
@@ -47,12 +48,18 @@ from hpp_async.testing import Consumer, Scenario
 app = typer.Typer(
     help=ABOUT,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show locals, and those hold credentials
 )
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session id, or a session_url.")]
-EndpointOption = Annotated[str | None, typer.Option(metavar="NAME|URL", help="Use this endpoint, not HPP_ENDPOINT.")]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|URL",
+        help="Use this endpoint, not HPP_ENDPOINT.",
+        autocompletion=lambda: list(Endpoint.__members__),
+    ),
+]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ShowTokenOption = Annotated[
     bool, typer.Option("--show-token", help="Print the authorization token, too. It is a secret.")

@@ -1333,6 +1333,32 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"hpp-async {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("hpp-async wa", ["wait", "watch"]),
+        ("hpp-async wait --en", ["--endpoint"]),
+        ("hpp-async wait --endpoint EU", ["EU_LIVE", "EU_PLAYGROUND"]),
+        ("hpp-async demo --consumer d", ["decline-and-retry"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_their_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, completed: list[str]
+) -> None:
+    for name, value in {"": "complete_bash", "WORDS": typed, "CWORD": str(typed.count(" "))}.items():
+        monkeypatch.setenv(f"COMP_{name}" if name else "_HPP_ASYNC_COMPLETE", value)
+
+    assert run() == 0
+    assert [word for word in capsys.readouterr().out.splitlines() if word] == completed
+
+
+def test_the_completion_script_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("_HPP_ASYNC_COMPLETE", "source_zsh")
+
+    assert run() == 0
+    assert "compdef _hpp_async_completion hpp-async" in capsys.readouterr().out
+
+
 @attrs.frozen
 class Missing:
     """An import hook that finds a package not installed."""
