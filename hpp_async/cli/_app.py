@@ -22,10 +22,8 @@ from rich.console import Console
 from hpp_async import (
     FINAL,
     OUTCOME,
-    AnyOutcome,
     Completed,
     ConfigurationError,
-    CreatedSession,
     Endpoint,
     HPPClient,
     Observer,
@@ -34,11 +32,11 @@ from hpp_async import (
 )
 from hpp_async._provider.scripts import script_of
 from hpp_async.cli import _options
-from hpp_async.cli._cart import Cart, load, of_flags
+from hpp_async.cli._cart import load, of_flags
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._follow import follow
 from hpp_async.cli._help import ABOUT, CREATE, DEMO, DISABLE, EXAMPLE, EXPOSED, READ, SIMULATE, WAIT, WATCH
-from hpp_async.cli._process import exiting, needing_simulator, resumable
+from hpp_async.cli._process import continuable, exiting, needing_simulator, resumable
 from hpp_async.cli._terminal import TerminalView
 from hpp_async.cli._views import JSONView, PlainView, View, print_created, print_disabled, print_reading
 from hpp_async.cli._watch import Watching, named
@@ -196,20 +194,21 @@ def create(
                 currency=currency,
                 locale=locale,
             )
-        created = asyncio.run(_created(cart, _client(endpoint)))
-        print_created(created, as_json=as_json)
-        if opens:
-            _open(created.redirect_url)
+        client = _client(endpoint)
 
+        async def create_session() -> None:
+            async with client:
+                created = await client.create_session(
+                    await client.create_payment_session(cart.order),
+                    merchant_urls=cart.merchant_urls,
+                    options=cart.options,
+                    profile_id=cart.profile_id,
+                )
+            print_created(created, as_json=as_json)
+            if opens:
+                _open(created.redirect_url)
 
-async def _created(cart: Cart, client: HPPClient) -> CreatedSession:
-    async with client:
-        return await client.create_session(
-            await client.create_payment_session(cart.order),
-            merchant_urls=cart.merchant_urls,
-            options=cart.options,
-            profile_id=cart.profile_id,
-        )
+        asyncio.run(create_session())
 
 
 def _open(url: str | None) -> None:
@@ -231,14 +230,15 @@ def disable(
     with exiting(verbose):
         client = _client(endpoint)
 
-        async def disable_session() -> AnyOutcome | None:
-            async with client:
-                return await client.disable_session(session)
-
         session_id = _id_of(session, client)
-        outcome = asyncio.run(disable_session())
-        print_disabled(session_id, outcome, show_token=show_token, as_json=as_json)
-        raise typer.Exit(ALREADY_PAID if isinstance(outcome, Completed) else 0)
+
+        async def disable_session() -> int:
+            async with client:
+                outcome = await client.disable_session(session)
+            print_disabled(session_id, outcome, show_token=show_token, as_json=as_json)
+            return ALREADY_PAID if isinstance(outcome, Completed) else 0
+
+        raise typer.Exit(asyncio.run(disable_session()))
 
 
 @app.command(help=WATCH)
@@ -255,13 +255,9 @@ def watch(
         if sys.stdin.isatty():
             say("type session ids or tokens, one a line, and then Ctrl-D")
         watching = Watching(named(sys.stdin, lambda session: _id_of(session, client)))
-        try:
-            asyncio.run(watching.run(client, stop_on=FINAL if final else OUTCOME))
-        except KeyboardInterrupt as ending:
-            command = watching.command(_words({"--endpoint": endpoint, "--final": final, "--every": every}))
-            say(f"interrupted; no session was changed. To continue the watch:\n  {command}")
-            raise typer.Exit(exit_code(ending)) from None
-        raise typer.Exit(0 if watching.error is None else exit_code(watching.error))
+        options = _words({"--endpoint": endpoint, "--final": final, "--every": every})
+        with continuable(lambda: watching.command(options)):
+            raise typer.Exit(asyncio.run(watching.run(client, stop_on=FINAL if final else OUTCOME)))
 
 
 @app.command(help=DEMO)

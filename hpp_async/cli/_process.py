@@ -41,6 +41,16 @@ def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Genera
 
 
 @contextmanager
+def continuable(command: Callable[[], str]) -> Generator[None]:
+    """When a watch is interrupted, print the *command* that continues it."""
+    try:
+        yield
+    except KeyboardInterrupt as ending:
+        say(f"interrupted; no session was changed. To continue the watch:\n  {command()}")
+        raise typer.Exit(exit_code(ending)) from None
+
+
+@contextmanager
 def needing_simulator() -> Generator[None]:
     """Say what to install if the simulator's extra is missing."""
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from hpp_async import ConfigurationError, HPPClient, HPPError, SessionStatus, is_token
 from hpp_async.cli import _records as records
+from hpp_async.cli._exits import exit_code
 
 Sessions = Mapping[str, str | None]
 """Resume tokens by session id; ``None`` for a session that was not seen yet."""
@@ -46,23 +47,27 @@ class Watching:
 
     Attributes:
         tokens: the sessions that are still to be watched: what the next watch needs.
-        error: the first error that ended the wait on a session, if any did.
     """
 
     def __init__(self, sessions: Sessions) -> None:
         self.tokens = sessions
-        self.error: HPPError | None = None
 
-    async def run(self, client: HPPClient, *, stop_on: Collection[SessionStatus]) -> None:
-        """Print the events until no session is left, and close *client*."""
+    async def run(self, client: HPPClient, *, stop_on: Collection[SessionStatus]) -> int:
+        """
+        Print the events until no session is left, and close *client*.
+
+        Return the exit code: that of the first error which ended the wait on a session; 0 if there was none.
+        """
+        code = 0
         async with client, client.watch(self.tokens, stop_on=stop_on) as watch:
             try:
                 async for event in watch:
                     if isinstance(event.news, HPPError):
-                        self.error = self.error or event.news
+                        code = code or exit_code(event.news)
                     print(records.line(records.of_event(event)), flush=True)
             finally:
                 self.tokens = watch.tokens()
+        return code
 
     def command(self, options: Iterable[str]) -> str:
         """Return the command that continues the watch with *options*."""
