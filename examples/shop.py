@@ -3,7 +3,7 @@ A small shop on FastAPI that is paid through Klarna's Hosted Payment Page.
 
 It runs against the simulator or the playground::
 
-    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… SHOP_URL=http://127.0.0.1:8000 SHOP_SECRET=… \
+    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… SHOP_URL=http://127.0.0.1:8000 \
         uvicorn --factory shop:from_env
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import secrets
 import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +20,6 @@ from typing import Annotated
 
 import anyio
 import attrs
-import httpx
 from fastapi import FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -30,13 +28,21 @@ from hpp_async import (
     AnyOutcome,
     Completed,
     ConfigurationError,
-    Endpoint,
+    CreatedSession,
     Expired,
     Heartbeat,
     HPPClient,
     HPPError,
+    MerchantURLs,
+    Options,
+    OrderLine,
     OutcomeWait,
+    PlacedOrder,
+    PlaceOrderMode,
+    PurchaseOrder,
     WaitTimeoutError,
+    callback_secret,
+    is_callback_secret,
 )
 
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # else nginx would hold events back
@@ -47,7 +53,8 @@ LAST_ID = "last"  # the id of a stream's last event: a browser that has it needs
 class Order:
     """What a real shop has in its database."""
 
-    session_url: str
+    session: CreatedSession
+    secret: str = attrs.field(repr=False)  # in the URL of its callbacks, because they are not signed
     state: str = "open"  # then paid, released, or for a person to look at
     status: str = "UNKNOWN"
 
@@ -57,19 +64,14 @@ class Order:
         return self.state != "open"
 
 
-def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: str) -> FastAPI:
-    """
-    Return the shop; its lifespan owns both clients.
-
-    *klarna* has the provider's base URL and our credentials. *url* is the shop's own, which the provider calls back.
-    *secret* is in the path of the callbacks, because they are not signed.
-    """
+def create_app(hpp: HPPClient, *, url: str) -> FastAPI:
+    """Return the shop, whose lifespan owns *hpp*. *url* is the shop's own, which the provider calls back."""
     orders: dict[str, Order] = {}
     numbers = itertools.count(1)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with klarna, hpp, anyio.create_task_group() as tasks:
+        async with hpp, anyio.create_task_group() as tasks:
             app.state.tasks = tasks
             with streams_end_at_signals(hpp):
                 yield
@@ -79,15 +81,16 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
 
     @app.post("/orders", status_code=201)
     async def create_order(request: Request) -> dict[str, str]:
-        number = str(next(numbers))
-        body = {
-            "payment_session_url": f"{klarna.base_url}payments/v1/sessions/1",  # from the Payments API
-            "merchant_urls": {"status_update": f"{url}/klarna/{secret}/{number}"},
-        }
-        created = (await klarna.post("/hpp/v1/sessions", json=body)).raise_for_status().json()
-        orders[number] = Order(created["session_url"])
+        number, secret = str(next(numbers)), callback_secret()
+        payment_session = await hpp.create_payment_session(cart_of(number))
+        session = await hpp.create_session(
+            payment_session,
+            merchant_urls=MerchantURLs(status_update=f"{url}/klarna/{secret}/{number}"),
+            options=Options(place_order_mode=PlaceOrderMode.PLACE_ORDER),  # checkout.py places orders itself
+        )
+        orders[number] = Order(session, secret)
         request.app.state.tasks.start_soon(settle, hpp, orders[number])
-        return {"number": number, "redirect_url": created["redirect_url"]}
+        return {"number": number, "redirect_url": str(session.redirect_url)}
 
     @app.get("/orders/{number}")
     async def show_order(number: str, response: Response, wait: float = 0) -> dict[str, str]:
@@ -98,7 +101,7 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
         if order.is_settled:
             return {"state": order.state, "status": order.status}
         try:
-            outcome = await hpp.wait_for_outcome(order.session_url, stop_on=FINAL, timeout=min(wait, 25))
+            outcome = await hpp.wait_for_outcome(order.session, stop_on=FINAL, timeout=min(wait, 25))
         except WaitTimeoutError as error:
             response.status_code = 202
             return {"state": order.state, "status": "UNKNOWN" if error.latest is None else error.latest.status}
@@ -113,7 +116,7 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
         if last_event_id == LAST_ID:
             return Response(status_code=204)  # else the browser would come back for ever
         try:
-            wait = hpp.wait_for_outcome(order.session_url, stop_on=FINAL, since=last_event_id)
+            wait = hpp.wait_for_outcome(order.session, stop_on=FINAL, since=last_event_id)
         except ConfigurationError as error:
             raise HTTPException(400, "Last-Event-ID: give one of this stream's") from error
         return StreamingResponse(events(order, wait), media_type="text/event-stream", headers=STREAM_HEADERS)
@@ -121,9 +124,10 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
     @app.post("/klarna/{given}/{number}", status_code=204)
     async def receive_callback(given: str, number: str) -> None:
         """Read the session now. The body is ignored: anybody can send one, and it may be empty."""
-        if not secrets.compare_digest(given.encode(), secret.encode()):
+        order = order_of(number)
+        if not is_callback_secret(given, order.secret):
             raise HTTPException(404)
-        hpp.notify(order_of(number).session_url)
+        hpp.notify(order.session)
 
     def order_of(number: str) -> Order:
         if number not in orders:
@@ -131,6 +135,16 @@ def create_app(klarna: httpx.AsyncClient, hpp: HPPClient, *, url: str, secret: s
         return orders[number]
 
     return app
+
+
+def cart_of(number: str) -> PurchaseOrder:
+    """Return what is bought: in this shop always the same."""
+    return PurchaseOrder(
+        purchase_country="SE",
+        purchase_currency="SEK",
+        order_lines=[OrderLine(name="Running shoe", quantity=2, unit_price=49900, tax_rate=2500)],
+        merchant_reference1=number,
+    )
 
 
 @contextmanager
@@ -156,7 +170,7 @@ def streams_end_at_signals(hpp: HPPClient) -> Generator[None]:
 async def settle(hpp: HPPClient, order: Order) -> None:
     """Wait, also after a decline, until *order* is paid or can never be paid, whether or not a browser is connected."""
     try:
-        outcome = await hpp.wait_for_outcome(order.session_url, stop_on=FINAL)
+        outcome = await hpp.wait_for_outcome(order.session, stop_on=FINAL)
     except HPPError:  # the end of the session is not known: it may have been paid
         order.state = "for a person to look at"
     else:
@@ -167,8 +181,10 @@ def state_after(outcome: AnyOutcome) -> str:
     match outcome:
         case Completed(needs_attention=True) | Expired(needs_attention=True):
             return "for a person to look at"
-        case Completed():
+        case Completed(payment=PlacedOrder()):
             return "paid"
+        case Completed():
+            return "for a person to look at"  # an authorization, without an order: the provider did not place it
         case _:
             return "released"
 
@@ -198,9 +214,4 @@ def last_event(state: str) -> str:
 
 
 def from_env() -> FastAPI:
-    endpoint = os.environ["HPP_ENDPOINT"]
-    klarna = httpx.AsyncClient(
-        base_url=Endpoint[endpoint] if endpoint in Endpoint.__members__ else endpoint,
-        auth=(os.environ["HPP_USERNAME"], os.environ["HPP_PASSWORD"]),
-    )
-    return create_app(klarna, HPPClient.from_env(), url=os.environ["SHOP_URL"], secret=os.environ["SHOP_SECRET"])
+    return create_app(HPPClient.from_env(), url=os.environ["SHOP_URL"])

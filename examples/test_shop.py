@@ -31,12 +31,11 @@ pytestmark = pytest.mark.anyio  # on asyncio and on trio
 @pytest.fixture
 async def browser(hpp_provider: ScriptedProvider, hpp_client: HPPClient) -> AsyncGenerator[httpx.AsyncClient]:
     """Provide the shop's HTTP client, which stands for the consumer's browser and for the provider that calls back."""
-    klarna = httpx.AsyncClient(transport=hpp_provider, base_url=hpp_provider.endpoint, auth=hpp_provider.auth)
-    shop = create_app(klarna, hpp_client, url="http://shop.example", secret="s3cret")
+    shop = create_app(hpp_client, url="https://shop.example")
     transport = httpx.ASGITransport(shop)
     async with (
         shop.router.lifespan_context(shop),
-        httpx.AsyncClient(transport=transport, base_url="http://shop.example") as browser,
+        httpx.AsyncClient(transport=transport, base_url="https://shop.example") as browser,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(hpp_provider.post_callbacks, browser)
@@ -57,6 +56,11 @@ async def state_of(browser: httpx.AsyncClient, path: str) -> str:
             return str(answer.json()["state"])
 
 
+def callback_path(provider: ScriptedProvider) -> str:
+    """Return the path where the provider calls back about the first order."""
+    return httpx.URL(provider.model.lives[0].merchant_urls["status_update"]).path
+
+
 def names(stream: str) -> list[str]:
     return [line.removeprefix("data: ").strip('"') for line in stream.splitlines() if line.startswith("data: ")]
 
@@ -70,6 +74,24 @@ async def test_a_declined_consumer_who_tries_again_has_paid(
     stream = (await browser.get(f"{path}/events")).text
 
     assert names(stream) == ["WAITING", "IN_PROGRESS", "FAILED", "IN_PROGRESS", "COMPLETED", "paid"]
+
+
+async def test_what_is_paid_has_an_order_at_the_provider(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=40))
+
+    assert await state_of(browser, await order(browser)) == "paid"
+    [life] = hpp_provider.model.lives
+    assert hpp_provider.model.payments.order_of(life, hpp_provider.clock.provider_time()) is not None
+
+
+async def test_an_authorization_is_not_taken_for_a_payment(
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient
+) -> None:
+    hpp_provider.model.consumer = Script(opens(after=30), pays(after=40, order_id=None, authorization_token="tok-1"))
+
+    assert await state_of(browser, await order(browser)) == "for a person to look at"
 
 
 async def test_an_abandoned_session_expires_and_the_goods_are_released(
@@ -225,21 +247,23 @@ async def test_a_callback_without_an_id_makes_the_shop_read(
     path = await order(browser)
     await hpp_provider.clock.sleep(3630.5)
 
-    await browser.post(f"/klarna/s3cret/{path.removeprefix('/orders/')}", content=b"{}")
+    await browser.post(callback_path(hpp_provider), content=b"{}")
     await hpp_provider.clock.sleep(1.0)
 
     assert (await browser.get(path)).json() == {"state": "paid", "status": "COMPLETED"}
 
 
-@pytest.mark.parametrize(("secret", "status_code"), [("s3cret", 204), ("guess", 404)])
+@pytest.mark.parametrize(("is_guess", "status_code"), [(False, 204), (True, 404)])
 async def test_a_forged_callback_does_not_pay_the_order(
-    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient, secret: str, status_code: int
+    hpp_provider: ScriptedProvider, browser: httpx.AsyncClient, is_guess: bool, status_code: int
 ) -> None:
     hpp_provider.model.consumer = Script(opens(after=30), vanishes)
     path = await order(browser)
     forged = {"session": {"session_id": hpp_provider.model.sessions[0], "status": "COMPLETED"}}
 
-    answer = await browser.post(f"/klarna/{secret}/{path.removeprefix('/orders/')}", json=forged)
+    where = f"/klarna/guess/{path.removeprefix('/orders/')}" if is_guess else callback_path(hpp_provider)
+
+    answer = await browser.post(where, json=forged)
     await hpp_provider.clock.sleep(60)
 
     assert answer.status_code == status_code

@@ -36,7 +36,6 @@ async def test_a_server_that_is_told_to_stop_ends_its_streams_and_is_gone(loop: 
             "HPP_PASSWORD": "secret",
             "HPP_ENDPOINT": endpoint,
             "SHOP_URL": shop,
-            "SHOP_SECRET": "s3cret",
         }
         command = [sys.executable, "-m", "uvicorn", "--factory", "shop:from_env", "--loop", loop]
         command += ["--fd", str(listener.fileno()), "--app-dir", str(EXAMPLES)]
