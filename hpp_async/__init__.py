@@ -279,7 +279,7 @@ They are loaded when they are first used: together they would take a third of th
 """
 
 
-if not TYPE_CHECKING:  # to a type checker a module with this function has every name
+if not TYPE_CHECKING:  # pragma: no branch - for type checkers: to them a module with this function has every name
 
     def __getattr__(name: str) -> object:
         for module, names in _LATER.items():

@@ -562,3 +562,23 @@ async def test_a_wait_runs_as_a_background_task_of_starlette(provider: ScriptedP
     await BackgroundTask(client.wait_for_outcome, provider.add([(0, "COMPLETED")]))()
 
     assert len(provider.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_a_pause_between_two_attempts_ends_when_the_client_is_closed(provider: ScriptedProvider) -> None:
+    client, session = provider.client(), provider.add()
+    provider.answer_next(httpx.Response(503, headers={"Retry-After": "4"}))
+    ended_at: list[float] = []
+
+    async def read() -> None:
+        with pytest.raises(ClientClosedError, match="closed during a read"):
+            await client.read_session(session)
+        ended_at.append(provider.clock.now())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await provider.clock.sleep(1.0)
+        await client.aclose()
+
+    assert ended_at == [1.0]
+    assert len(provider.requests) == 1

@@ -127,7 +127,6 @@ def _faults_of_line(line: CartLine) -> Iterator[str]:
         yield "total_discount_amount"
     if not 0 <= rate <= _HUNDRED_PERCENT:
         yield "tax_rate"
-        return
     if line.total_amount > _HIGHEST or line.total_amount != line.quantity * line.unit_price - discount:
         yield "total_amount"
     # The tax may differ by 1 from total_amount − total_amount × 10000 / (10000 + tax_rate); times the divisor, so that

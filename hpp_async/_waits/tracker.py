@@ -145,7 +145,6 @@ class Tracker:
             self._notified_due = max(notification.at, self._notified_due + _NOTIFICATION_INTERVAL)
         self._notification = notification
         self._poller.notified(notification.at, self._notified_due)
-        self._lateness = self._reads.turns.lateness()
         return not is_known
 
     def catch_up(self) -> None:
@@ -235,6 +234,8 @@ class Tracker:
         match self._action():
             case Read() as read:
                 return self._kind(read), self._key(read)
+            case Sleep(until) if self._poller.is_notified:  # a notification counts from now on, not from the delay
+                return Kind.DUE, self._reads.turns.virtual() + until - self._reads.clock.now()
             case Sleep(until):
                 return Kind.DUE, self._virtually(until)
             case _:

@@ -64,6 +64,10 @@ def test_statuses_are_equal_where_their_texts_are(one: str, other: str) -> None:
     assert {status_of(one): 1}[one] == 1  # type: ignore[index]  # a plain string finds it
 
 
+def test_an_unknown_status_shows_what_it_is() -> None:
+    assert repr(UnknownStatus("SETTLED")) == "UnknownStatus('SETTLED')"
+
+
 @given(unknown_words)
 def test_unknown_statuses_survive_pickle_and_copy(word: str) -> None:
     """Workers send them to other processes, which may never have seen the status."""

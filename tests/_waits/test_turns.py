@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 import pytest
 
-from hpp_async import ReadBudget
+from hpp_async import ClientClosedError, ReadBudget
 from hpp_async._core.budget import Budget, Kind
 from hpp_async._loop import Sleeper
 from hpp_async._waits.events import BudgetPaused, Event, Observers
@@ -91,3 +91,11 @@ async def test_a_pause_is_an_event_with_its_reason(turns: Turns, events: list[Ev
     turns.refused(PAUSE, 0.0)
 
     assert events == [BudgetPaused(seconds=PAUSE, is_refused=True)]
+
+
+async def test_no_other_attempt_is_made_once_the_client_is_closed(turns: Turns) -> None:
+    turns.close()
+
+    with pytest.raises(ClientClosedError):
+        await turns.again(5.0)
+    assert turns.clock.now() == 0.0

@@ -221,6 +221,29 @@ async def test_a_consumer_that_comes_back_does_not_go_before_a_wait_that_is_due_
 # -- callbacks ---------------------------------------------------------------------------------------------------------
 
 
+async def test_a_session_that_was_notified_takes_one_place_in_the_queue_when_those_before_it_are_discarded(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    sessions = [provider.add() for _ in range(3)]
+    client = provider.client(budget=ReadBudget(1, max_in_flight=2), schedule=PollSchedule.every(10))
+    async with client, client.watch(sessions) as watch, anyio.create_task_group() as tasks:
+        *before_it, notified = [(await step(watch)).session_id for _ in sessions]
+        tasks.start_soon(events_of, watch)
+        provider.answer_next(httpx.Response(429, headers={"Retry-After": "30"}))
+        with pytest.raises(RateLimitedError):
+            await client.read_session(provider.add())
+        await clock.sleep(15)  # all three are due, and the pause holds them
+        client.notify(notified)
+        await clock.sleep(1)
+        for session in before_it:
+            watch.discard(session)
+        await clock.sleep(18)  # the pause is over
+
+        reads = [request for request in provider.requests if request.url.path.endswith(notified)]
+        assert len(reads) == 2
+        tasks.cancel_scope.cancel()
+
+
 async def test_any_number_of_notifications_costs_one_read_and_no_memory(provider: ScriptedProvider) -> None:
     session = provider.add(session_id="paid")
     async with provider.client() as client, client.watch([session]) as watch:
