@@ -131,7 +131,7 @@ class Agenda:
         is at least *lowest_key*: the overdue reads of a watch that took no step for a while must not go before
         everybody else's.
         """
-        due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.key < _FOREVER}
+        due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
         while (head := self._head()) is not None:
             tracker, key = head[-1], max(head[0], lowest_key)
             last = max(due, key=due.__getitem__) if len(due) >= most else None
@@ -144,11 +144,12 @@ class Agenda:
                 del due[last]
                 self.place(last)
             due[tracker] = key
-            self._claim_for(tracker, key)
-        while self._new and all(turn.kind is Kind.DUE for turn, _ in self._queued.values()):
+            self._claim_for(tracker, Kind.DUE, key)
+        while self._new and len(self._queued) == len(due):
             number, tracker = self._new.popleft()
             if number == tracker.place:  # else the entry is stale
-                self._claim_for(tracker, lowest_key)
+                due.pop(tracker, None)  # its turn may have been in the line of the schedule only
+                self._claim_for(tracker, Kind.NEW, lowest_key)
         return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
 
     def leave(self) -> None:
@@ -156,12 +157,11 @@ class Agenda:
         for tracker in list(self._queued):
             self.place(tracker)
 
-    def _claim_for(self, tracker: PlacedTracker, lowest_key: float) -> None:
+    def _claim_for(self, tracker: PlacedTracker, kind: Kind, lowest_key: float) -> None:
         read = tracker.next_read()
         assert read is not None, "a tracker that waits for its read has no news"
-        kind, key = read
-        claim = self._claim()
-        self._queued[tracker] = claim.queue(kind, max(key, lowest_key)), claim
+        _, claim = self._queued.get(tracker) or (None, self._claim())
+        self._queued[tracker] = claim.queue(kind, max(read[1], lowest_key)), claim
 
     def _head(self) -> tuple[float, int, PlacedTracker] | None:
         while self._due and self._due[0][1] != self._due[0][2].place:
