@@ -45,7 +45,7 @@ class Claim:
         the timeout passed.
         """
         turn = self._turn
-        if turn is not None and turn.is_granted:
+        if turn is not None and turn.is_granted and not turn.is_over:
             return turn
         is_earlier = turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key)
         if turn is None or is_earlier or turn.is_over:  # over: forgotten, as its event loop is gone

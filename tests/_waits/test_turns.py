@@ -99,3 +99,12 @@ async def test_no_other_attempt_is_made_once_the_client_is_closed(turns: Turns) 
     with pytest.raises(ClientClosedError):
         await turns.again(5.0)
     assert turns.clock.now() == 0.0
+
+
+async def test_a_turn_that_was_granted_in_a_loop_that_is_gone_is_queued_anew(turns: Turns) -> None:
+    with turns.claim(Sleeper(turns.clock)) as claim:
+        claim.queue(Kind.NEW)
+        turns.virtual()  # the token is granted
+        turns.forget()
+
+        assert claim.admit(Kind.NEW)
