@@ -39,7 +39,7 @@ from hpp_async._core.outcome import (
     PlacedOrder,
     Stopped,
 )
-from hpp_async._core.position import is_token
+from hpp_async._core.position import is_newer, is_token, session_id_of
 from hpp_async._core.schedule import Delay, PollSchedule, Schedule
 from hpp_async._core.session import (
     FINAL,
@@ -217,8 +217,10 @@ __all__ = [
     "__version__",
     "callback_secret",
     "is_callback_secret",
+    "is_newer",
     "is_token",
     "parse_callback",
+    "session_id_of",
 ]
 
 _LATER: Final = {

@@ -41,7 +41,7 @@ STANDS_ON: Final = {
 """All that these folders may import: public names and the provider's model."""
 
 CORE: Final = [
-    {"exceptions", "hidden", "deadline"},
+    {"exceptions", "hidden", "deadline", "memory"},
     {"session"},
     {"schedule", "endpoint", "token_bucket", "provider_clock", "position", "failures"},
     {"credentials", "history", "expiry", "budget", "settings"},

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from support.histories import DAY, OPEN, SESSION_ID, at, reading
+from support.histories import DAY, SESSION_ID, at, reading
 
-from hpp_async import ConfigurationError, HPPClient, Session, Transition
+from hpp_async import ConfigurationError, Session, Transition
 from hpp_async._core.history import History
-from hpp_async._core.position import Position, date_of, expiry_of, is_token
-from hpp_async._core.session import status_of
+from hpp_async._core.position import Position, date_of, expiry_of
 
 
 def history(*readings: Session, since: Position | None = None) -> History:
@@ -178,110 +175,6 @@ def test_a_reading_without_an_id_can_be_passed_as_since_for_any_session() -> Non
     assert since.session_id == SESSION_ID
 
 
-# -- tokens -------------------------------------------------------------------------------------------------------
-
-moments = st.none() | st.datetimes(timezones=st.just(UTC))
-words = st.sampled_from(OPEN) | st.text(min_size=1, max_size=64).filter(
-    lambda text: text.isprintable() and text.strip()
-)
-positions = st.builds(
-    Position,
-    session_id=st.just(SESSION_ID),
-    status=words.map(status_of),
-    updated_at=moments,
-    expires_at=moments,
-    sequence=st.integers(0, 10**6),
-)
-
-
-@given(positions)
-def test_a_token_becomes_the_position_it_came_from(position: Position) -> None:
-    """Resume tokens survive the round trip through text, unknown statuses and all years included."""
-    assert Position.of(position.token, session_id=SESSION_ID) == position
-    assert is_token(position.token)
-
-
-@given(positions)
-def test_a_token_is_one_line_of_limited_length(position: Position) -> None:
-    """It fits into a header, a log line or a database column."""
-    assert position.token.isprintable()
-    assert len(position.token) < 300
-
-
-def test_a_token_looks_like_this() -> None:
-    position = Position.of(reading("AWAITING:3DS:", updated=1.5, expires=60.0), session_id=SESSION_ID)
-
-    assert position.token == f"hpp1:0:1772442001500000:1772442060000000:{SESSION_ID}:AWAITING:3DS:"
-    assert Position.of(position.token, session_id=SESSION_ID) == position
-
-
-def test_the_case_of_the_session_id_does_not_matter() -> None:
-    token = Position.of(reading(), session_id=SESSION_ID).token
-
-    assert Position.of(token, session_id=SESSION_ID.upper()).session_id == SESSION_ID.upper()
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "hpp1",
-        ":::::",
-        f"hpp2:1:-:-:{SESSION_ID}:WAITING",
-        f"hpp1:x:-:-:{SESSION_ID}:WAITING",
-        f"hpp1:-1:-:-:{SESSION_ID}:WAITING",
-        f"hpp1:1:-:{SESSION_ID}:WAITING",
-        f"hpp1:1:soon:-:{SESSION_ID}:WAITING",
-        f"hpp1:1:{10**30}:-:{SESSION_ID}:WAITING",
-        f"hpp1:1:-:{'9' * 5000}:{SESSION_ID}:WAITING",
-        "hpp1:1:-:-::WAITING",
-        f"hpp1:1:-:-:{SESSION_ID}:",
-        f"hpp1:1:-:-:{SESSION_ID}: ",
-        f"hpp1:1:-:-:{SESSION_ID}:WAITING\nfaked log line",
-        f"hpp1:1:-:-:{SESSION_ID}:{'A' * 65}",
-        42,
-        None,
-        b"hpp1:1:-:-:id:WAITING",
-        {"token": "hpp1"},
-    ],
-    ids=lambda token: repr(token)[:40],
-)
-def test_text_that_is_not_a_token_is_refused_with_a_sentence(token: object) -> None:
-    with pytest.raises(ConfigurationError, match=f"session {SESSION_ID}.*pass the token of a Transition") as caught:
-        Position.of(token, session_id=SESSION_ID)  # type: ignore[arg-type]  # what users may pass
-
-    assert caught.value.__context__ is None
-    assert not is_token(token)
-
-
-@given(st.text(max_size=80) | st.from_regex(rf"hpp1:[0-9-]{{1,6}}:[0-9-]{{1,25}}:[0-9-]{{1,25}}:{SESSION_ID}:.*"))
-def test_hostile_tokens_are_refused_or_harmless(token: str) -> None:
-    """Any text is either refused, or taken as a position of this session without a transition."""
-    try:
-        position = Position.of(token, session_id=SESSION_ID)
-    except ConfigurationError:
-        return
-
-    assert position.session_id == SESSION_ID
-    assert position.status.isprintable()
-    assert history(since=position).transitions == ()
-
-
-@pytest.mark.parametrize("since", [reading(), Position.of(reading(), session_id=SESSION_ID).token], ids=type)
-def test_a_since_of_another_session_is_refused(since: Session | str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=rf"since belongs to session {SESSION_ID}, and the wait to session other"
-    ):
-        Position.of(since, session_id="other")
-
-
-def test_the_client_refuses_a_bad_since_before_anything_is_sent() -> None:
-    client = HPPClient(auth=("user", "secret"), endpoint="EU_PLAYGROUND")
-
-    with pytest.raises(ConfigurationError, match="since is neither"):
-        client.wait_for_outcome("session", since="yesterday")
-
-
 # -- transitions --------------------------------------------------------------------------------------------------
 
 
@@ -305,11 +198,3 @@ def test_a_transition_is_frozen_and_shows_no_secret() -> None:
     assert "tok-secret" not in transition.token
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         transition.sequence = 2  # type: ignore[misc]  # that is the point
-
-
-def test_tokens_keep_microseconds() -> None:
-    moment = datetime(2026, 3, 2, 9, 0, 0, 123_456, tzinfo=UTC)
-    since = Position.of(attrs.evolve(reading(), updated_at=moment), session_id=SESSION_ID)
-
-    assert Position.of(since.token, session_id=SESSION_ID).updated_at == moment
-    assert moment - timedelta(microseconds=1) < moment

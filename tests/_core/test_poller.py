@@ -125,7 +125,7 @@ def test_the_first_sighting_is_emitted_before_anything_else() -> None:
         session=seen,
         sequence=1,
         is_last=False,
-        token=f"hpp1:1:{int(at(0).timestamp())}000000:-:{SESSION_ID}:WAITING",
+        token=f"hpp2:n1:{int(at(0).timestamp())}000000:-:{SESSION_ID}:WAITING",
     )
     assert machine.next_action(1.0) == machine.next_action(1.0) == Emit(transition)
     machine.emitted()
