@@ -9,10 +9,11 @@ clock, or from a replica that is behind. Three rules follow.
 plus the distance from its ``Date`` to its ``expires_at``. The session expires at the latest of the last five estimates.
 A reading that is dated by this machine's calendar gives no estimate, because that calendar may be days ahead.
 
-*Whether.* The session has expired once a reading that arrives after that time (plus a grace) still shows it open, and a
-quorum of readings agrees. The quorum is two if the ``Date`` of any reading was before its own ``expires_at``. Otherwise
-no reading ever showed the session before its expiry, and the quorum is five. Five readings in a row from after that
-time always settle it, stale ones too, because every wait must end.
+*Whether.* The session has expired once a read that begins after that time (plus a grace) still shows it open, and a
+quorum of readings agrees. When the reading arrives is no proof: if the process was frozen during the read, the answer
+may have been made long before. The quorum is two if the ``Date`` of any reading was before its own ``expires_at``.
+Otherwise no reading ever showed the session before its expiry, and the quorum is five. Five readings in a row from
+after that time always settle it, stale ones too, because every wait must end.
 
 *Never known.* Where no reading gives an estimate, the wait must end all the same: 72 hours after the session was first
 seen. Klarna's sessions live for 47 hours. Kustom's can live longer, because their expiry moves, but their readings say
@@ -53,7 +54,7 @@ class Expiry:
     _was_open: bool = attrs.field(init=False, default=False)
     """Whether any reading was made before the expiry that it gave."""
     _late_readings: int = attrs.field(init=False, default=0)
-    """How many readings in a row arrived after the expiry."""
+    """How many reads in a row began and ended after the expiry."""
     _seen_at: float | None = attrs.field(init=False, default=None)
     """When the session was first seen; ``None`` before that, and as soon as there is an estimate."""
 
@@ -77,9 +78,9 @@ class Expiry:
         """Tell whether the expiry has passed by the newest estimate, whether or not the others agree."""
         return bool(self._estimates) and self._estimates[-1] + EXPIRY_GRACE <= now
 
-    def is_past(self, now: float, *, said_at: datetime | None, known: datetime | None) -> bool:
+    def is_past(self, asked_at: float, *, said_at: datetime | None, known: datetime | None) -> bool:
         """
-        Tell whether a 404 that arrived at *now* came after the expiry.
+        Tell whether a 404 to a read that began at *asked_at* came after the expiry.
 
         *said_at* is the provider's date of the 404, and *known* is the last ``expires_at`` that was believed. Where
         there are estimates and *said_at* is known, the expiry must have passed by the estimates and by *said_at*, as
@@ -87,27 +88,41 @@ class Expiry:
         restart there is no estimate: then *said_at* decides, against the ``expires_at`` of the resume token.
         """
         at = self.at
-        if at is not None and (now < at or said_at is None):
-            return now >= at
+        if at is not None and (asked_at < at or said_at is None):
+            return asked_at >= at
         return known is not None and said_at is not None and said_at >= known
 
     def observe(
-        self, reading: Session, now: float, *, known: datetime | None, is_believed: bool, seen_for: float = 0.0
+        self,
+        reading: Session,
+        now: float,
+        *,
+        asked_at: float | None = None,
+        known: datetime | None,
+        is_believed: bool,
+        seen_for: float = 0.0,
     ) -> bool:
         """
         Note *reading*, which arrived at *now*; return whether the session has now expired.
 
-        *known* is the last ``expires_at`` that was believed; a reading without one of its own uses it. A reading that
-        is not believed gives an estimate like any other, but it decides only as one of five late readings in a row.
-        *seen_for* is for how many seconds the session was known before this wait.
+        *asked_at* is when the read began, by default *now*. *known* is the last ``expires_at`` that was believed; a
+        reading without one of its own uses it. A reading that is not believed gives an estimate like any other, but it
+        decides only as one of five late readings in a row. *seen_for* is for how many seconds the session was known
+        before this wait.
         """
+        began_at = now if asked_at is None else asked_at
+        before = self.at
         self._note(reading, now, known)
         if not self._estimates:
             if self._seen_at is None:
                 self._seen_at = now - seen_for
             return False
         self._seen_at = None
-        if now < max(self._estimates) + EXPIRY_GRACE - _DATE_RESOLUTION:
+        at = max(self._estimates)
+        # The reading's own estimate is late by its latency. So the beginning of the read is compared with the earlier
+        # of the expiry as it was known then and as it is known now.
+        decides_from = (at if before is None else min(at, before)) + EXPIRY_GRACE - _DATE_RESOLUTION
+        if began_at < decides_from or now < at + EXPIRY_GRACE - _DATE_RESOLUTION:
             self._late_readings = 0
             return False
         self._late_readings += 1

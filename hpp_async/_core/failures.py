@@ -35,6 +35,7 @@ Beside them, a wait has an *outage tolerance*: how long it goes on while the ses
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 
@@ -79,6 +80,8 @@ class Failures:
     """The last failure."""
     outage_since: float | None = attrs.field(init=False, default=None)
     """When the outage began: a row of failures that say nothing of the session. ``None`` where there is none."""
+    missing_at: datetime | None = attrs.field(init=False, default=None)
+    """The earliest ``Date`` of a 404 so far; ``None`` where none had one."""
     _backoffs: int = attrs.field(init=False, default=0)
     """How many back-offs there were in this outage."""
     _missing: int = attrs.field(init=False, default=0)
@@ -103,6 +106,8 @@ class Failures:
         if isinstance(error, SessionNotFoundError | AuthenticationError):
             self.outage_since, self._backoffs = None, 0
             is_missing = isinstance(error, SessionNotFoundError)
+            if is_missing and error.read_at is not None:
+                self.missing_at = min(self.missing_at or error.read_at, error.read_at)
             self._missing += is_missing
             self._refused += not is_missing
             count = self._missing if is_missing else self._refused

@@ -52,7 +52,8 @@ wrong id, another region and another merchant. A neighbouring API of the provide
 
 1. The answer says that the session was completed: it was probably paid.
 2. The wait has never seen the session: nothing is known of it, and the wait ends with the 404.
-3. The session has expired, by its readings and by the date of the 404, and its last status was not final.
+3. The session has expired, by its readings and by the date of the 404, and its last status was not final. Where no
+   reading gives an expiry, as after a restart, three 404s must agree, and the earliest of their dates counts.
 4. The answer is the third 404 without a reading in between: the session has vanished.
 5. Otherwise the 404 means nothing yet. A confirmation read follows.
 """
@@ -256,15 +257,23 @@ class Poller:
         """
         if self._verdict is not None:
             return
-        is_last_read = self._is_over(now if asked_at is None else asked_at)
-        was_notified, self._notified_at = self.is_notified, _NEVER
+        asked_at = now if asked_at is None else asked_at
+        is_last_read = self._is_over(asked_at)
+        # A callback can be ahead of the replica that answered. A read that began later than a confirmation read would
+        # have, as after a pause of the driver, needs no confirmation.
+        is_doubtful, self._notified_at = asked_at < self._notified_at + CONFIRMATION_DELAY, _NEVER
         self.reads += 1
         self._failures = None
 
         history = self._history
         is_believed = not history.is_stale(reading)
         is_expired = self._expiry.observe(
-            reading, now, known=history.expires_at, is_believed=is_believed, seen_for=history.seen_for(reading)
+            reading,
+            now,
+            asked_at=asked_at,
+            known=history.expires_at,
+            is_believed=is_believed,
+            seen_for=history.seen_for(reading),
         )
         is_stop = is_believed and (reading.status.is_final or reading.status in self.settings.stop_on)
         before = None if self._has_news else history.position
@@ -282,8 +291,7 @@ class Poller:
             self._verdict = self._without_expiry()
         else:
             delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)
-            if was_notified and transition is None:
-                # A callback can be ahead of the replica that answered.
+            if is_doubtful and transition is None:
                 delay = min(delay, CONFIRMATION_DELAY)
             self._rest(now, delay)
 
@@ -311,7 +319,7 @@ class Poller:
         failures = self._failures = self._failures or Failures(error)
         meaning = failures.note(error, now, asked_at=asked_at, longest=self.settings.longest_read, held=held)
         if meaning is not Meaning.NOTHING:
-            self._verdict = self._answered(error, now, meaning, was_read=was_read or self._history.is_seen)
+            self._verdict = self._answered(failures, asked_at, meaning, was_read=was_read or self._history.is_seen)
         elif not is_last_read and now >= failures.ends_at(self.settings.outage_tolerance):
             self._verdict = self._outage(failures, now)
         if self._verdict is None and is_last_read:
@@ -375,9 +383,11 @@ class Poller:
 
     # -- how it ends --------------------------------------------------------------------------------------------
 
-    def _answered(self, error: HPPError, now: float, meaning: Meaning, *, was_read: bool) -> Finish | Fail | None:
+    def _answered(
+        self, failures: Failures, asked_at: float, meaning: Meaning, *, was_read: bool
+    ) -> Finish | Fail | None:
         """Return how the wait ends by a 401, 403 or 404, if it ends; see the module's docstring."""
-        history = self._history
+        history, error = self._history, failures.last
         if not isinstance(error, SessionNotFoundError):
             return None if was_read and meaning is Meaning.DOUBTFUL else Fail(error)
         if error.speaks_of_completion:
@@ -387,8 +397,11 @@ class Poller:
             )
         if not history.is_seen:
             return Fail(error)
+        if meaning is Meaning.DOUBTFUL and self._expiry.at is None:
+            return None  # the date of one 404 is all that there is, and a single machine's clock may be hours ahead
         # A session with a final status does not expire. Only `since` can give such a status here; then it has vanished.
-        is_past = self._expiry.is_past(now, said_at=error.read_at, known=history.expires_at)
+        said_at = error.read_at if self._expiry.at is not None else failures.missing_at
+        is_past = self._expiry.is_past(asked_at, said_at=said_at, known=history.expires_at)
         if is_past and not history.known.status.is_final:
             return Finish(Expired(session=history.known, transitions=self.transitions, confirmed=False))
         if meaning is Meaning.DOUBTFUL:

@@ -16,6 +16,7 @@ from support.histories import (
     Step,
     at,
     broken,
+    ending,
     limited,
     missing,
     no_answer,
@@ -278,6 +279,15 @@ def test_a_notification_after_which_nothing_had_changed_leads_to_a_confirmation_
 
     assert slept == Sleep(6.0), "the replica may be behind the callback"
     assert driver.play([Heard(reading(), after=2.0)]) == Sleep(16.0)
+
+
+def test_a_read_that_began_long_after_a_notification_needs_no_confirmation_read() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading()), Hinted(after=4.0)])
+    driver.now = 30.0
+    driver.poller.received(reading(), 30.0, 0.5, asked_at=6.0)
+
+    assert driver.ask() == Sleep(40.0), "the driver was away, and the read was made for somebody else"
 
 
 def test_a_notification_after_which_something_had_changed_needs_no_confirmation_read() -> None:
@@ -663,16 +673,27 @@ def test_a_session_that_since_knows_counts_as_seen() -> None:
     assert driver.play([Missed(missing())]) == Sleep(2.0)
 
 
-def test_after_a_restart_the_date_of_a_404_is_compared_with_the_expiry_in_since() -> None:
+@pytest.mark.parametrize("dates", [(100.0, 100.0, 100.0), (300.0, 101.0, 9999.0), (None, 100.0, None)])
+def test_after_a_restart_three_404s_dated_after_the_expiry_in_since_are_an_expiry(
+    dates: tuple[float | None, ...],
+) -> None:
     since = reading("WAITING", expires=100.0)
-    after = Driver(poller(since=since)).play([Missed(missing(read=100.0))])
-    before = Driver(poller(since=since)).play([Missed(missing(read=99.0))])
-    undated = Driver(poller(since=since)).play([Missed(missing())])
-    endless = Driver(poller(since=reading())).play([Missed(missing(read=100.0))])
+    driver = Driver(poller(since=since))
+    actions = [driver.play([Missed(missing(read=date))]) for date in dates]
 
-    assert isinstance(after, Finish)
-    assert after.outcome == Expired(session=attrs.evolve(since, read_at=None), transitions=(), confirmed=False)
-    assert (before, undated, endless) == (Sleep(2.0), Sleep(2.0), Sleep(2.0))
+    assert actions[:2] == [Sleep(2.0), Sleep(2.0)]
+    assert ending(actions[2]) == Expired(session=attrs.evolve(since, read_at=None), transitions=(), confirmed=False)
+
+
+@pytest.mark.parametrize("expires", [100.0, None])
+@pytest.mark.parametrize("dates", [(99.0, 7300.0, 7301.0), (7300.0, 7301.0, 99.0), (None, None, None)])
+def test_after_a_restart_404s_that_are_not_all_dated_after_the_expiry_are_no_expiry(
+    dates: tuple[float | None, ...], expires: float | None
+) -> None:
+    driver = Driver(poller(since=reading("WAITING", expires=expires)))
+    actions = [driver.play([Missed(missing(read=date))]) for date in dates]
+
+    assert isinstance(ending(actions[2]), SessionVanishedError)
 
 
 def test_a_session_that_since_knows_as_paid_vanishes_and_does_not_expire() -> None:
@@ -684,6 +705,27 @@ def test_a_session_that_since_knows_as_paid_vanishes_and_does_not_expire() -> No
     assert isinstance(actions[1], Sleep)
     assert isinstance(error, SessionVanishedError)
     assert "Its last status was COMPLETED" in str(error)
+
+
+def test_an_answer_that_came_while_the_process_was_frozen_settles_no_expiry() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=100.0))])
+    driver.now = 7_200.0
+    driver.poller.received(reading(expires=100.0, read=7_200.0), 7_200.0, 0.5, asked_at=10.0)
+    doubtful = driver.ask()
+    driver.poller.received(reading(expires=100.0, read=7_202.0), 7_202.5, 0.5, asked_at=7_202.0)
+
+    assert doubtful == Sleep(7_202.0), "its Date may be a wrong clock's"
+    assert isinstance(ending(driver.ask()), Expired)
+
+
+def test_a_404_that_came_while_the_process_was_frozen_settles_no_expiry() -> None:
+    driver = Driver(poller())
+    driver.play([Heard(reading(expires=100.0))])
+    driver.now = 7_200.0
+    driver.poller.failed(missing(read=7_200.0), 7_200.0, 0.5, asked_at=10.0)
+
+    assert driver.ask() == Sleep(7_202.0)
 
 
 # -- timeout --------------------------------------------------------------------------------------------------------
