@@ -143,6 +143,8 @@ class Budget:
         self._advance(now, asking=turn)
         if not turn.is_granted or (self._is_full and turn.kind is not Kind.AGAIN):
             return False
+        if self._bucket.can_spend_at(now) > now:
+            return False
         turn.is_over = True
         self._granted.remove(turn)
         self._bucket.spend(now)
@@ -164,7 +166,9 @@ class Budget:
         if not self._bucket.take(now):
             return False
         if kind is not Kind.AGAIN:
-            self._is_schedule_next = kind is not Kind.DUE
+            # A new arrival that the schedule makes due as well takes the schedule's turn, if it has the next one.
+            is_scheduled = kind is Kind.DUE or (self._is_schedule_next and self._early(key) <= ROUNDING)
+            self._is_schedule_next = not is_scheduled
             self._in_flight += 1
         return True
 
@@ -172,7 +176,7 @@ class Budget:
         """Return when to ask about *turn* again at the latest; ∞ where its ``wake`` will be called."""
         self._advance(now, asking=turn)
         if turn.is_granted:
-            return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else now
+            return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else self._bucket.can_spend_at(now)
         if not self._is_head(turn) or (self._is_full and turn.kind is not Kind.AGAIN):
             return _FOREVER
         ready_at = self._bucket.ready_at(now)

@@ -146,6 +146,18 @@ class TokenBucket:
         self._tokens = min(self._tokens + count, at_most)
         self._reserved -= count
 
+    def can_spend_at(self, now: float) -> float:
+        """
+        Return when a read for which a token is reserved may go out, at *now* or later.
+
+        That is *now*, unless tokens were reserved at moments that the process slept through (a suspended machine, a
+        blocked event loop): such reads must not all go out together when it wakes.
+        """
+        rate = self._rate(now)
+        most = max(1, int(rate * _WINDOW))
+        opens_at = self._spent_at[-most] + most / rate if len(self._spent_at) >= most else now
+        return opens_at if opens_at - now > ROUNDING else now
+
     def spend(self, now: float) -> None:
         """Note that a read for which a token was reserved goes out."""
         self._reserved -= 1
