@@ -77,11 +77,13 @@ class Notification:
     Attributes:
         session_id: the session that may have changed.
         at: when the notification came, in loop seconds.
+        due: when the read is due, in loop seconds.
         after: the number of the last flight that had started by then.
     """
 
     session_id: str
     at: float
+    due: float
     after: int
 
 

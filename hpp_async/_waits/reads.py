@@ -30,6 +30,13 @@ _FOREVER: Final = float("inf")
 _REMEMBERED: Final = 1024
 """How many sessions a client remembers as read by `Reads.read`."""
 
+_NOTIFICATION_INTERVAL: Final = 1.0
+"""
+Seconds at least between two reads of a session that notifications make due.
+
+So a flood of notifications cannot use up the budget.
+"""
+
 Operation = Callable[[str, Turns], Awaitable[Session | None]]
 """
 Sends the requests of one read or command on a session id, and counts its attempts in the budget.
@@ -67,6 +74,8 @@ class Reads:
         self._were_read: OrderedDict[str, None] = OrderedDict()
         self._count = 0
         self._home = Home(moved, self._forget)
+        self._notified: OrderedDict[str, tuple[float, bool]] = OrderedDict()
+        """When a read for notifications is due, and whether it has started, by session; kept as long as it matters."""
         self._undelivered: dict[str, None] = {}
         """Sessions whose notification came outside of the client's event loop and is not delivered in it yet."""
 
@@ -144,12 +153,24 @@ class Reads:
             self._notify(self._undelivered.popitem()[0])
 
     def _notify(self, session_id: str) -> bool:
-        notification = Notification(session_id, self.clock.now(), self._count)
+        now = self.clock.now()
+        notification = Notification(session_id, now, self._due_for_notification(session_id, now), self._count)
         shared = self._sessions.get(session_id)
         if shared is not None:
             shared.latest, shared.outdated = None, self._count
         are_following = [subscriber.notified(notification) for subscriber in self._subscribers_of(session_id)]
         return any(are_following)
+
+    def _due_for_notification(self, session_id: str, now: float) -> float:
+        """Return when a read is due for a notification at *now*; the same for all who follow the session."""
+        dues = self._notified
+        while dues and next(iter(dues.values()))[0] + _NOTIFICATION_INTERVAL <= now:
+            dues.popitem(last=False)
+        due, has_started = dues.pop(session_id, (now, False))
+        if has_started:
+            due = max(now, due + _NOTIFICATION_INTERVAL)
+        dues[session_id] = due, False
+        return due
 
     # -- the event loop -----------------------------------------------------------------------------------------------
 
@@ -205,6 +226,9 @@ class Reads:
         if not claim.admit(kind, key):
             return None
         flight = self._shared(session_id).flight = self._flight(session_id)
+        notified = self._notified.get(session_id)
+        if notified is not None:
+            self._notified[session_id] = min(notified[0], flight.started_at), True
         self._start(flight, self._read)
         return flight
 

@@ -24,9 +24,6 @@ from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
 _NEVER: Final = -_FOREVER  # one object: thousands of sessions share it
-_NOTIFICATION_INTERVAL: Final = 1.0
-"""Seconds at least between two reads that notifications make due, so that a flood of them cannot use up the budget."""
-
 _ROUNDING: Final = 1e-6
 """Seconds by which a due time in loop time and in virtual time may differ, as both are sums of floats."""
 
@@ -38,7 +35,6 @@ class Tracker:
         "_inbox",
         "_lateness",
         "_notification",
-        "_notified_due",
         "_poller",
         "_reads",
         "_reports",
@@ -58,8 +54,6 @@ class Tracker:
         self._used = 0
         """The number of the last flight whose result the poller has received."""
         self._notification: Notification | None = None
-        self._notified_due = _NEVER
-        """The due time of the read that the last notification asked for."""
         self._rests_since = _NEVER
         """When the present delay began: with the result of the last read."""
         self._lateness = 0.0
@@ -139,12 +133,12 @@ class Tracker:
 
         Tell whether that changes anything: not if such a read is due already and has not started.
         """
-        # A read in flight serves no notification that came after its start: the first such one makes the next read due.
-        is_known = self._poller.is_notified and (self.asked is None or self._came_after(self.asked))
-        if not is_known:
-            self._notified_due = max(notification.at, self._notified_due + _NOTIFICATION_INTERVAL)
+        # A read serves no notification that came after its start: the first such one makes the next read due. That
+        # holds for the read in flight, and for one that finished while the driver was away.
+        started = (*self._inbox[-1:], *(() if self.asked is None else (self.asked,)))
+        is_known = self._poller.is_notified and all(map(self._came_after, started))
         self._notification = notification
-        self._poller.notified(notification.at, self._notified_due)
+        self._poller.notified(notification.at, notification.due)
         return not is_known
 
     def catch_up(self) -> None:
@@ -198,7 +192,7 @@ class Tracker:
     def _rest(self, flight: Flight, now: float) -> None:
         if self._notification is not None and self._came_after(flight):
             # The read started before the notification and may not show the change, so another one stays due.
-            self._poller.notified(self._notification.at, self._notified_due)
+            self._poller.notified(self._notification.at, self._notification.due)
         self._rests_since, self._lateness = now, self._reads.turns.lateness()
 
     def _came_after(self, flight: Flight) -> bool:

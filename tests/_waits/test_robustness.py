@@ -409,6 +409,49 @@ async def test_a_flood_of_notifications_makes_a_session_due_once_a_second(
 
 
 @pytest.mark.anyio
+async def test_a_flood_of_notifications_makes_a_session_due_once_a_second_however_many_follow_it(
+    provider: ScriptedProvider,
+) -> None:
+    session, clock = provider.add(), provider.clock
+    provider.latency = 0.15
+    async with provider.client(budget=ReadBudget(1000)) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(_follow, client, session, True)
+        for late in (0.0, 0.25, 0.5):
+            await clock.sleep(late)
+            tasks.start_soon(_follow, client, session, False)
+        await clock.sleep(5)
+        before = len(provider.requests)
+        for _ in range(
+            80
+        ):  # some come in the very moment in which a read starts, between one wait's step and another's
+            assert client.notify(session)
+            await clock.sleep(0.125)
+
+        assert len(provider.requests) - before == 10
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_notification_during_a_busy_callers_pause_is_served_by_the_reads_of_another(
+    provider: ScriptedProvider,
+) -> None:
+    session, clock = provider.add(), provider.clock
+    async with provider.client() as client, anyio.create_task_group() as tasks:
+        busy = client.wait_for_outcome(session)
+        await anext(busy)
+        tasks.start_soon(_follow, client, session, False)
+        await clock.sleep(5)
+        client.notify(session)
+        await clock.sleep(20)
+        before = len(provider.requests)
+        tasks.start_soon(run, busy)
+        await clock.sleep(0.1)
+
+        assert len(provider.requests) == before
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("is_watched", [False, True], ids=["wait", "watch"])
 async def test_a_flood_of_notifications_during_a_read_is_served_when_it_is_over(
     provider: ScriptedProvider, is_watched: bool

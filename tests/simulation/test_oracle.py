@@ -310,7 +310,7 @@ def ignores_callbacks(patch: pytest.MonkeyPatch) -> Build:
 
 
 def follows_each_callback_at_once(patch: pytest.MonkeyPatch) -> Build:
-    patch.setattr("hpp_async._waits.tracker._NOTIFICATION_INTERVAL", 0.0)
+    patch.setattr("hpp_async._waits.reads._NOTIFICATION_INTERVAL", 0.0)
     return HPPClient
 
 
