@@ -14,9 +14,11 @@ from simulation.hearing import (
     believed_of,
     date_of,
     end_of,
+    ends_of,
     is_alone,
     is_an_answer,
     is_at_it,
+    is_landed,
     is_undisturbed,
     landed_at,
     may_share,
@@ -115,8 +117,8 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
         return
     said = [request.served.expires_at for request in readings if request.served.expires_at is not None]
     first, *_ = expiries_of(record.life.sessions[wait.of.session])
-    if wait.since is not None and wait.since.session.expires_at is not None:  # it had moved before a restart
-        first = (wait.since.session.expires_at - START).total_seconds()
+    if wait.since is not None:  # it had moved before a restart, and perhaps after the transition in the token
+        first = min([first, *_expiries_known_before(record, wait)])
     if is_undisturbed(wait):
         last, expires_at = answers[-1], said[-1] if said else first  # the last that was said; it may have moved since
     else:  # one that was away has the last reading from then, and may not have heard of a move
@@ -124,9 +126,12 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
     if last.served.true_at < expires_at - 1.0:
         yield f"before it expired, at {expires_at:.3f}"
     if outcome.confirmed:
-        if all(request.served.date is None for request in readings):
+        # The client dates an answer without a Date by its earlier readings, whoever asked for them.
+        by_client = [r for r in record.requests if r.process == wait.process and is_landed(r, end_of(record, wait))]
+        if all(request.served.date is None for request in readings_in(by_client)):
             yield "no reading has a Date, and this machine's calendar proves nothing"
-        if last.served.kind != "reading" or last.served.status in wait.stops_on:
+        is_stale = any(_is_newer(request.served, last.served) for request in readings)
+        if last.served.kind != "reading" or (last.served.status in wait.stops_on and not is_stale):
             yield f"the last look said {last.served.kind} {last.served.status}"
         # A Date tells whole seconds, and so does what is made of how long an answer took.
         if last.served.true_at < expires_at + GRACE - 2.0 - TINY:
@@ -137,61 +142,89 @@ def expiry_is_true(record: Record, wait: WaitRecord) -> Iterator[str]:
         yield f"it was known to be {wait.since.status}"
 
 
+def _expiries_known_before(record: Record, wait: WaitRecord) -> list[float]:
+    """Return every expiry that the caller's waits before a restart can have heard of."""
+    earlier = [other for other in record.waits if other.caller == wait.caller and other.process < wait.process]
+    said = [request.served.expires_at for other in earlier for request in readings_in(may_share(record, other))]
+    return [expires_at for expires_at in said if expires_at is not None]
+
+
+def _is_newer(served: Served, other: Served) -> bool:
+    return served.updated_at is not None and other.updated_at is not None and served.updated_at > other.updated_at
+
+
 def _is_misled(answers: list[Request]) -> bool:
-    """Whether the last five answers come from clocks that are ahead: that much agreement is believed."""
-    dates = [(request.served.date, request.served.true_at) for request in readings_in(answers)]
-    are_ahead = [date > true_at + 30.0 for date, true_at in dates if date is not None][-5:]
+    """Whether the last five readings, or the last three 404s, have clocks that are ahead: so many are believed."""
+    missing = [request for request in answers if request.served.kind == "missing"]
+    return _are_ahead(readings_in(answers)[-5:]) or (len(missing) >= LOOKS and _are_ahead(missing[-LOOKS:]))
+
+
+def _are_ahead(answers: list[Request]) -> bool:
+    dates = [(request.served.date, request.served.true_at) for request in answers]
+    are_ahead = [date > true_at + 30.0 for date, true_at in dates if date is not None]
     return bool(are_ahead) and all(are_ahead)
 
 
 def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
     """ "We could not find out" is said for the reasons of the table, and for no other."""
     heard = may_share(record, wait)
-    last = heard[-1].served if heard else None
+    ends = ends_of(heard)
     was_shown = any(is_at_it(wait, landed_at(request)) for request in readings_in(answers_heard(record, wait)))
     seen = was_shown or wait.since is not None
-    end = end_of(record, wait)
+    ended_at = end_of(record, wait)
     match wait.ending:
         case "SessionNotFoundError":
-            if seen or last is None or last.kind != "missing" or last.error_code == "SESSION_COMPLETED":
-                yield f"the session was {'seen' if seen else 'not seen'}, the last answer {last}"
+            if seen or not any(_last_is(end, "missing") and not _tells_of_completion(end) for end in ends):
+                yield f"the session was {'seen' if seen else 'not seen'}, the last answer {heard[-1:]}"
         case "SessionVanishedError":
-            missing = [request.served.kind == "missing" for request in heard if is_an_answer(request)]
-            is_told = last is not None and last.error_code == "SESSION_COMPLETED"
             was_final = wait.since is not None and wait.since.status in FINAL
-            if not is_told and not was_final and (len(missing) < LOOKS or not all(missing[-LOOKS:])):
+            if not was_final and not any(_tells_of_completion(end) or _is_agreed_to_be_missing(end) for end in ends):
                 yield "three looks did not agree"
         case "AuthenticationError":
-            if last is None or last.kind != "unauthorized":
-                yield f"the last answer was {last}"
-            elif seen and _refusals(heard) < LOOKS:
+            refused = [end for end in ends if _last_is(end, "unauthorized")]
+            if not refused:
+                yield f"the last answer was {heard[-1:]}"
+            elif seen and all(_refusals(end) < LOOKS for end in refused):
                 yield f"the session was seen, and no {LOOKS} looks agreed"
         case "ExpiryUnknownError":
             first = landed_at(readings_in(heard)[0])
-            if end < first + UNKNOWN_FOR - TINY and wait.since is None:
-                yield f"{end - first:.0f} s after it was first seen"
+            if ended_at < first + UNKNOWN_FOR - TINY and wait.since is None:
+                yield f"{ended_at - first:.0f} s after it was first seen"
             if any(request.served.expires_at is not None and request.served.date is not None for request in heard):
                 yield "a reading told when it expires"
         case "WaitTimeoutError":
             assert wait.of.timeout is not None
             deadline = wait.started_at + wait.of.timeout
-            if end < deadline - TINY:
+            if ended_at < deadline - TINY:
                 yield f"before its timeout at {deadline:.3f}"
             has_looked = any(request.asked_at >= deadline - TINY for request in heard)
-            if not has_looked and end < deadline + ATTEMPT - TINY:
+            if not has_looked and ended_at < deadline + ATTEMPT - TINY:
                 yield "without a last look, or the time for one"
         case "OutageError":
             good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
-            looked = time_awake(record, wait, good, end)
+            looked = time_awake(record, wait, good, ended_at)
             # A gap between two looks counts with what was planned and the longest read, were the process frozen or not.
-            gaps = sum(freeze.at < end and freeze.until > good for freeze in record.life.freezes)
+            gaps = sum(freeze.at < ended_at and freeze.until > good for freeze in record.life.freezes)
             if looked < record.life.outage_tolerance - gaps * _longest_gap(record, wait) - TINY:
                 yield f"after {looked:.3f} s without a readable answer"
         case "ClientClosedError":
-            if wait.process not in record.closed or end < record.closed[wait.process]:
+            if wait.process not in record.closed or ended_at < record.closed[wait.process]:
                 yield "while the client was open"
         case _:
             pass
+
+
+def _last_is(answers: list[Request], kind: str) -> bool:
+    return bool(answers) and answers[-1].served.kind == kind
+
+
+def _tells_of_completion(answers: list[Request]) -> bool:
+    return bool(answers) and answers[-1].served.error_code == "SESSION_COMPLETED"
+
+
+def _is_agreed_to_be_missing(answers: list[Request]) -> bool:
+    missing = [request.served.kind == "missing" for request in answers if is_an_answer(request)]
+    return len(missing) >= LOOKS and all(missing[-LOOKS:])
 
 
 def _longest_gap(record: Record, wait: WaitRecord) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from simulation.life import FINAL, changes_of
@@ -38,6 +39,11 @@ def landed_at(request: Request) -> float:
     return request.ended_at
 
 
+def is_landed(request: Request, moment: float) -> bool:
+    """Tell whether the request had ended at *moment*."""
+    return request.ended_at is not None and request.ended_at <= moment
+
+
 def end_of(record: Record, wait: WaitRecord) -> float:
     """Return when the wait ended, or its process; after everything, for one that goes on for ever."""
     return record.closed.get(wait.process, record.life.end) if wait.ended_at is None else wait.ended_at
@@ -60,6 +66,7 @@ def ways_to_hear(record: Record, wait: WaitRecord) -> list[list[Request]]:
     Return every list of answers that an undisturbed wait can have heard.
 
     Where a freeze ends, an answer comes in the very moment in which a wait begins or its time is over: before or after.
+    Where answers take no time, a read for somebody else may begin and end in the very moment in which a wait ends.
     """
     heard = answers_heard(record, wait)
     ways = [heard, may_share(record, wait)]
@@ -68,7 +75,17 @@ def ways_to_hear(record: Record, wait: WaitRecord) -> list[list[Request]]:
         ways.append([request for request in heard if landed_at(request) > wait.started_at])
     if wait.ended_at in thaws and wait.ending == "WaitTimeoutError":
         ways += [[request for request in way if landed_at(request) < wait.ended_at] for way in ways]
-    return ways
+    return [heard for way in ways for heard in ends_of(way)]
+
+
+def ends_of(heard: list[Request]) -> list[list[Request]]:
+    """Return *heard*, and what is left of it without reads at its end that may have been for somebody else."""
+    ends = [heard]
+    for before, after in pairwise(reversed(heard)):
+        if before.asked_at < landed_at(after):
+            break
+        ends.append(ends[-1][:-1])
+    return ends
 
 
 def smallest_delay(wait: WaitRecord) -> float:

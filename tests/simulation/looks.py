@@ -237,8 +237,9 @@ def notifications_are_bounded(record: Record) -> Iterator[str]:
                 run.append(after)
                 # The first of these reads was made due by a callback that came after the start of the one before.
                 least = len(run) - 2
-                if after.asked_at - run[0].asked_at < least - TINY:
-                    yield f"{least + 1} reads of session {session} from {run[0].asked_at:.3f} to {after.asked_at:.3f}"
+                began_at = _began_at(gets, run[0])
+                if after.asked_at - began_at < least - TINY:
+                    yield f"{least + 1} reads of session {session} from {began_at:.3f} to {after.asked_at:.3f}"
 
 
 def _is_for_a_callback_alone(record: Record, gets: list[Request], before: Request, after: Request) -> bool:
@@ -312,9 +313,9 @@ def a_callback_is_followed_by_a_read(record: Record) -> Iterator[str]:
             for request in record.requests
             if (request.process, request.session, request.method) == (call.process, call.session, "GET")
         ]
-        earlier = [
-            c.began_at for c in record.calls if (c.name, c.session, c.process) == ("notify", call.session, call.process)
-        ]
+        told = [c for c in record.calls if (c.session, c.process) == (call.session, call.process)]
+        earlier = [c.began_at for c in told if c.name == "notify"]
+        earlier += [_ended_at(c) for c in told if c.name == "disable"]  # which makes a read due as a callback does
         # A second after the last one, which may itself have had to wait for that.
         apart = 1.0 if any(call.began_at - 2.0 - TINY <= at < call.began_at for at in earlier) else 0.0
         # One that is under way does not count: the next does, as soon as that is over.
