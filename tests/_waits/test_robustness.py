@@ -421,9 +421,8 @@ async def test_a_flood_of_notifications_makes_a_session_due_once_a_second_howeve
             tasks.start_soon(_follow, client, session, False)
         await clock.sleep(5)
         before = len(provider.requests)
-        for _ in range(
-            80
-        ):  # some come in the very moment in which a read starts, between one wait's step and another's
+        # Some come in the very moment in which a read starts, between the step of one wait and that of another.
+        for _ in range(79):
             assert client.notify(session)
             await clock.sleep(0.125)
 
