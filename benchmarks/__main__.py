@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from benchmarks import concurrency, idle, imports, micro, reads
+from benchmarks import concurrency, creates, idle, imports, micro, reads
 from benchmarks.figures import Figure
 
 
@@ -14,7 +14,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see that they run: a few seconds, and figures to ignore")
     quick = parser.parse_args().quick
 
-    report(figure for part in (micro, reads, concurrency, idle, imports) for figure in part.measure(quick=quick))
+    report(
+        figure for part in (micro, reads, creates, concurrency, idle, imports) for figure in part.measure(quick=quick)
+    )
 
 
 def report(measured: Iterable[Figure]) -> None:

@@ -1,5 +1,5 @@
 """
-A provider that gives the same answer to every read: over HTTP, or in memory.
+A provider that gives the same answer to every read, and to every create: over HTTP, or in memory (reads only).
 
 Over HTTP it runs in a process of its own, so that only the client's CPU is measured: `python -m benchmarks.provider`
 prints its port. In memory no network hides what the client costs; the body is streamed, as from a network.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ UNLIMITED: Final = ReadBudget(reads_per_second=1_000_000)
 """For our client: we measure what reads cost, not how long they queue."""
 
 _COUNT: Final = "/count"
+_LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 
 
 def wait_id(reads: int, number: object) -> str:
@@ -99,10 +101,11 @@ async def reads_at(base_url: str) -> int:
 
 
 class _Connection(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, for GET only."""
+    """HTTP/1.1 with keep-alive: a GET reads a session, and a POST creates one."""
 
     def __init__(self, reads: Counter[str]) -> None:
         self._reads = reads
+        self._created = _response(201, _created())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -112,8 +115,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while b"\r\n\r\n" in self._received:
-            head, _, self._received = self._received.partition(b"\r\n\r\n")
-            self._transport.write(self._answer(head.split(b" ", 2)[1].decode()))
+            head, _, rest = self._received.partition(b"\r\n\r\n")
+            method, path, *_ = head.split(b" ", 2)
+            length = 0 if method == b"GET" else int(_LENGTH.findall(head)[0])
+            if len(rest) < length:
+                break
+            self._received = rest[length:]
+            self._transport.write(self._answer(path.decode()) if method == b"GET" else self._created)
 
     def _answer(self, path: str) -> bytes:
         if path == _COUNT:
@@ -123,8 +131,27 @@ class _Connection(asyncio.Protocol):
             self._reads[session_id] += 1
             is_over = self._reads[session_id] >= _last_read_of(session_id)
             body = body_of(session_id, "COMPLETED" if is_over else "IN_PROGRESS")
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers_of(body).items())
-        return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body
+        return _response(200, body)
+
+
+def _response(status_code: int, body: bytes) -> bytes:
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers_of(body).items())
+    return f"HTTP/1.1 {status_code} OK\r\n{head}\r\n".encode() + body
+
+
+def _created() -> bytes:
+    """Return the example of the provider's page on creating a session."""
+    session = f"https://api.klarna.com/hpp/v1/sessions/{SESSION_ID}"
+    return json.dumps(
+        {
+            "session_id": SESSION_ID,
+            "session_url": session,
+            "redirect_url": "https://pay.klarna.com/eu/hpp/payments/2OCkffK",
+            "qr_code_url": "https://pay.klarna.com/eu/hpp/payments/2OCkffK/qr",
+            "distribution_url": f"{session}/distribution",
+            "expires_at": "2099-05-15T13:51:43.507Z",
+        }
+    ).encode()
 
 
 async def _serve() -> None:
