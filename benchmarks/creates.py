@@ -15,10 +15,8 @@ from benchmarks.figures import Figure, in_turns
 from benchmarks.provider import AUTH, over_http
 from hpp_async import HPPClient, MerchantURLs, Options, Placeholder, PlaceOrderMode, PurchaseType
 
-_URLS: Final = {
-    "success": f"https://shop.example/paid?sid={Placeholder.SESSION_ID}",
-    "status_update": "https://shop.example/klarna/0b1d9815-165e-42e2-8867-35bc03789e00",
-}
+_SUCCESS: Final = f"https://shop.example/paid?sid={Placeholder.SESSION_ID}"
+_STATUS_UPDATE: Final = "https://shop.example/klarna/0b1d9815-165e-42e2-8867-35bc03789e00"
 _PAGE_TITLE: Final = "Complete your purchase"
 
 
@@ -46,13 +44,13 @@ class _Hurried:
 async def _over_http(base_url: str, rounds: int, calls: int) -> Figure:
     """Compare both as they come, each with a client of its own and one kept-alive connection."""
     payment_session = f"{base_url}/payments/v1/sessions/92d97f60-7a78-46a5-8f68-c56fe52dc4af"
-    urls = MerchantURLs(**_URLS)
+    urls = MerchantURLs(success=_SUCCESS, status_update=_STATUS_UPDATE)
     options = Options(
         place_order_mode=PlaceOrderMode.PLACE_ORDER, page_title=_PAGE_TITLE, purchase_type=PurchaseType.BUY
     )
     body = {
         "payment_session_url": payment_session,
-        "merchant_urls": _URLS,
+        "merchant_urls": {"success": _SUCCESS, "status_update": _STATUS_UPDATE},
         "options": {"place_order_mode": "PLACE_ORDER", "page_title": _PAGE_TITLE, "purchase_type": "BUY"},
     }
     ours = HPPClient(auth=AUTH, endpoint=base_url, clock=_Hurried())
