@@ -246,11 +246,21 @@ class Poller:
         if self._deadline is not None:
             self._deadline.resumed(left_at, now)
 
-    def received(self, reading: Session, now: float, draw: float, *, asked_at: float | None = None) -> None:
+    def received(
+        self,
+        reading: Session,
+        now: float,
+        draw: float,
+        *,
+        asked_at: float | None = None,
+        is_followed: bool = False,
+    ) -> None:
         """
         Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), is for the jitter of the next delay.
 
         *asked_at* is when the read began, by default *now*: one that began before the timeout is not the last read.
+        *is_followed* is whether a later reading is at hand: then no expiry and no timeout ends the wait before that is
+        noted, because it may show an outcome.
 
         Raises:
             ConfigurationError: the schedule returned something that is not a delay. The wait ends with the same error.
@@ -277,17 +287,17 @@ class Poller:
         )
         is_stop = is_believed and (reading.status.is_final or reading.status in self.settings.stop_on)
         before = None if self._has_news else history.position
-        transition = history.observe(reading, is_last=is_stop or is_expired)
+        transition = history.observe(reading, is_last=is_stop or (is_expired and not is_followed))
         if transition is not None and before is not None:
             self._token = before.token
 
         if is_stop:
             self._verdict = Finish(outcome_of(reading, self.transitions))
-        elif is_expired:
+        elif is_expired and not is_followed:
             self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
-        elif is_last_read:
+        elif is_last_read and not is_followed:
             self._verdict = self._timed_out()
-        elif self._expiry.is_unknown(now):
+        elif self._expiry.is_unknown(now) and not is_followed:
             self._verdict = self._without_expiry()
         else:
             delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)

@@ -156,17 +156,23 @@ class Tracker:
             asked = None
         while self._inbox:
             flight, self._inbox = self._inbox[0], self._inbox[1:]
-            self._use(flight)
+            self._use(flight, is_followed=bool(self._inbox))
         if asked is not None and asked.failure is not None and self._used < asked.number:
             # A later reading makes a failure obsolete. A failure counts from now: idle time does not count as outage.
             self._fail(asked, self._reads.clock.now())
 
-    def _use(self, flight: Flight) -> None:
+    def _use(self, flight: Flight, *, is_followed: bool = False) -> None:
         assert flight.reading is not None, "only readings are kept"
         assert flight.finished_at is not None, "only finished flights are kept"
         self._used = flight.number
         seen = len(self._poller.transitions)
-        self._poller.received(flight.reading, flight.finished_at, self._reads.turns.draw(), asked_at=flight.started_at)
+        self._poller.received(
+            flight.reading,
+            flight.finished_at,
+            self._reads.turns.draw(),
+            asked_at=flight.started_at,
+            is_followed=is_followed,
+        )
         for transition in self._poller.transitions[seen:]:
             self._reports.seen(self.session_id, transition)
         self._rest(flight, flight.finished_at)

@@ -728,6 +728,16 @@ def test_a_404_that_came_while_the_process_was_frozen_settles_no_expiry() -> Non
     assert driver.ask() == Sleep(7_202.0)
 
 
+def test_no_expiry_and_no_timeout_ends_a_wait_that_has_a_later_reading_at_hand() -> None:
+    driver = Driver(poller(timeout=60.0))
+    driver.play([Heard(reading(expires=100.0))])
+    driver.now = 300.0
+    driver.poller.received(reading(expires=100.0, read=200.0), 200.0, 0.5, is_followed=True)
+    driver.poller.received(reading("COMPLETED", expires=9_000.0, read=210.0), 210.0, 0.5)
+
+    assert isinstance(ending(driver.ask()), Completed)
+
+
 # -- timeout --------------------------------------------------------------------------------------------------------
 
 
