@@ -1,13 +1,18 @@
-"""Checks of options, so that a refusal names the option and not the argument that it becomes."""
+"""The options that several commands have: how each is written, checked, and written again in a resume command."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
-from hpp_async import ConfigurationError, is_token
+from hpp_async import ConfigurationError, Endpoint, is_token
 from hpp_async.cli._watch import session_in
+from hpp_async.testing import Consumer
+
+# -- checks, so that a refusal names the option and not the argument that it becomes -----------------------------------
 
 
 def interval(seconds: float | None) -> float | None:
@@ -44,3 +49,43 @@ def check_session(since: str | None, session_id: str) -> None:
             f"--since belongs to session {owner}, and the wait to session {session_id}: give a token of that session, "
             "or leave --since out"
         )
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session id, or a session_url.")]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|URL",
+        help="Use this endpoint, not HPP_ENDPOINT.",
+        autocompletion=lambda: list(Endpoint.__members__),
+    ),
+]
+JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ShowTokenOption = Annotated[
+    bool, typer.Option("--show-token", help="Print the authorization token, too. It is a secret.")
+]
+FinalOption = Annotated[bool, typer.Option("--final", help="Do not stop at FAILED and ERROR: the consumer can retry.")]
+EveryOption = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Read at this interval, not by the default schedule.", callback=interval),
+]
+ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
+SpeedOption = Annotated[
+    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="The visit's speed; 2 is twice a person's.")
+]
+VerboseOption = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs more.")
+]
+
+
+def words(options: Mapping[str, object]) -> list[str]:
+    """Return the words of the command line that say *options*; what is ``None`` or False is left out."""
+    found: list[str] = []
+    for option, value in options.items():
+        if value is True:
+            found += [option]
+        elif value is not None and value is not False:
+            found += [option, str(value)]
+    return found

@@ -1,4 +1,4 @@
-"""A wait on a terminal: its history, and below it a live line."""
+"""A wait on a terminal: its history, and below it a live line; and which view there is elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hpp_async import AnyOutcome, AnyStatus, Expired, OutcomeWait, Session, SessionStatus, Transition
-from hpp_async.cli._views import View
+from hpp_async.cli._views import JSONView, PlainView, View
 from hpp_async.cli._words import advice, duration, facts, local_time, reason
 
 _STYLES: Final[dict[AnyStatus, str]] = {
@@ -25,6 +25,16 @@ _STYLES: Final[dict[AnyStatus, str]] = {
     SessionStatus.CANCELLED: "bold red",
     SessionStatus.DISABLED: "bold red",
 }
+
+
+def view_of(*, as_json: bool, show_token: bool) -> View:
+    """Return the view that fits where the output goes."""
+    if as_json:
+        return JSONView(show_token=show_token)
+    console = Console(highlight=False)
+    if sys.stdout.isatty() and not console.is_dumb_terminal:
+        return TerminalView(console, show_token=show_token)
+    return PlainView(show_token=show_token)
 
 
 class TerminalView(View):

@@ -1,0 +1,149 @@
+"""The command ``create``: carts from files and from options."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import webbrowser
+from pathlib import Path
+from typing import Final
+
+import pytest
+from support.commands import run
+
+from hpp_async.testing import Provider
+
+ONE_LINE: Final = ["--name", "Mug", "--price", "1999", "--country", "SE", "--currency", "SEK"]
+CART: Final = """
+purchase_country = "SE"
+purchase_currency = "SEK"
+locale = "sv-SE"
+billing_address = { given_name = "Testperson" }
+
+[[order_lines]]
+name = "Mug"
+quantity = 2
+unit_price = 1999
+tax_rate = 2500
+product_identifiers = { brand = "Mugs" }
+
+[page]
+merchant_urls = { success = "https://shop.example/paid" }
+options = { place_order_mode = "PLACE_ORDER", background_images = [{ url = "https://shop.example/1.png" }] }
+"""
+
+
+def saved(text: str, path: Path) -> str:
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_create_prints_where_the_session_is_read_and_paid(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("create", *ONE_LINE, "--quantity", "2", "--tax-rate", "2500", "--locale", "sv-SE") == 0
+
+    printed = capsys.readouterr()
+    lines = dict(line.split(": ", 1) for line in printed.out.splitlines())
+    assert list(lines) == ["session_id", "session_url", "redirect_url", "expires_at"]
+    assert lines["session_id"] in simulated.sessions
+    assert printed.err.endswith(f" hpp-async wait {lines['session_id']}\n")
+    assert run("read", lines["session_url"]) == 0
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_create_takes_a_cart_from_a_file(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str
+) -> None:
+    text = CART if form == "toml" else json.dumps(tomllib.loads(CART))
+
+    assert run("create", saved(text, tmp_path / f"cart.{form}"), "--json") == 0
+
+    printed = capsys.readouterr()
+    record = json.loads(printed.out)
+    assert list(record)[:4] == ["type", "session_id", "session_url", "redirect_url"]
+    assert record["type"] == "created"
+    assert simulated.life(record["session_id"]).place_order_mode == "PLACE_ORDER"
+    assert "Testperson" not in printed.out + printed.err
+
+
+def test_the_cart_in_the_help_of_create_can_be_read(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run("create", "--help")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    first, last = lines.index('purchase_country = "SE"'), lines.index('options = { place_order_mode = "PLACE_ORDER" }')
+
+    assert run("create", saved("\n".join(lines[first : last + 1]), tmp_path / "cart.toml")) == 0
+
+
+@pytest.mark.parametrize(
+    ("cart", "said"),
+    [
+        ("=", "Invalid statement (at line 1, column 1)"),
+        ('purchase_country = "SE"', "purchase_currency is missing"),
+        (CART.replace("unit_price = 1999", "unit_price = 19.99"), "order_lines[0]: OrderLine.unit_price: give a whole"),
+        (CART.replace("unit_price = 1999", ""), "order_lines[0].unit_price is missing"),
+        (CART.replace("unit_price", "unit_prise"), "order_lines[0].unit_price is missing"),
+        (CART.replace("tax_rate", "vat"), "order_lines[0].vat is not known: for other fields of the provider's, take"),
+        (f"vat = 1\n{CART}", "vat is not known: for other fields of the provider's, take extra"),
+        (CART.replace('"SE"', '"Sweden"'), "PurchaseOrder.purchase_country: give two letters"),
+        (CART.replace("[page]", "[page]\nurls = 1"), "page.urls is not known: there are merchant_urls, options"),
+        (CART.replace("success =", "back = 1, success ="), "page.merchant_urls: MerchantURLs.back: give text"),
+        (f"customer = 1\n{CART}", "customer is a int: give names with values"),
+        (f"{CART.partition('[page]')[0]}\n[page]\nprofile_id = 1", None),
+    ],
+)
+def test_create_refuses_a_cart_by_its_file_and_field(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path, cart: str, said: str | None
+) -> None:
+    file = saved(cart, tmp_path / "cart.toml")
+
+    assert run("create", file) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"hpp-async: {'profile_id is a int' if said is None else f'{file}: {said}'}")
+
+
+def test_create_says_that_there_is_no_file(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create", "no-such-cart.toml") == 2
+    assert capsys.readouterr().err == "hpp-async: no-such-cart.toml: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ([], "give a FILE, or all of --name, --price, --country and --currency"),
+        (ONE_LINE[:-2], "give a FILE, or all of --name, --price, --country and --currency"),
+        ([*ONE_LINE, "cart.toml"], "give a FILE or the options of one line, not both"),
+        ([*ONE_LINE, "--country", "Sweden"], "--country: give two letters"),
+        ([*ONE_LINE, "--tax-rate", "-1"], "--tax-rate: give hundredths of a per cent"),
+        ([*ONE_LINE, "--name", ""], "--name: give text that is not empty"),
+        ([*ONE_LINE, "--price", "-1"], "--price and --quantity: give "),
+    ],
+)
+def test_create_refuses_options_by_their_names(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], args: list[str], said: str
+) -> None:
+    assert run("create", *args) == 2
+    assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_create_opens_the_page(
+    simulated: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], opens: bool
+) -> None:
+    opened: list[str] = []
+
+    def browse(url: str) -> bool:
+        opened.append(url)
+        return opens
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+
+    assert run("create", *ONE_LINE, "--open", "--json") == 0
+
+    printed = capsys.readouterr()
+    assert opened == [json.loads(printed.out)["redirect_url"]]
+    assert printed.err == ("" if opens else "hpp-async: no browser could be opened: open the redirect_url yourself\n")
