@@ -110,19 +110,28 @@ def _changes(life: Life, moment: datetime) -> list[StatusCallback]:
         if step.status is None:
             continue
         at = life.moment(step)
-        session = life.reading(at)
-        event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{life.session_id}/{number}"))
-        callbacks.append(
-            StatusCallback(
-                session_id=life.session_id,
-                event_id=event_id,
-                url=filled(life.merchant_urls["status_update"], session),
-                body=json.dumps({"event_id": event_id, "session": session}).encode(),
-                call=1,
-                due_at=at,
-            )
-        )
+        url = life.merchant_urls["status_update"]
+        callbacks.append(first_call(life.session_id, number, url=url, session=life.reading(at), due_at=at))
     return callbacks
+
+
+def first_call(
+    session_id: str, change: object, *, url: str, session: Mapping[str, object], due_at: datetime
+) -> StatusCallback:
+    """
+    Return the first call about a change of a session, after which a read shows *session*.
+
+    *change* names the change among those of the session: the same change always has the same ``event_id``.
+    """
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{session_id}/{change}"))
+    return StatusCallback(
+        session_id=session_id,
+        event_id=event_id,
+        url=filled(url, session),
+        body=json.dumps({"event_id": event_id, "session": session}).encode(),
+        call=1,
+        due_at=due_at,
+    )
 
 
 def filled(url: str, session: Mapping[str, object]) -> str:
