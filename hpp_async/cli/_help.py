@@ -96,12 +96,13 @@ With --json the line is an object
 WATCH: Final = """\
 Wait until each of many sessions has an outcome.
 
-Standard input names the sessions: each line has a session id, a session_url, or the token of an earlier event. The \
-watch begins when standard input ends. Each event is printed as a line of JSON, with its token: store it once you have \
-dealt with the event. Ctrl-C or SIGTERM ends the watch, not the sessions, and prints the command that continues it.
+Standard input names the sessions: each line has a session id, a session_url, or the token of an earlier event. Lines \
+may come at any time; when standard input has ended, the watch ends with the last session. Each event is printed as a \
+line of JSON, with its token: store it once you have dealt with the event. Ctrl-C or SIGTERM ends the watch, not the \
+sessions, and prints the command that continues it.
 
 The exit code is 0 if every session has an outcome, whatever it is. Otherwise it is that of the first error, as wait \
-has it.
+has it. A line that names no session is such an error, and the watch goes on.
 
 Every line of output is an object
   session_id

@@ -41,12 +41,14 @@ def resumable(wait: OutcomeWait, command: Callable[[str | None], str]) -> Genera
 
 
 @contextmanager
-def continuable(command: Callable[[], str]) -> Generator[None]:
-    """When a watch is interrupted, print the *command* that continues it."""
+def continuable(command: Callable[[], str | None]) -> Generator[None]:
+    """When a watch is interrupted, print the *command* that continues it, if there is anything left to do."""
     try:
         yield
     except KeyboardInterrupt as ending:
-        say(f"interrupted; no session was changed. To continue the watch:\n  {command()}")
+        next_command = command()
+        to_continue = "" if next_command is None else f" To continue the watch:\n  {next_command}"
+        say(f"interrupted; no session was changed.{to_continue}")
         raise typer.Exit(exit_code(ending)) from None
 
 

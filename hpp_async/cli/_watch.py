@@ -1,39 +1,31 @@
-"""Watching the sessions that standard input names."""
+"""Watching sessions, more of which may be named on standard input while the watch runs."""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
 
-from hpp_async import ConfigurationError, HPPClient, HPPError, SessionStatus, is_token
+from hpp_async import ConfigurationError, HPPClient, HPPError, SessionStatus, Watch, WatchEvent, is_token
 from hpp_async.cli import _records as records
 from hpp_async.cli._exits import exit_code
+from hpp_async.cli._lines import Lines
+from hpp_async.cli._words import say
 
 Sessions = Mapping[str, str | None]
 """Resume tokens by session id; ``None`` for a session that was not seen yet."""
 
 
-def named(lines: Iterable[str], id_of: Callable[[str], str]) -> dict[str, str | None]:
+def named(text: str, id_of: Callable[[str], str]) -> tuple[str, str | None]:
     """
-    Return the sessions that *lines* name: each line has a session id, a ``session_url`` or a resume token.
-
-    Of several tokens of one session the last one counts.
+    Return the id and, if there is one, the token of the session that *text* names: an id, a ``session_url`` or a token.
 
     Raises:
-        ConfigurationError: a line is refused; the message has its number.
+        ConfigurationError: *text* is none of these.
     """
-    sessions: dict[str, str | None] = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        token = text if is_token(text) else None
-        try:
-            session_id = id_of(text if token is None else session_in(token))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"line {number} of standard input: {error}") from None
-        sessions[session_id] = token or sessions.get(session_id)
-    return sessions
+    token = text if is_token(text) else None
+    return id_of(text if token is None else session_in(token)), token
 
 
 def session_in(token: str) -> str:
@@ -45,32 +37,89 @@ class Watching:
     """
     One watch, which prints a line of JSON for every event.
 
+    Args:
+        lines: each line names a session; the watch ends when they have, and every session has ended.
+        id_of: returns the id of a session from a URL; see `hpp_async.cli._clients.id_of`.
+        sessions: the sessions that are watched from the beginning.
+
     Attributes:
         tokens: the sessions that are still to be watched: what the next watch needs.
+        code: the exit code: that of the first error; 0 as long as there is none.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
-        self.tokens = sessions
+    def __init__(self, lines: Lines, id_of: Callable[[str], str], sessions: Sessions | None = None) -> None:
+        self.tokens: Sessions = {} if sessions is None else sessions
+        self.code = 0
+        self._lines = lines
+        self._id_of = id_of
+        self._number = 0
+        self._is_added = asyncio.Event()
 
     async def run(self, client: HPPClient, *, stop_on: Collection[SessionStatus]) -> int:
-        """
-        Print the events until no session is left, and close *client*.
-
-        Return the exit code: that of the first error which ended the wait on a session; 0 if there was none.
-        """
-        code = 0
+        """Watch until the lines have ended and no session is left, close *client*, and return the exit code."""
         async with client, client.watch(self.tokens, stop_on=stop_on) as watch:
             try:
-                async for event in watch:
-                    if isinstance(event.news, HPPError):
-                        code = code or exit_code(event.news)
-                    print(records.line(records.of_event(event)), flush=True)
+                with _first_error():
+                    async with asyncio.TaskGroup() as tasks:
+                        reading = tasks.create_task(self._read(watch))
+                        while True:
+                            self._is_added.clear()
+                            async for event in watch:
+                                self._deal_with(event, tasks)
+                            if reading.done():
+                                break
+                            await self._is_added.wait()
             finally:
-                self.tokens = watch.tokens()
-        return code
+                self.tokens = self._left(watch)
+        return self.code
 
-    def command(self, options: Iterable[str]) -> str:
-        """Return the command that continues the watch with *options*."""
+    async def _read(self, watch: Watch) -> None:
+        try:
+            while (lines := await self._lines.some()) is not None:
+                for session_id, token in self._named(lines).items():
+                    watch.add(session_id, since=token)
+                    self._is_added.set()
+        finally:
+            self._is_added.set()
+
+    def _named(self, lines: Iterable[str]) -> Sessions:
+        """Return the sessions that *lines* name; of several tokens of one session the last one counts."""
+        sessions: dict[str, str | None] = {}
+        for line in lines:
+            self._number += 1
+            try:
+                if text := line.strip():
+                    session_id, token = named(text, self._id_of)
+                    sessions[session_id] = token or sessions.get(session_id)
+            except ConfigurationError as error:
+                say(f"line {self._number} of standard input: {error}")
+                self._failed(error)
+        return sessions
+
+    def _deal_with(self, event: WatchEvent, _: asyncio.TaskGroup) -> None:
+        if isinstance(event.news, HPPError):
+            self._failed(event.news)
+        print(records.line(records.of_event(event)), flush=True)
+
+    def _failed(self, error: HPPError) -> None:
+        self.code = self.code or exit_code(error)
+
+    def _left(self, watch: Watch) -> Sessions:
+        return watch.tokens()
+
+    def command(self, options: Iterable[str]) -> str | None:
+        """Return the command that continues the watch with *options*; ``None`` if no session is left."""
+        if not self.tokens:
+            return None
         lines = (token or session_id for session_id, token in self.tokens.items())
         parts = ["printf", r"%s\n", *lines], ["hpp-async", "watch", *options]
         return " | ".join(shlex.join(words) for words in parts)
+
+
+@contextmanager
+def _first_error() -> Generator[None]:
+    """Let the first error of a task group be raised by itself: a command ends with one error."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None

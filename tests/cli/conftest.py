@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
 import pytest
-from support.commands import AUTH
+from support.commands import AUTH, StandardInput
 
 from hpp_async.simulator import serve
 from hpp_async.testing import Provider
@@ -47,3 +48,9 @@ def _heeds_ctrl_c() -> Generator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def standard_input(monkeypatch: pytest.MonkeyPatch) -> Generator[StandardInput]:
+    with closing(StandardInput(monkeypatch)) as stream:
+        yield stream

@@ -10,8 +10,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, redirect_stdout
-from typing import Final, TextIO
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from typing import BinaryIO, Final, TextIO
 
 import pytest
 
@@ -83,9 +83,38 @@ def in_background(work: Callable[[], object]) -> Generator[None]:
     assert not thread.is_alive()
 
 
-def enter(*lines: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let standard input have *lines*."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+class StandardInput:
+    """The standard input of the commands in a test: a pipe."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._pipes = ExitStack()
+        self._writer: BinaryIO = io.BytesIO()
+
+    def open(self) -> None:
+        """Let standard input be a new pipe, which is open and empty."""
+        reading, writing = os.pipe()
+        self._monkeypatch.setattr(sys, "stdin", self._pipes.enter_context(os.fdopen(reading)))
+        self._writer = self._pipes.enter_context(os.fdopen(writing, "wb"))
+
+    def type(self, *lines: str) -> None:
+        self.write("".join(f"{line}\n" for line in lines).encode())
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        self._writer.flush()
+
+    def end(self) -> None:
+        self._writer.close()
+
+    def enter(self, *lines: str) -> None:
+        """Let standard input have *lines*, and no more."""
+        self.open()
+        self.type(*lines)
+        self.end()
+
+    def close(self) -> None:
+        self._pipes.close()
 
 
 @contextmanager
