@@ -61,38 +61,6 @@ class Cart:
     profile_id: str | None = None
 
 
-def of_flags(
-    *, name: str, price: int, quantity: int, tax_rate: int | None, country: str, currency: str, locale: str | None
-) -> Cart:
-    """
-    Return the cart with one line, which the options of the command line say.
-
-    Raises:
-        ConfigurationError: an option is refused; the message names it.
-    """
-    try:
-        line = OrderLine(name=name, quantity=quantity, unit_price=price, tax_rate=tax_rate)
-        order = PurchaseOrder(purchase_country=country, purchase_currency=currency, locale=locale, order_lines=[line])
-    except ConfigurationError as error:
-        field, _, fix = str(error).partition(": ")
-        raise ConfigurationError(f"{_FLAGS.get(field, field)}: {fix}") from None
-    return Cart(order)
-
-
-_FLAGS: Final = {
-    "OrderLine.name": "--name",
-    "OrderLine.quantity": "--quantity",
-    "OrderLine.unit_price": "--price",
-    "OrderLine.total_amount": "--price and --quantity",
-    "OrderLine.tax_rate": "--tax-rate",
-    "PurchaseOrder.purchase_country": "--country",
-    "PurchaseOrder.purchase_currency": "--currency",
-    "PurchaseOrder.locale": "--locale",
-    "PurchaseOrder.order_amount": "--price and --quantity",
-}
-"""The options that a field of an order comes from."""
-
-
 def load(path: Path) -> Cart:
     """
     Read the cart in the file *path*: JSON if its name ends in ``.json``, and TOML otherwise.

@@ -69,7 +69,8 @@ CREATE: Final = """\
 Create a session of the payment page.
 
 The cart is in FILE, in TOML, or in JSON if its name ends in .json; the names are those of the Payments API. Or \
-options say a cart with one line: --country SE --currency SEK --name Mug --price 1999
+options say a cart with one line: --country SE --currency SEK --name Mug --price 1999. The options for the shop's URLs \
+and for the page go with both, and before what FILE says.
 
   purchase_country = "SE"
   purchase_currency = "SEK"

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from hpp_async import FINAL, OUTCOME, Completed, ConfigurationError
+from hpp_async import FINAL, OUTCOME, Completed
 from hpp_async.cli import _options as options
-from hpp_async.cli._cart import load, of_flags
 from hpp_async.cli._clients import client_of, id_of
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
+from hpp_async.cli._flags import cart_of, naming_flags, with_flags
 from hpp_async.cli._follow import follow
 from hpp_async.cli._options import (
     EndpointOption,
@@ -32,41 +32,20 @@ from hpp_async.cli._views import print_created, print_disabled, print_reading
 from hpp_async.cli._words import say
 
 
+@with_flags
 def create(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The cart, in TOML or JSON.")] = None,
     *,
-    name: Annotated[str | None, typer.Option(metavar="TEXT", help="What is bought.")] = None,
-    price: Annotated[int | None, typer.Option(metavar="AMOUNT", help="Of one, in minor units: 1999 is 19.99.")] = None,
-    quantity: Annotated[int | None, typer.Option(metavar="NUMBER", help="How many.", show_default="1")] = None,
-    tax_rate: Annotated[
-        int | None, typer.Option(metavar="RATE", help="In hundredths of a per cent: 2500 is 25 %.")
-    ] = None,
-    country: Annotated[str | None, typer.Option(metavar="CODE", help="Such as SE.")] = None,
-    currency: Annotated[str | None, typer.Option(metavar="CODE", help="Such as SEK.")] = None,
-    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="Of the consumer, such as sv-SE.")] = None,
     opens: Annotated[bool, typer.Option("--open", help="Open the payment page in a browser.")] = False,
     endpoint: EndpointOption = None,
     as_json: JSONOption = False,
     verbose: VerboseOption = 0,
+    **flags: object,
 ) -> None:
     """Create a session of the payment page."""
     with exiting(verbose):
-        if file is not None:
-            if {name, price, quantity, tax_rate, country, currency, locale} != {None}:
-                raise ConfigurationError("give a FILE or the options of one line, not both")
-            cart = load(file)
-        elif name is None or price is None or country is None or currency is None:
-            raise ConfigurationError("give a FILE, or all of --name, --price, --country and --currency")
-        else:
-            cart = of_flags(
-                name=name,
-                price=price,
-                quantity=1 if quantity is None else quantity,
-                tax_rate=tax_rate,
-                country=country,
-                currency=currency,
-                locale=locale,
-            )
+        with naming_flags(flags):
+            cart = cart_of(file, flags)
         client = client_of(endpoint)
 
         async def create_session() -> None:
@@ -81,7 +60,8 @@ def create(
             if opens:
                 _open(created.redirect_url)
 
-        asyncio.run(create_session())
+        with naming_flags(flags):
+            asyncio.run(create_session())
 
 
 def _open(url: str | None) -> None:

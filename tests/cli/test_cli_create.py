@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tomllib
 import webbrowser
 from pathlib import Path
 from typing import Final
 
+import attrs
 import pytest
-from support.commands import run
+from support.commands import AUTH, run
 
+from hpp_async import ConfigurationError, HPPClient, MerchantURLs, PaymentSession
+from hpp_async.cli._flags import FLAGS, naming_flags
+from hpp_async.cli._options import words
 from hpp_async.testing import Provider
 
+SECRET: Final = "4f3Zq81LmT0pXw7RkV2s"
 ONE_LINE: Final = ["--name", "Mug", "--price", "1999", "--country", "SE", "--currency", "SEK"]
 CART: Final = """
 purchase_country = "SE"
@@ -121,6 +127,21 @@ def test_create_says_that_there_is_no_file(simulated: Provider, capsys: pytest.C
         ([*ONE_LINE, "--tax-rate", "-1"], "--tax-rate: give hundredths of a per cent"),
         ([*ONE_LINE, "--name", ""], "--name: give text that is not empty"),
         ([*ONE_LINE, "--price", "-1"], "--price and --quantity: give "),
+        ([*ONE_LINE, "--success", "shop.example"], "--success: give an absolute URL"),
+        (
+            [*ONE_LINE, "--back", "https://a.example/", "--cancel", "https://b.example/"],
+            "--cancel: it is given together",
+        ),
+        ([*ONE_LINE, "--failure", "https://a.example/{{sid}}"], "--failure: it has braces that are no placeholder"),
+        (
+            [*ONE_LINE, "--success", "https://a.example/{{order_id}}"],
+            "--success: it has {{order_id}}, and with place_order_mode NONE it is never replaced",
+        ),
+        (
+            [*ONE_LINE, "--status-update", "https://a.example/"],
+            "--status-update: callbacks are not signed, so the URL needs a part that nobody can guess: "
+            "put a random one into it, such as $(openssl rand -hex 20), ",
+        ),
     ],
 )
 def test_create_refuses_options_by_their_names(
@@ -128,6 +149,60 @@ def test_create_refuses_options_by_their_names(
 ) -> None:
     assert run("create", *args) == 2
     assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
+
+
+def test_a_callback_to_this_machine_is_advised_to_listen() -> None:
+    session = PaymentSession(session_id="1", session_url="https://api.playground.klarna.com/payments/v1/sessions/1")
+    urls = MerchantURLs(status_update=f"http://localhost/{SECRET}")
+    client = HPPClient(auth=AUTH, endpoint="EU_PLAYGROUND")
+    given = {flag.variable: None for flag in FLAGS} | {"status_update": urls.status_update}
+
+    with pytest.raises(ConfigurationError) as refusal, naming_flags(given):
+        asyncio.run(client.create_session(session, merchant_urls=urls))  # it is refused before anything is sent
+
+    assert str(refusal.value) == (
+        "--status-update: it is an http URL of this machine, which the provider cannot call: give https, or leave it "
+        "out and run hpp-async listen"
+    )
+
+
+PAGE: Final = {
+    "--success": "https://a.example/paid?sid={{session_id}}",
+    "--failure": "https://a.example/failed",
+    "--error": "https://a.example/error",
+    "--back": "https://a.example/back",
+    "--status-update": f"http://127.0.0.1:1/{SECRET}",
+}
+
+
+def test_create_takes_the_urls_of_the_shop_and_the_mode_from_options(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*words(PAGE), "--place-order-mode", "CAPTURE_ORDER", "--category", "PAY_LATER", "--title", "Mugs"]
+
+    assert run("create", *ONE_LINE, *options, "--json") == 0
+
+    life = simulated.life(json.loads(capsys.readouterr().out)["session_id"])
+    assert life.merchant_urls == {name[2:].replace("-", "_"): url for name, url in PAGE.items()}
+    assert (life.place_order_mode, life.categories, life.page_title) == ("CAPTURE_ORDER", ("PAY_LATER",), "Mugs")
+
+
+def test_options_about_the_page_go_before_what_the_file_says(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--cancel", "https://a.example/cancelled", "--place-order-mode", "CAPTURE_ORDER"]
+
+    assert run("create", saved(CART, tmp_path / "cart.toml"), *options, "--json") == 0
+
+    life = simulated.life(json.loads(capsys.readouterr().out)["session_id"])
+    assert life.merchant_urls == {"success": "https://shop.example/paid", "cancel": "https://a.example/cancelled"}
+    assert life.place_order_mode == "CAPTURE_ORDER"
+
+
+def test_every_url_of_the_shop_has_an_option() -> None:
+    urls = {field.name for field in attrs.fields(MerchantURLs)} - {"extra"}
+
+    assert {flag.field for flag in FLAGS if flag.model is MerchantURLs} == urls
 
 
 @pytest.mark.parametrize("opens", [True, False])

@@ -41,6 +41,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("hpp-async wait --en", ["--endpoint"]),
         ("hpp-async wait --endpoint EU", ["EU_LIVE", "EU_PLAYGROUND"]),
         ("hpp-async demo --consumer d", ["decline-and-retry"]),
+        ("hpp-async create --s", ["--success", "--status-update"]),
+        ("hpp-async create --place-order-mode C", ["CAPTURE_ORDER"]),
     ],
 )
 def test_a_shell_completes_commands_options_and_their_values(
