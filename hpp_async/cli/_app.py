@@ -12,7 +12,7 @@ import typer.main
 
 from hpp_async import __version__
 from hpp_async.cli import _help as texts
-from hpp_async.cli._local import demo, simulate
+from hpp_async.cli._local import act, demo, simulate
 from hpp_async.cli._many import watch
 from hpp_async.cli._one import create, disable, read, wait
 
@@ -30,6 +30,7 @@ for command, text in (
     (watch, texts.WATCH),
     (demo, texts.DEMO),
     (simulate, texts.SIMULATE),
+    (act, texts.ACT),
 ):
     app.command(help=text)(command)
 

@@ -1,10 +1,14 @@
-"""The client that the environment and the options of a command describe."""
+"""The client, or the simulated provider, that the environment and the options of a command describe."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
 
-from hpp_async import HPPClient, Observer, PollSchedule
+from hpp_async import ConfigurationError, Endpoint, HPPClient, Observer, PollSchedule
+
+SIMULATED: Final = ("PK00000_simulated", "not-a-secret")
+"""The credentials of the simulated provider."""
 
 
 def client_of(endpoint: str | None, every: float | None = None, *observers: Observer) -> HPPClient:
@@ -29,3 +33,23 @@ def id_of(session: str, client: HPPClient) -> str:
     wait = client.wait_for_outcome(session)
     wait.close()  # it was never begun
     return wait.session_id
+
+
+def simulated_of(endpoint: str | None, session: str | None) -> tuple[str, str | None]:
+    """
+    Return the URL of the simulated provider at *endpoint*, or else at that of the environment, and the id of *session*.
+
+    Its credentials are not needed.
+
+    Raises:
+        ConfigurationError: the endpoint is missing, refused or the provider's own, or *session* is refused.
+    """
+    url = endpoint or os.environ.get("HPP_ENDPOINT", "")
+    if url in Endpoint.__members__ or url.rstrip("/") in [str(member) for member in Endpoint]:
+        raise ConfigurationError(
+            f"{url} is the provider's own, and nothing was sent: run hpp-async simulate, and give the URL that it "
+            "prints in HPP_ENDPOINT or with --endpoint"
+        )
+    username, password = SIMULATED
+    client = HPPClient.from_env({"HPP_USERNAME": username, "HPP_PASSWORD": password, "HPP_ENDPOINT": url})
+    return url, None if session is None else id_of(session, client)

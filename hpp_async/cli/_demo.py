@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from typing import Final
 
 import httpx
 
 from hpp_async import HPPClient, Outcome, PollSchedule, SessionStatus
+from hpp_async.cli._clients import SIMULATED
 from hpp_async.cli._follow import follow
 from hpp_async.cli._views import View
 from hpp_async.cli._words import say
 from hpp_async.simulator import serve
 from hpp_async.testing import Consumer, Provider
 
-AUTH: Final = ("PK00000_simulated", "not-a-secret")
-
 
 def simulated(consumer: Consumer, speed: float) -> Provider:
     """Return a provider in real time."""
-    return Provider(now=lambda: datetime.now(UTC), auth=AUTH, consumer=consumer, speed=speed)
+    return Provider(now=lambda: datetime.now(UTC), auth=SIMULATED, consumer=consumer, speed=speed)
 
 
 def demonstrate(consumer: Consumer, speed: float, *, stop_on: AbstractSet[SessionStatus], view: View) -> Outcome:
@@ -40,9 +38,9 @@ async def _wait(url: str, *, stop_on: AbstractSet[SessionStatus], every: float, 
     # No proxy of the environment is between this process and loopback.
     async with httpx.AsyncClient(trust_env=False) as http:
         body = {"payment_session_url": f"{url}/payments/v1/sessions/demo"}
-        created = await http.post(f"{url}/hpp/v1/sessions", json=body, auth=AUTH)
+        created = await http.post(f"{url}/hpp/v1/sessions", json=body, auth=SIMULATED)
         client = HPPClient(
-            auth=AUTH,
+            auth=SIMULATED,
             endpoint=url,
             http_client=http,
             schedule=PollSchedule.every(every),

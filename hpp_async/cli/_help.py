@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from hpp_async import HPPError
+from hpp_async import HPPError, SessionNotFoundError
 from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS
 from hpp_async.cli._exits import ALREADY_PAID, EXITS, exit_code
@@ -16,6 +16,8 @@ from hpp_async.testing import Consumer
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in sorted(EXITS, key=lambda row: row.code))
 _CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
 _ACTS: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70) + '\n{ becomes = "STATUS", after = 5 }', "  ")
+_ACTS_NOW: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70), "  ")
+_UNKNOWN: Final = SessionNotFoundError("", session_id=None, status_code=404)
 _WHOM: Final = ", ".join(field.name for field in attrs.fields(Fault) if field.name != "kind")
 _FAULTS: Final = "\n".join(
     f"  {name:<10} {', '.join(field.name for field in attrs.fields(kind))}".rstrip()
@@ -161,6 +163,28 @@ Kinds of faults, each with its own keys
 
 Keys that every fault can have
   {_WHOM}"""
+
+ACT: Final = f"""\
+Act as the consumer of a simulated provider, which hpp-async simulate runs.
+
+The acts happen now, one after the other, and then what the options say:
+
+  hpp-async act SESSION opens declines
+  hpp-async act SESSION retries pays
+  hpp-async act SESSION --visitor cancel
+  hpp-async act SESSION --to-expiry
+  hpp-async act --advance 3600           # time alone needs no session
+
+Acts
+{_ACTS_NOW}
+
+No credentials are needed. The exit code is 0 if all of it happened; {exit_code(_UNKNOWN)} if the session is unknown; \
+{exit_code(HPPError())} if there is no simulated provider, or if it refuses an act: nothing can happen to a session \
+that is over. The acts before that one have happened.
+
+With --json the line is an object
+  acted       session_id, status, updated_at, expires_at, is_over, now,
+              pace; the first five are null without a SESSION"""
 
 EXPOSED: Final = """\
 warning: every machine that reaches this port can read and control the simulated provider, without credentials. In a \

@@ -1,4 +1,4 @@
-"""The commands for the simulated provider: demo and simulate."""
+"""The commands for the simulated provider: demo, simulate and act."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ import anyio
 import attrs
 import typer
 
-from hpp_async import FINAL, OUTCOME
-from hpp_async._provider.scripts import script_of
+from hpp_async import FINAL, OUTCOME, ConfigurationError
+from hpp_async._provider.scripts import ACTS, CONSUMERS, script_of
+from hpp_async.cli._clients import SIMULATED, simulated_of
+from hpp_async.cli._control import Control, bodies_of
 from hpp_async.cli._exits import exit_code
 from hpp_async.cli._help import EXAMPLE, EXPOSED
-from hpp_async.cli._options import ConsumerOption, FinalOption, JSONOption, ShowTokenOption, SpeedOption, VerboseOption
+from hpp_async.cli._options import (
+    ConsumerOption,
+    EndpointOption,
+    FinalOption,
+    JSONOption,
+    ShowTokenOption,
+    SpeedOption,
+    VerboseOption,
+)
 from hpp_async.cli._process import exiting, needing_simulator
 from hpp_async.cli._terminal import view_of
+from hpp_async.cli._views import print_acted
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
 
@@ -64,19 +75,66 @@ def simulate(
     """Run a simulated provider."""
     with exiting(verbose):
         with needing_simulator():
-            from hpp_async.cli._demo import AUTH  # noqa: PLC0415 - an extra
             from hpp_async.simulator import Calendar, is_on_all_addresses, serve  # noqa: PLC0415 - an extra
         plan = Scenario() if scenario is None else Scenario.load(scenario)
         if consumer is not None:
             plan = attrs.evolve(plan, visitor=consumer)
-        provider = plan.provider(now=Calendar(), auth=AUTH, speed=speed)
+        provider = plan.provider(now=Calendar(), auth=SIMULATED, speed=speed)
         with suppress(KeyboardInterrupt), serve(provider, host=host, port=port, state=state) as url:
             if is_on_all_addresses(host):
                 say(EXPOSED)
-            username, password = AUTH
+            username, password = SIMULATED
             story = script_of(provider.consumer).story
             print(EXAMPLE.format(url=url, story=story, username=username, password=password), flush=True)
             for session_id in provider.sessions:
                 print(f"Session: {url}/hpp/v1/sessions/{session_id}", flush=True)
             anyio.run(anyio.sleep_forever)
         say(f"the simulated provider has ended, and its sessions are {'gone' if state is None else f'in {state}'}")
+
+
+def act(
+    session: Annotated[str | None, typer.Argument(metavar="SESSION", help="A session id, or a session_url.")] = None,
+    acts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ACT", help="What happens to it now.", autocompletion=lambda: list(ACTS)),
+    ] = None,
+    *,
+    status: Annotated[
+        str | None,
+        typer.Option(metavar="STATUS", help="Let the session enter this status, also an unknown one."),
+    ] = None,
+    visitor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Let this consumer visit the session.",
+            autocompletion=lambda: list(CONSUMERS),
+        ),
+    ] = None,
+    advance: Annotated[float | None, typer.Option(metavar="SECONDS", help="Jump ahead by this time.")] = None,
+    to_expiry: Annotated[bool, typer.Option("--to-expiry", help="Jump past the session's expiry.")] = False,
+    pace: Annotated[float | None, typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.")] = None,
+    endpoint: EndpointOption = None,
+    as_json: JSONOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Act as the consumer of a simulated provider."""
+    with exiting(verbose):
+        if session in ACTS:
+            raise ConfigurationError(f"give the session before the act: hpp-async act SESSION {session}")
+        bodies = bodies_of(acts or (), status=status, visitor=visitor)
+        url, session_id = simulated_of(endpoint, session)
+        moves = {"advance": advance, "pace": pace, "jump_to_expiry_of": session_id if to_expiry else None}
+        moves = {name: value for name, value in moves.items() if value is not None}
+        if session_id is None and (bodies or to_expiry):
+            raise ConfigurationError("give the SESSION that it happens to")
+        if not bodies and not moves:
+            raise ConfigurationError("give what happens: an ACT, such as pays, or an option")
+        with Control(url) as control:
+            control.check()
+            for body in bodies:
+                control.act(str(session_id), body)
+            if moves:
+                control.move_time(moves)
+            record = control.time() if session_id is None else {**control.session(session_id), **control.time()}
+            print_acted(record, as_json=as_json)

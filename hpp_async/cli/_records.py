@@ -22,6 +22,7 @@ _READING: Final = (
     "correlation_id",
 )
 _TRANSITION: Final = ("previous", "status", "updated_at", "expires_at", "sequence", "is_last", "token")
+_ACTED: Final = ("session_id", "status", "updated_at", "expires_at", "is_over", "now", "pace")
 _OUTCOME: Final = ("outcome", "is_final", "needs_attention", "confirmed")
 
 
@@ -73,6 +74,11 @@ def of_event(event: WatchEvent) -> Record:
     if isinstance(event.news, HPPError):
         record["news"] = event.news.to_dict() | {"message": in_options(str(event.news))}
     return record
+
+
+def of_act(record: Mapping[str, object]) -> Record:
+    """Return the line for what happened at a simulated provider; *record* has the session, if any, and the time."""
+    return {"type": "acted", **{name: record.get(name) for name in _ACTED}}
 
 
 def in_options(message: str) -> str:

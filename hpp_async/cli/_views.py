@@ -130,6 +130,15 @@ def print_created(created: CreatedSession, *, as_json: bool) -> None:
         say(f"Next: send the consumer to the redirect_url, and run hpp-async wait {created.session_id}")
 
 
+def print_acted(record: Mapping[str, object], *, as_json: bool) -> None:
+    """Print the session, if there is one, and the time of a simulated provider that *record* has."""
+    if as_json:
+        print(records.line(records.of_act(record)), flush=True)
+    else:
+        shown = ("session_id", "status", "updated_at", "expires_at", "now", *(["pace"] if record["pace"] != 1 else []))
+        print_lines({name: str(record[name]) for name in shown if name in record})
+
+
 def print_lines(lines: Mapping[str, str]) -> None:
     """Print each name with its value on a line."""
     print("\n".join(f"{name}: {text}" for name, text in lines.items()), flush=True)
