@@ -40,7 +40,7 @@ class Post:
     A request that makes something, or has it sent.
 
     Attributes:
-        key: the same for every attempt of one call. Whether the provider heeds it is not documented for these calls.
+        key: the idempotency key. Whether the provider heeds it is not documented for these calls: nothing relies on it.
         body: JSON; a cart, or how the consumer can be reached.
     """
 

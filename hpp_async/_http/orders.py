@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
+
+import attrs
 
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import ResponseError, UnexpectedPayloadError
@@ -103,7 +104,7 @@ class Orders:
         post = Post(
             url=SecretURL(f"{self._target.base_url}/payments/v1/authorizations/{authorization.token}/order"),
             body=body,
-            key=_key_of(authorization, body),
+            key=_random_key(),
             subject=Subject(said="order", session_id=session_id, advice=_ORDER_ADVICE),
         )
         try:
@@ -120,7 +121,14 @@ class Orders:
 
     async def _made(self, post: Post, decode: Callable[..., T], pace: Pace) -> T:
         async def attempt() -> T:
-            return _decoded(await self._calls.post(post, pace), decode, post.subject)
+            nonlocal post
+            try:
+                return _decoded(await self._calls.post(post, pace), decode, post.subject)
+            except (ResponseError, UnexpectedPayloadError):
+                # Where the provider heeds keys, it repeats its answer to a key, even an error (idempotency page). So
+                # another attempt has another key, except after no answer: then the first one may have been done.
+                post = attrs.evolve(post, key=_random_key())
+                raise
 
         return await with_retries(attempt, attempts=self._attempts, pace=pace)
 
@@ -144,8 +152,3 @@ def _random_key() -> str:
     """Return a new UUID, of version 4; `uuid.uuid4` takes five times as long."""
     text = os.urandom(16).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
-
-
-def _key_of(authorization: Authorization, body: Hidden[bytes]) -> str:
-    """Return the key of an order to place: the same after a crash, for the same token and the same order."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{authorization.token} {body().decode()}"))
