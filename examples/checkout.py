@@ -16,7 +16,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -44,6 +44,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS purchase (
     number TEXT PRIMARY KEY,
     cart TEXT NOT NULL,
+    payment_session_id TEXT,
     session_id TEXT,
     page TEXT,
     token TEXT,
@@ -68,6 +69,8 @@ PASSING = (
 )
 """Errors after which the same step is worth another try."""
 NEXT_TRY_AFTER = 30.0  # seconds
+SETTLED_AFTER = timedelta(minutes=2)
+"""How long after the expiry of a token nothing that was begun before can be under way: a 500 may take a minute."""
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -89,6 +92,7 @@ class Purchase:
 
     number: str
     cart: str = attrs.field(repr=False)
+    payment_session_id: str | None
     session_id: str | None
     page: str | None = attrs.field(repr=False)  # whoever has the URL can open the page
     token: str | None = attrs.field(repr=False)  # whoever has the token and our credentials can place the order
@@ -196,7 +200,12 @@ async def create_page(client: HPPClient, store: Store, purchase: Purchase) -> No
     """Create the page. If that is repeated, nobody has the URL of the page that is left over, so nobody pays there."""
     payment_session = await client.create_payment_session(purchase.order)
     session = await client.create_session(payment_session)
-    store.keep(purchase, session_id=session.session_id, page=session.redirect_url)
+    store.keep(
+        purchase,
+        payment_session_id=payment_session.session_id,
+        session_id=session.session_id,
+        page=session.redirect_url,
+    )
 
 
 async def wait(client: HPPClient, store: Store, purchase: Purchase, session_id: str) -> None:
@@ -215,10 +224,28 @@ async def wait(client: HPPClient, store: Store, purchase: Purchase, session_id: 
 
 async def place(client: HPPClient, store: Store, purchase: Purchase, token: str) -> None:
     """Place the order. If that is repeated with the same token and cart, the provider gives its first answer again."""
-    expiry = None if purchase.token_expires_at is None else datetime.fromisoformat(purchase.token_expires_at)
-    placed = await client.place_order(Authorization(token=token, expires_at=expiry), purchase.order)
+    expires_at = None if purchase.token_expires_at is None else datetime.fromisoformat(purchase.token_expires_at)
+    try:
+        placed = await client.place_order(Authorization(token=token, expires_at=expires_at), purchase.order)
+    except (ServerError, UnexpectedPayloadError) as error:
+        answered_at = error.read_at or datetime.now(UTC)
+        if expires_at is not None and answered_at < expires_at + SETTLED_AFTER:
+            raise
+        # That first answer may have been an error: then it comes for ever. No new order can be placed any more.
+        await find_out(client, store, purchase)
+        return
     # The token has served its purpose, and is a secret. Placed is not accepted: deliver only if fraud_status says so.
     store.keep(purchase, order_id=placed.order_id, fraud_status=placed.fraud_status, token=None, ending="placed")
+
+
+async def find_out(client: HPPClient, store: Store, purchase: Purchase) -> None:
+    """Store whether the order was placed. While the provider cannot say so either, this fails, and is begun again."""
+    assert purchase.payment_session_id is not None, "it is stored with the session"
+    payment_session = await client.read_payment_session(purchase.payment_session_id)
+    if payment_session.is_complete is False:
+        store.keep(purchase, ending="needs a person: no order was placed, and the token has expired")
+    else:
+        store.keep(purchase, ending="needs a person: the order was placed, but its id is not known")
 
 
 async def main(path: str, *numbers: str) -> None:

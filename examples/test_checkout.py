@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -251,6 +251,53 @@ async def test_a_token_that_expired_while_the_program_was_down_is_for_a_person(w
 @pytest.mark.parametrize("fault", [Answered(503), Refused(), Dropped()])
 async def test_an_outage_of_a_quarter_of_an_hour_passes(world: World, operation: Operation, fault: Any) -> None:
     world.provider.trouble(fault, on=[operation], until=900)
+
+    purchase = await world.run(Machine())
+
+    assert purchase is not None
+    check(world, purchase)
+
+
+class Replaying(ScriptedProvider):
+    """A provider that answers the first attempt to place an order with an error, and repeats that for ever."""
+
+    is_placed = False
+    """Whether it has placed the order all the same."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/order"):
+            if self.is_placed:
+                await super().handle_async_request(request)
+            self.answer_next(500)
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("is_placed", "ending"),
+    [
+        (True, "needs a person: the order was placed, but its id is not known"),
+        (False, "needs a person: no order was placed, and the token has expired"),
+    ],
+)
+async def test_an_error_that_is_repeated_for_ever_ends_with_what_is_known_of_the_order(
+    tmp_path: Path, is_placed: bool, ending: str
+) -> None:
+    provider = Replaying(VirtualClock())
+    provider.is_placed = is_placed
+    world = World(str(tmp_path / "shop.db"), provider=provider)
+
+    purchase = await world.run(Machine())
+
+    assert purchase is not None
+    assert (purchase.ending, bool(world.orders)) == (ending, is_placed)
+    assert timedelta(minutes=62) < timedelta(seconds=provider.clock.now()) < timedelta(minutes=64)
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_is_down_while_the_token_expires_is_asked_until_it_answers(world: World) -> None:
+    world.provider.trouble(Dropped(is_done=True), on=[Operation.PLACE_ORDER], until=120)
+    world.provider.trouble(Answered(503), start=60, until=3 * 3600)
 
     purchase = await world.run(Machine())
 

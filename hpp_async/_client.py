@@ -32,8 +32,9 @@ from hpp_async._http.exchange import Exchange
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
-from hpp_async._ordering import Creations, Ordering, load_ahead
+from hpp_async._ordering import Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
+from hpp_async._waits.creations import Creations
 from hpp_async._waits.detached import Detached
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from hpp_async._core.budget import Budget
-from hpp_async._core.endpoint import Endpoint, Target
+from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import ConfigurationError, ResponseError
 from hpp_async._core.hidden import Hidden
 from hpp_async._core.outcome import AnyOutcome, Authorization, Completed, PlacedOrder, outcome_of
-from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
-from hpp_async._loop import Clock
+from hpp_async._waits.creations import Creations
 from hpp_async._waits.detached import Detached
-from hpp_async._waits.events import Observers
 from hpp_async._waits.reads import Reads
-from hpp_async._waits.turns import Turns
 
 if TYPE_CHECKING:
     from hpp_async._core.orders.answers import CreatedSession, PaymentSession
@@ -42,30 +38,6 @@ def load_ahead() -> None:
         from hpp_async._http import payloads  # noqa: PLC0415 - see above
 
         payloads.load_ahead()
-
-
-class Creations:
-    """The budgets for what is created: all that the provider grants, which counts each kind for itself."""
-
-    def __init__(self, target: Target, *, clock: Clock, draw: Callable[[], float]) -> None:
-        quota = (target.member or Endpoint.EU_PLAYGROUND).creation_quota
-
-        def turns() -> Turns:
-            # Without observers: `BudgetPaused` says that the reads pause.
-            return Turns(Budget(ReadBudget(quota)), clock=clock, draw=draw, observers=Observers(()))
-
-        self.payment_sessions = turns()
-        self.sessions = turns()
-
-    def close(self) -> None:
-        """Let nobody wait for a turn any more: the client is closed."""
-        self.payment_sessions.close()
-        self.sessions.close()
-
-    def forget(self) -> None:
-        """Forget all turns, and the calls in flight: the event loop that they belonged to is gone."""
-        self.payment_sessions.forget()
-        self.sessions.forget()
 
 
 class Ordering:
@@ -109,6 +81,35 @@ class Ordering:
             turns=self._creations.payment_sessions,
             what="payment session",
             said=lambda created: f"payment session {created.session_id} was created",
+        )
+
+    async def read_payment_session(self, payment_session: PaymentSession | str) -> PaymentSession:
+        """
+        Read *payment_session*: ``is_complete`` says whether an order was placed for it, by whatever call or mode.
+
+        So it tells what became of a `place_order` whose answer was lost, also after the token has expired. An order
+        that is being placed shows only afterwards: the provider can take a minute. The session can be read for 48 hours
+        after it was created. Transient failures are tried again, up to ``attempts`` in all.
+
+        Args:
+            payment_session: what `create_payment_session` returned, its id or its URL.
+
+        Raises:
+            ConfigurationError: *payment_session* is refused, or the endpoint is Kustom's; nothing was sent.
+            SessionNotFoundError: it has expired, or is unknown here. This is no proof that no order was placed.
+            TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
+                attempt, or as soon as an answer asks for more than 5 seconds.
+            AuthenticationError, ResponseError: at once.
+            ClientClosedError: the client was closed, before or meanwhile.
+        """
+        from hpp_async._core.orders.creation import payment_session_id  # noqa: PLC0415 - see the class
+
+        session_id, orders = payment_session_id(payment_session, self._target), self._orders()
+        return await self._detached.run(
+            lambda turns: orders.read_payment_session(session_id, turns),
+            turns=self._reads.turns,
+            what=f"payment session {session_id}",
+            said=lambda _: f"payment session {session_id} was read",
         )
 
     async def create_session(
@@ -265,7 +266,8 @@ class Ordering:
                 and the message say which, and what to do.
             TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
                 attempt, or as soon as an answer asks for more than 5 seconds. The order may have been placed: call
-                again with the same arguments.
+                again with the same arguments, but not for ever. The provider may repeat its first answer to a token,
+                even an error. Once the token has expired, `read_payment_session` says whether there is an order.
             AuthenticationError, ResponseError: at once.
             ClientClosedError: the client was closed, before or meanwhile.
         """

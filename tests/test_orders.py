@@ -47,7 +47,7 @@ from hpp_async import (
     TransportError,
     UnexpectedPayloadError,
 )
-from hpp_async.testing import ScriptedProvider, VirtualClock
+from hpp_async.testing import Script, ScriptedProvider, VirtualClock, pays
 
 pytestmark = pytest.mark.anyio
 
@@ -452,6 +452,45 @@ async def test_the_provider_may_have_placed_the_order(provider: ScriptedProvider
 
     assert isinstance(outcome.payment, PlacedOrder)
     assert outcome.payment.is_accepted is None
+
+
+# -- whether an order was placed -----------------------------------------------------------------------------------
+
+
+async def test_a_payment_session_says_whether_an_order_was_placed(provider: ScriptedProvider) -> None:
+    client = provider.client()
+    paying = await client.create_payment_session(ORDER)
+    provider.model.consumer = Script(pays(after=0))
+    outcome = await client.wait_for_outcome(await client.create_session(paying))
+    assert isinstance(outcome, Completed)
+    before = await client.read_payment_session(paying)
+    await client.place_order(outcome, ORDER)
+    after = await client.read_payment_session(paying.session_id)
+
+    assert (before.is_complete, before.authorization_token) == (False, outcome.session.authorization_token)
+    assert (after.is_complete, after.authorization_token) == (True, None)
+    assert (after.session_id, after.session_url) == (paying.session_id, paying.session_url)
+    assert before.expires_at == after.expires_at is not None
+
+
+@pytest.mark.parametrize("failure", [*TRANSIENT, "no status"])
+async def test_a_read_of_a_payment_session_is_tried_again(provider: ScriptedProvider, failure: str) -> None:
+    answer = (TRANSIENT | {"no status": httpx.Response(200, json={})})[failure]
+    provider.answer_next(answer, answer, httpx.Response(200, json={"status": "complete"}))
+    session = await provider.client().read_payment_session("kp-1")
+
+    assert session.is_complete
+    assert sent(provider) == [("GET", "/payments/v1/sessions/kp-1")] * 3
+
+
+async def test_a_payment_session_that_is_gone_says_nothing(provider: ScriptedProvider) -> None:
+    provider.answer_next(problem(404, "NOT_FOUND"))
+    with pytest.raises(
+        SessionNotFoundError, match="payment session kp-1: 404 NOT_FOUND: expired, or unknown"
+    ) as caught:
+        await provider.client().read_payment_session("kp-1")
+
+    assert caught.value.session_id is None  # that is the id of a session of the payment page
 
 
 # -- cancellation, closing, event loops ----------------------------------------------------------------------------

@@ -163,6 +163,8 @@ AMOUNTS = ("133700", "935900")
 MADE = {
     "session_id": "s-1",
     "client_token": TOKEN,
+    "authorization_token": TOKEN,
+    "status": "incomplete",
     "redirect_url": f"https://pay.example/{BODY}",
     "distribution_module": {"token": TOKEN},
     "order_id": "o-1",
@@ -170,6 +172,7 @@ MADE = {
 }
 AROUND: dict[str, Callable[[HPPClient], Awaitable[object]]] = {
     "payment session": lambda client: client.create_payment_session(CART),
+    "payment session again": lambda client: client.read_payment_session("kp-1"),
     "session": lambda client: client.create_session(
         "kp-1", extra={"new": BODY}, merchant_urls=MerchantURLs(status_update=f"https://shop.example/{BODY}-77aa31bb4c")
     ),
@@ -213,7 +216,7 @@ async def test_what_was_made_is_discreet(provider: ScriptedProvider, client: HPP
         collector.collect(made)
         if isinstance(made, PaymentSession):
             collector.collect(made.to_dict(), attrs.asdict(made))
-            assert made.client_token == TOKEN, name
+            assert made.client_token == made.authorization_token == TOKEN, name
 
     collector.assert_discreet()
 

@@ -48,6 +48,7 @@ from hpp_async import (
     Outcome,
     OutcomeWait,
     PaymentCategory,
+    PaymentSession,
     PlacedOrder,
     Placeholder,
     PlaceOrderMode,
@@ -261,6 +262,14 @@ async def booked(client: HPPClient, session: CreatedSession | str) -> PlacedOrde
                 return why_refused(error)
         case _:
             return "not paid"
+
+
+async def is_placed(client: HPPClient, payment_session: PaymentSession | str) -> bool:
+    """Tell whether an order was placed, where the answer was lost."""
+    found = await client.read_payment_session(payment_session)
+    assert_type(found.is_complete, bool | None)
+    assert_type(found.authorization_token, str | None)
+    return found.is_complete is not False
 
 
 def why_refused(error: OrderRefusedError) -> str:

@@ -89,6 +89,19 @@ class Calls:
             raise transport_error(post.subject, answer) from answer.cause
         return self._success(answer, asked_at, pace, post.subject)
 
+    async def get(self, url: str, subject: Subject, pace: Pace) -> Success:
+        """
+        Read what is at *url*, which is no session of the payment page.
+
+        Raises:
+            TransportError, ResponseError, ClientClosedError: as `call` does.
+        """
+        asked_at = self._clock.now()
+        answer = await self._exchange.ask("GET", url)
+        if isinstance(answer, NoAnswer):
+            raise transport_error(subject, answer) from answer.cause
+        return self._success(answer, asked_at, pace, subject)
+
     def _success(self, answer: Answer, asked_at: float, pace: Pace, subject: Subject | str) -> Success:
         now = self._clock.now()
         dated = self._provider_clock.read(answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at)

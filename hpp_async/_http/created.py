@@ -18,6 +18,7 @@ from hpp_async._core.orders.answers import (
 )
 from hpp_async._core.orders.creation import PAYMENT_SESSIONS
 from hpp_async._core.outcome import PlacedOrder
+from hpp_async._core.session import is_status
 from hpp_async._http.codec import UnreadableError, json_object, moment_or_none, text_or_none
 
 _ORDER_ID: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
@@ -35,11 +36,32 @@ def decode_payment_session(body: bytes, *, target: Target, correlation_id: str |
     session_id = text_or_none(raw.get("session_id"))
     if session_id is None or not _ID.fullmatch(session_id):
         raise UnreadableError("no readable session_id")
+    return _payment_session(raw, f"{target.base_url}{PAYMENT_SESSIONS}/{session_id}", correlation_id)
+
+
+def decode_read_payment_session(body: bytes, *, session_url: str, correlation_id: str | None) -> PaymentSession:
+    """
+    Return the payment session at *session_url* as *body* has it. Every field but the status is lenient.
+
+    Raises:
+        UnreadableError: not a JSON object, or no readable status.
+    """
+    session = _payment_session(_object(body), session_url, correlation_id)
+    if session.status is None:
+        raise UnreadableError("no readable status")
+    return session
+
+
+def _payment_session(raw: dict[str, object], session_url: str, correlation_id: str | None) -> PaymentSession:
+    status = text_or_none(raw.get("status"))
     return PaymentSession(
-        session_id=session_id,
-        session_url=f"{target.base_url}{PAYMENT_SESSIONS}/{session_id}",
+        session_id=session_url.rpartition("/")[2],
+        session_url=session_url,
         client_token=text_or_none(raw.get("client_token")),
         payment_method_categories=tuple(_category(one) for one in _list(raw.get("payment_method_categories"))),
+        status=status if is_status(status or "") else None,
+        authorization_token=text_or_none(raw.get("authorization_token")),
+        expires_at=moment_or_none(raw.get("expires_at")),
         correlation_id=correlation_id,
         raw=raw,
     )

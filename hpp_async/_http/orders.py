@@ -18,7 +18,12 @@ from hpp_async._core.orders.placing import refused_order
 from hpp_async._core.outcome import Authorization, PlacedOrder
 from hpp_async._http.calls import Calls, Post, Success
 from hpp_async._http.codec import UnreadableError
-from hpp_async._http.created import decode_created_session, decode_order, decode_payment_session
+from hpp_async._http.created import (
+    decode_created_session,
+    decode_order,
+    decode_payment_session,
+    decode_read_payment_session,
+)
 from hpp_async._http.errors import Subject, support
 from hpp_async._http.exchange import MAXIMUM_BODY
 from hpp_async._http.retry import Pace, with_retries
@@ -69,6 +74,22 @@ class Orders:
         """
         post = self._post(PAYMENT_SESSIONS, body, _PAYMENT_SESSION)
         return await self._made(post, partial(decode_payment_session, target=self._target), pace)
+
+    async def read_payment_session(self, session_id: str, pace: Pace) -> PaymentSession:
+        """
+        Read a payment session. It is tried again while that fails transiently.
+
+        Raises:
+            TransportError, UnexpectedPayloadError, ResponseError, ClientClosedError: as for a read.
+        """
+        url = f"{self._target.base_url}{PAYMENT_SESSIONS}/{session_id}"
+        subject = Subject(said=f"payment session {session_id}", advice=_ADVICE)
+        decode = partial(decode_read_payment_session, session_url=url)
+
+        async def attempt() -> PaymentSession:
+            return _decoded(await self._calls.get(url, subject, pace), decode, subject)
+
+        return await with_retries(attempt, attempts=self._attempts, pace=pace)
 
     async def create_session(self, body: Hidden[bytes], pace: Pace) -> CreatedSession:
         """

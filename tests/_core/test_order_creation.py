@@ -25,7 +25,7 @@ from hpp_async import (
     ResponseError,
 )
 from hpp_async._core.endpoint import Target
-from hpp_async._core.orders.creation import Creation, check_order, payment_session_url
+from hpp_async._core.orders.creation import Creation, check_order, payment_session_id, payment_session_url
 from hpp_async._core.orders.placing import NothingToPlace, authorization_in, refused_order
 
 PLAYGROUND = Target.of(Endpoint.EU_PLAYGROUND)
@@ -56,6 +56,24 @@ SUCCESS = "https://shop.example/paid?x="
 )
 def test_a_payment_session_is_its_url_or_its_id(target: Target, given: PaymentSession | str, url: str) -> None:
     assert payment_session_url(given, target) == url
+
+
+@pytest.mark.parametrize("given", ["kp-1", KP, PaymentSession(session_id="kp-1", session_url=KP)])
+def test_a_payment_session_is_read_by_its_id(given: PaymentSession | str) -> None:
+    assert payment_session_id(given, PLAYGROUND) == "kp-1"
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "said"),
+    [
+        (KUSTOM, "kp-1", "Kustom does not have a payment session"),
+        (KUSTOM, ORDER, "payment_session: it is a checkout order, which has an API of its own"),
+        (PLAYGROUND, "https://api.klarna.com/payments/v1/sessions/kp-1", "is of EU_LIVE"),
+    ],
+)
+def test_a_payment_session_that_cannot_be_read_is_refused(target: Target, given: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        payment_session_id(given, target)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import runpy
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +47,12 @@ from hpp_async._core.hidden import Hidden
 from hpp_async._core.orders.creation import Creation
 from hpp_async._http import payloads
 from hpp_async._http.codec import UnreadableError
-from hpp_async._http.created import decode_created_session, decode_order, decode_payment_session
+from hpp_async._http.created import (
+    decode_created_session,
+    decode_order,
+    decode_payment_session,
+    decode_read_payment_session,
+)
 
 TARGET = Target.of(Endpoint.EU_PLAYGROUND)
 
@@ -254,6 +260,51 @@ def test_a_payment_session_is_read() -> None:
     assert "client-token" not in f"{session!r} {session.to_dict()}"
     assert session.to_dict(show_secrets=True)["client_token"] == "client-token"
     assert json.loads(json.dumps(session.to_dict()))["payment_method_categories"][0]["identifier"] == "klarna"
+
+
+READ: Final[dict[str, Any]] = {
+    "status": "incomplete",
+    "authorization_token": "tok-1",
+    "client_token": "client-token",
+    "expires_at": "2026-01-17T12:00:00.000Z",
+    "order_lines": [{"name": "Running shoe"}],
+}
+KP: Final = f"{HOST}/payments/v1/sessions/kp-1"
+
+
+def test_a_payment_session_is_read_again() -> None:
+    session = decode_read_payment_session(encoded(READ), session_url=KP, correlation_id="corr")
+
+    assert session == PaymentSession(
+        session_id="kp-1",
+        session_url=KP,
+        client_token="client-token",
+        status="incomplete",
+        authorization_token="tok-1",
+        expires_at=datetime(2026, 1, 17, 12, tzinfo=UTC),
+        correlation_id="corr",
+    )
+    assert (session.is_complete, session.authorization_token, session.raw) == (False, "tok-1", READ)
+    shown = f"{session!r} {session.to_dict()} {attrs.asdict(session)}"
+    assert [secret for secret in ("tok-1", "client-token", "shoe") if secret in shown] == []
+    assert session.to_dict()["expires_at"] == READ["expires_at"]
+    assert session.to_dict(show_secrets=True)["authorization_token"] == "tok-1"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_complete"), [("complete", True), ("incomplete", False), ("COMPLETE", None), ("new", None)]
+)
+def test_whether_an_order_was_placed_is_known_where_the_status_says_so(status: str, is_complete: bool | None) -> None:
+    session = decode_read_payment_session(encoded({"status": status}), session_url=KP, correlation_id=None)
+
+    assert (session.status, session.is_complete) == (status, is_complete)
+    assert PaymentSession(session_id="kp-1", session_url=KP).is_complete is None
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"status": 7}', b'{"status": ""}', b'{"status": "a\\n"}'])
+def test_a_payment_session_without_a_status_is_no_reading(body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        decode_read_payment_session(body, session_url=KP, correlation_id=None)
 
 
 def test_a_session_is_read() -> None:

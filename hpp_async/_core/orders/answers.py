@@ -71,8 +71,11 @@ class PaymentSession:
         session_url: where it is at the provider.
         client_token: for the provider's script in a browser; the payment page needs none. A secret.
         payment_method_categories: the ways to pay that it offers.
+        status: ``complete`` once an order was placed, else ``incomplete``; ``None`` where it was just created.
+        authorization_token: with which an order can be placed now, where it was read and has one. A secret.
+        expires_at: when the provider forgets it, where it was read.
         correlation_id: the provider's id of the exchange; its support asks for it.
-        raw: the mapping as it was received. It has the token in it.
+        raw: the mapping as it was received. It has the tokens in it, and the cart where it was read.
     """
 
     session_id: str
@@ -81,6 +84,11 @@ class PaymentSession:
         alias="client_token", default=None, converter=_hidden_text, repr=False
     )
     payment_method_categories: tuple[PaymentMethodCategory, ...] = attrs.field(default=(), repr=False)
+    status: str | None = None
+    _authorization_token: Hidden[str] | None = attrs.field(
+        alias="authorization_token", default=None, converter=_hidden_text, repr=False
+    )
+    expires_at: datetime | None = attrs.field(default=None, repr=False)
     correlation_id: str | None = None
     _raw: Callable[[], Raw] = attrs.field(
         alias="raw", default=dict[str, object], converter=_hidden_raw, repr=False, eq=False
@@ -92,19 +100,32 @@ class PaymentSession:
         return None if self._client_token is None else self._client_token()
 
     @property
+    def authorization_token(self) -> str | None:
+        """With which an order can be placed now. A secret."""
+        return None if self._authorization_token is None else self._authorization_token()
+
+    @property
+    def is_complete(self) -> bool | None:
+        """Whether an order was placed for it; ``None`` where ``status`` does not say so."""
+        return {"complete": True, "incomplete": False}.get(self.status or "")
+
+    @property
     def raw(self) -> Raw:
         """The mapping as it was received."""
         return self._raw()
 
     def to_dict(self, *, show_secrets: bool = False) -> dict[str, object]:
-        """Return it as plain data, for a JSON answer, a queue or a log; *show_secrets* adds ``client_token``."""
+        """Return it as plain data, for a JSON answer, a queue or a log; *show_secrets* adds the tokens."""
         data: dict[str, object] = {
             "session_id": self.session_id,
             "session_url": self.session_url,
             "payment_method_categories": [attrs.asdict(category) for category in self.payment_method_categories],
+            "status": self.status,
+            "expires_at": iso(self.expires_at),
             "correlation_id": self.correlation_id,
         }
-        return data | {"client_token": self.client_token} if show_secrets else data
+        secrets = {"client_token": self.client_token, "authorization_token": self.authorization_token}
+        return data | secrets if show_secrets else data
 
 
 @attrs.frozen(kw_only=True)

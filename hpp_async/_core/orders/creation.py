@@ -153,6 +153,19 @@ def payment_session_url(payment_session: PaymentSession | str, target: Target) -
     return url
 
 
+def payment_session_id(payment_session: PaymentSession | str, target: Target) -> str:
+    """
+    Return the id of *payment_session*, which *target* can read.
+
+    Raises:
+        ConfigurationError: it is no payment session, or of another region or environment than *target*.
+    """
+    url = payment_session_url(payment_session, target)
+    if PAYMENT_SESSIONS not in url:
+        raise ConfigurationError("payment_session: it is a checkout order, which has an API of its own")
+    return url.rpartition("/")[2]
+
+
 def check_order(order: PurchaseOrder, target: Target) -> None:
     """
     Check that *target* takes *order*.
