@@ -15,17 +15,16 @@ import attrs
 from hpp_async._provider.faults import (
     Answered,
     Dateless,
-    Envelope,
     FaultKind,
     Foreign,
     Garbled,
-    Hint,
     Missing,
     Scarce,
     Skewed,
     Throttled,
     Undated,
 )
+from hpp_async._provider.words import Envelope, Hint
 
 
 @attrs.frozen(kw_only=True)

@@ -88,17 +88,17 @@ _LONGEST_OF_LINE: Final = {
 _NOT_EMPTY: Final = ("name", "quantity_unit")
 _HIGHEST: Final = 200_000_000
 _HUNDRED_PERCENT: Final = 10_000  # rates are in hundredths of a percent
-_COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
-_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
-_LOCALE: Final = re.compile(r"[A-Za-z]{2}(-[A-Za-z]{2})*")
+COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
+CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
+LOCALE: Final = re.compile(r"[A-Za-z]{2}(-[A-Za-z]{2})*")
 
 
 def _faults(cart: Cart) -> Iterator[str]:
-    if not _COUNTRY.fullmatch(cart.purchase_country):
+    if not COUNTRY.fullmatch(cart.purchase_country):
         yield "purchase_country"
-    if not _CURRENCY.fullmatch(cart.purchase_currency):
+    if not CURRENCY.fullmatch(cart.purchase_currency):
         yield "purchase_currency"
-    if cart.locale is not None and not _LOCALE.fullmatch(cart.locale):
+    if cart.locale is not None and not LOCALE.fullmatch(cart.locale):
         yield "locale"
     for name, longest in _LONGEST.items():
         if len(getattr(cart, name) or "") > longest:

@@ -2,153 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
-from enum import StrEnum
-from typing import Any, Final, TypeVar, get_args
+from collections.abc import Mapping
+from typing import Final, get_args
 
 import attrs
 
 from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._core.schedule import seconds
-from hpp_async._provider.life import duration
-
-
-class Operation(StrEnum):
-    """The requests of a merchant to the provider; and ``CALLBACK``, the provider's own request to a merchant."""
-
-    CREATE = "create"
-    READ = "read"
-    DISTRIBUTE = "distribute"
-    DISABLE = "disable"
-    CREATE_PAYMENT_SESSION = "create-payment-session"
-    READ_PAYMENT_SESSION = "read-payment-session"
-    UPDATE_PAYMENT_SESSION = "update-payment-session"
-    PLACE_ORDER = "place-order"
-    CANCEL_AUTHORIZATION = "cancel-authorization"
-    CALLBACK = "callback"
-
-
-class Envelope(StrEnum):
-    """The forms of an error's body."""
-
-    LEGACY = "legacy"
-    """``{error_code, error_messages, correlation_id}``"""
-    NETWORK = "network"
-    """The Klarna Network's ``{error_id, error_type, error_code, error_message, doc_url}``"""
-    HTML = "html"
-    """A gateway's HTML page."""
-    TEXT = "text"
-    """A proxy's line of plain text."""
-    EMPTY = "empty"
-    """No body."""
-
-
-class Hint(StrEnum):
-    """The forms in which a 429 says how long to pause."""
-
-    RESET = "reset"
-    """``X-Ratelimit-Reset`` in seconds, with ``-Limit`` and ``-Remaining``: the documented form."""
-    RETRY_AFTER = "retry-after"
-    """``Retry-After`` in seconds."""
-    RETRY_AFTER_DATE = "retry-after-date"
-    """``Retry-After`` as a date."""
-    BOTH = "both"
-    """``X-Ratelimit-Reset``, and a ``Retry-After`` that is twice as long."""
-    ODD = "odd"
-    """A limit without its window, ``-Remaining: -1``, and a ``Retry-After`` in the past."""
-    NONE = "none"
-    """None of these headers."""
-
-
-# -- validators and converters -----------------------------------------------------------------------------------------
-# attrs has validators for all of this, but their messages name Python types. Authors of TOML read these, too.
-
-_Word = TypeVar("_Word", bound=StrEnum)
-_HEADER: Final = re.compile(r"[A-Za-z0-9-]+:[ -~]*")
-
-
-def _only(what: str, is_right: Callable[[Any], bool]) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Return a validator for *what*, by the test *is_right*; it refuses other values and names the attribute."""
-
-    def validate(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not is_right(value):
-            raise ConfigurationError(f"{attribute.name}={value!r}: give {what}")
-
-    return validate
-
-
-_whole: Final = _only("a whole number, 0 or more", lambda value: type(value) is int and value >= 0)
-_status_code: Final = _only(
-    "an HTTP status code from 200 to 599", lambda value: type(value) is int and 200 <= value <= 599
+from hpp_async._provider.fault_checks import (
+    any_text,
+    as_body,
+    as_by,
+    as_envelope,
+    as_headers,
+    as_hint,
+    as_lag,
+    as_operations,
+    as_reset,
+    as_seconds,
+    as_start,
+    as_until,
+    fraction,
+    http_status,
+    true_or_false,
+    whole_number,
 )
-_share: Final = _only("a share from 0 to 1", lambda value: type(value) in (int, float) and 0 <= value <= 1)
-_flag: Final = _only("true or false", lambda value: isinstance(value, bool))
-_text: Final = _only("text", lambda value: isinstance(value, str))
-
-
-def _seconds(value: float | timedelta) -> float:
-    return duration(value, "seconds")
-
-
-def _lag(value: float | timedelta) -> float:
-    return duration(value, "lag")
-
-
-def _by(value: float | timedelta) -> float:
-    return duration(value, "by", at_least=-1e9)
-
-
-def _reset(value: float | timedelta) -> float:
-    return duration(value, "reset")
-
-
-def _start(value: float | timedelta) -> float:
-    return duration(value, "start")
-
-
-def _until(value: float | timedelta) -> float:
-    return seconds(value, "until")  # by default it is infinite, which `duration` refuses
-
-
-def _body(value: bytes | str) -> bytes:
-    if not isinstance(value, bytes | str):
-        raise ConfigurationError(f"body={value!r}: give bytes or text")
-    return value.encode() if isinstance(value, str) else value
-
-
-def _headers(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    try:
-        pairs = tuple(dict(value).items())
-    except (TypeError, ValueError):
-        pairs = (("", ""),)
-    if not all(isinstance(text, str) and _HEADER.fullmatch(f"{name}:{text}") for name, text in pairs):
-        raise ConfigurationError(f"headers={value!r}: give names and texts, in ASCII")
-    return pairs
-
-
-def _envelope(value: Envelope | str) -> Envelope:
-    return _one_of(Envelope, value, "envelope")
-
-
-def _hint(value: Hint | str) -> Hint:
-    return _one_of(Hint, value, "hint")
-
-
-def _operations(value: Operation | str | Iterable[Operation | str]) -> frozenset[Operation]:
-    words: Iterable[str] = (value,) if isinstance(value, str) else value
-    if not isinstance(words, Iterable):
-        raise ConfigurationError(f"on={value!r}: give some of {', '.join(Operation)}")
-    return frozenset(_one_of(Operation, word, "on") for word in words)
-
-
-def _one_of(words: type[_Word], value: str, name: str) -> _Word:
-    try:
-        return words(value)
-    except ValueError:
-        raise ConfigurationError(f"{name}={value!r}: give one of {', '.join(words)}") from None
-
+from hpp_async._provider.words import Envelope, Hint, Operation
 
 # -- faults of the connection ------------------------------------------------------------------------------------------
 
@@ -157,7 +35,7 @@ def _one_of(words: type[_Word], value: str, name: str) -> _Word:
 class Slow:
     """The answer takes that many more seconds (or `timedelta`); several such faults add up."""
 
-    seconds: float = attrs.field(converter=_seconds)
+    seconds: float = attrs.field(converter=as_seconds)
 
 
 @attrs.frozen
@@ -168,7 +46,7 @@ class Stalled:
     The simulator cannot make the other side give up, so it closes the connection after that time.
     """
 
-    seconds: float = attrs.field(default=10.0, converter=_seconds)
+    seconds: float = attrs.field(default=10.0, converter=as_seconds)
 
 
 @attrs.frozen
@@ -190,8 +68,8 @@ class Dropped:
         is_reset: whether the connection ends with a TCP reset, as after a crash or by a firewall.
     """
 
-    is_done: bool = attrs.field(default=False, validator=_flag)
-    is_reset: bool = attrs.field(default=False, validator=_flag)
+    is_done: bool = attrs.field(default=False, validator=true_or_false)
+    is_reset: bool = attrs.field(default=False, validator=true_or_false)
 
 
 @attrs.frozen
@@ -206,26 +84,26 @@ class Cut:
 class Answered:
     """A gateway answers with this status code, with these additional headers, and with an error in this envelope."""
 
-    status_code: int = attrs.field(validator=_status_code)
-    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_headers)
-    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=_envelope)
-    error_code: str | None = attrs.field(default=None, validator=attrs.validators.optional(_text))
+    status_code: int = attrs.field(validator=http_status)
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=as_headers)
+    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=as_envelope)
+    error_code: str | None = attrs.field(default=None, validator=attrs.validators.optional(any_text))
 
 
 @attrs.frozen
 class Throttled:
     """429: the merchant is asked to pause for that many seconds, in the form that *hint* names."""
 
-    seconds: float = attrs.field(default=1.0, converter=_seconds)
-    hint: Hint = attrs.field(default=Hint.RESET, converter=_hint)
-    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=_envelope)
+    seconds: float = attrs.field(default=1.0, converter=as_seconds)
+    hint: Hint = attrs.field(default=Hint.RESET, converter=as_hint)
+    envelope: Envelope = attrs.field(default=Envelope.LEGACY, converter=as_envelope)
 
 
 @attrs.frozen
 class Missing:
     """A 404 for a session that exists, with this error code."""
 
-    error_code: str = attrs.field(default="NOT_FOUND", validator=_text)
+    error_code: str = attrs.field(default="NOT_FOUND", validator=any_text)
 
 
 # -- damaged answers ---------------------------------------------------------------------------------------------------
@@ -235,7 +113,7 @@ class Missing:
 class Garbled:
     """A good answer with another body."""
 
-    body: bytes = attrs.field(default=b"<html>try again later</html>", converter=_body)
+    body: bytes = attrs.field(default=b"<html>try again later</html>", converter=as_body)
 
 
 @attrs.frozen
@@ -247,7 +125,7 @@ class Foreign:
 class Stale:
     """The replica that answers a read is that many seconds (or `timedelta`) behind, but it knows every session."""
 
-    lag: float = attrs.field(converter=_lag)
+    lag: float = attrs.field(converter=as_lag)
 
 
 @attrs.frozen
@@ -264,16 +142,16 @@ class Dateless:
 class Skewed:
     """The answering server's clock, or its gateway's, is that many seconds (or `timedelta`) fast; negative: slow."""
 
-    by: float = attrs.field(converter=_by)
+    by: float = attrs.field(converter=as_by)
 
 
 @attrs.frozen
 class Scarce:
     """An answer whose headers say that little of the merchant's quota is left."""
 
-    limit: int = attrs.field(default=50, validator=_whole)
-    remaining: int = attrs.field(default=0, validator=_whole)
-    reset: float = attrs.field(default=1.0, converter=_reset)
+    limit: int = attrs.field(default=50, validator=whole_number)
+    remaining: int = attrs.field(default=0, validator=whole_number)
+    reset: float = attrs.field(default=1.0, converter=as_reset)
 
 
 FaultKind = (
@@ -319,13 +197,13 @@ class Fault:
     """
 
     kind: FaultKind
-    share: float = attrs.field(default=1.0, kw_only=True, validator=_share)
-    first: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_whole))
-    in_a_row: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_whole))
-    start: float = attrs.field(default=0.0, kw_only=True, converter=_start)
-    until: float = attrs.field(default=float("inf"), kw_only=True, converter=_until)
-    on: frozenset[Operation] = attrs.field(default=frozenset[Operation](), kw_only=True, converter=_operations)
-    session: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(_text))
+    share: float = attrs.field(default=1.0, kw_only=True, validator=fraction)
+    first: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(whole_number))
+    in_a_row: int | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(whole_number))
+    start: float = attrs.field(default=0.0, kw_only=True, converter=as_start)
+    until: float = attrs.field(default=float("inf"), kw_only=True, converter=as_until)
+    on: frozenset[Operation] = attrs.field(default=frozenset[Operation](), kw_only=True, converter=as_operations)
+    session: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(any_text))
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.kind, FaultKind):

@@ -16,7 +16,6 @@ from hpp_async._provider.faults import (
     Fault,
     FaultKind,
     Missing,
-    Operation,
     Refused,
     Skewed,
     Slow,
@@ -24,6 +23,7 @@ from hpp_async._provider.faults import (
     Stalled,
     Throttled,
 )
+from hpp_async._provider.words import Operation
 
 
 @attrs.frozen

@@ -12,8 +12,9 @@ from cattrs import gen
 from cattrs.cols import list_structure_factory
 
 from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._provider.faults import FAULT_KINDS, Fault, Operation
+from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS, Act, Script, Visitor, becomes
+from hpp_async._provider.words import Operation
 
 _Read = TypeVar("_Read")
 _Hook = Callable[[Any, Any], Any]

@@ -1,4 +1,4 @@
-"""Posting the provider's callbacks over HTTP, each when it is due, and again if it got no 2xx."""
+"""Posting the provider's callbacks over HTTP, each when it is due, and again until it gets the answer that it wants."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import attrs
 import httpx
 
 from hpp_async._core.endpoint import is_loopback
-from hpp_async._provider.callbacks import StatusCallback
+from hpp_async._provider.callbacks import AnyCallback
 from hpp_async._provider.provider import Provider
 
 
-def _always(_: StatusCallback) -> bool:
+def _always(_: AnyCallback) -> bool:
     return True
 
 
@@ -28,16 +28,16 @@ class Posting:
         idle: returns when another callback may be due.
         patience: takes an event; returns when the event is set, or when the merchant's time to answer is over.
         is_allowed: tells whether a callback may be posted.
-        report: called after each call with the callback, whether it got a 2xx, and the status code or the error's name,
-            which is ``None`` if there was no answer in time.
+        report: called after each call with the callback, whether it got an answer that ends the calls, and the status
+            code or the error's name, which is ``None`` if there was no answer in time.
     """
 
     provider: Provider
     http: httpx.AsyncClient
     idle: Callable[[], Awaitable[object]]
     patience: Callable[[anyio.Event], Awaitable[None]]
-    is_allowed: Callable[[StatusCallback], bool] = _always
-    report: Callable[[StatusCallback, bool, str | None], None]
+    is_allowed: Callable[[AnyCallback], bool] = _always
+    report: Callable[[AnyCallback, bool, str | None], None]
 
     async def run(self) -> None:
         """
@@ -52,7 +52,7 @@ class Posting:
                         tasks.start_soon(self._post, callback, tasks)
                 await self.idle()
 
-    async def _post(self, callback: StatusCallback, tasks: anyio.abc.TaskGroup) -> None:
+    async def _post(self, callback: AnyCallback, tasks: anyio.abc.TaskGroup) -> None:
         is_success, result = False, None
         is_over, scope = anyio.Event(), anyio.CancelScope()
 
@@ -71,7 +71,7 @@ class Posting:
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
                     result = type(error).__name__
                 else:
-                    is_success, result = answer.is_success, str(answer.status_code)
+                    is_success, result = callback.is_answered_by(answer.status_code), str(answer.status_code)
         finally:
             is_over.set()
             if not is_success:

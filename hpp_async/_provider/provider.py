@@ -16,26 +16,18 @@ from typing import cast
 import attrs
 
 from hpp_async._core.schedule import seconds
-from hpp_async._core.session import FINAL, SessionStatus
-from hpp_async._provider.answers import Answer, damaged, error, error_of, headers_at, respond
-from hpp_async._provider.callbacks import Callbacks, StatusCallback
-from hpp_async._provider.faults import Fault, FaultKind, Garbled, Operation
+from hpp_async._provider import hosted_calls, payment_calls
+from hpp_async._provider.answers import Answer, damaged, error, error_of, headers_at
+from hpp_async._provider.callbacks import AnyCallback, Callbacks
+from hpp_async._provider.faults import Fault, FaultKind, Garbled
 from hpp_async._provider.injection import NO_FAULTS, Faults, RequestFaults
-from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, date, steps_of
-from hpp_async._provider.payments import GoneError, Payments, Received
-from hpp_async._provider.requests import (
-    ABOUT_SESSIONS,
-    SESSIONS,
-    BadValueError,
-    Creation,
-    Distribution,
-    RateLimit,
-    merchant_of,
-    operation_of,
-    page_path,
-    quota_headers,
-)
+from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, steps_of
+from hpp_async._provider.payments import Payments
+from hpp_async._provider.quotas import CREATIONS, RateLimit, merchant_of
+from hpp_async._provider.received import GoneError, Received
+from hpp_async._provider.requests import ABOUT_SESSIONS, BadValueError, operation_of
 from hpp_async._provider.scripts import CONSUMERS, Act, Consumer, Script, Visitor, script_of
+from hpp_async._provider.words import Operation
 
 LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
 """What happens to a session: a script, a consumer, acts, or steps."""
@@ -51,6 +43,8 @@ class Provider:
         auth: the only credentials that are accepted; ``None`` accepts any, and then each merchant has its own sessions.
         quota: requests per second of each merchant; more are answered with 429 until the second is over. ``None``: no
             limit.
+        creation_quota: payment sessions per second, and sessions, and customer tokens, which *quota* leaves out. After
+            more of one kind, every request of the merchant is answered with 429 until the second is over.
         readable_for: how long after its expiry a session can still be read; then 404.
         base_url: where the provider is, for the URLs that it hands out.
         consumer: who visits the sessions that are created over HTTP, ``speed`` times as fast as a person.
@@ -68,6 +62,7 @@ class Provider:
     now: Callable[[], datetime]
     auth: tuple[str, str] | None = None
     quota: int | None = 50
+    creation_quota: int | None = 5
     readable_for: timedelta = timedelta(days=1)
     base_url: str = "https://api.playground.klarna.com"
     consumer: Visitor = Consumer.PAY
@@ -214,7 +209,7 @@ class Provider:
         """When the next callback is due by the present plans; ``None`` if none is planned."""
         return self.callbacks.next_at(self.lives)
 
-    def due_callbacks(self) -> list[StatusCallback]:
+    def due_callbacks(self) -> list[AnyCallback]:
         """
         Return the callbacks that have become due since the last call, as data; nothing is sent.
 
@@ -281,13 +276,14 @@ class Provider:
         base_url: str | None,
     ) -> Answer:
         merchant = merchant_of(authorization)
-        count = self._rate_limit.count(merchant, moment)
-        headers = {**headers_at(moment), **quota_headers(self.quota, count, moment)}
-        if self.quota is not None and count > self.quota:
+        operation, resource, methods = operation_of(method, path)
+        quota = self.creation_quota if operation in CREATIONS else self.quota
+        is_admitted, left = self._rate_limit.admits(merchant, operation, quota, moment)
+        headers = {**headers_at(moment), **left}
+        if not is_admitted:
             return error(429, headers, message="Too many requests")
         if not self._is_authorized(authorization):
             return error(401, headers)
-        operation, resource, methods = operation_of(method, path)
         if operation is None:
             if methods:
                 return error(405, {**headers, "Allow": ", ".join(methods)}, message="Method not allowed")
@@ -297,92 +293,36 @@ class Provider:
             resource=resource or "",
             body=body,
             merchant=merchant,
+            owner=merchant if self.auth is None else None,
             moment=moment,
             headers=headers,
             base_url=base_url or self.base_url,
         )
         try:
             if operation not in ABOUT_SESSIONS:
-                return self.payments.answer(received, self.lives, owner=self._owner(merchant))
+                planned = len(self.callbacks.planned)
+                answer = payment_calls.answer(self.payments, received, self.lives, self.callbacks)
+                if len(self.callbacks.planned) > planned:
+                    self._changed()
+                return answer
             if operation == Operation.CREATE:
-                return self._created(Creation.parse(body), received)
-            return self._about_session(received, lag)
+                return self._created(received)
+            life = self._lives.get(received.resource)
+            return hosted_calls.answer(life, received, lag=lag, readable_for=self.readable_for)
         except BadValueError as refusal:
             return error(400, headers, message=f"Bad value: {refusal}")
         except GoneError as gone:
             return error(404, headers, code=gone.code, message=str(gone))
 
-    def _owner(self, merchant: str) -> str | None:
-        return merchant if self.auth is None else None
-
-    def _about_session(self, received: Received, lag: float) -> Answer:
-        moment, headers = received.moment, received.headers
-        life = self._lives.get(received.resource)
-        if life is None or life.merchant not in (None, received.merchant) or self._is_gone(life, moment):
-            raise GoneError("Invalid session id")
-        if received.operation != Operation.READ and moment >= life.expiry(moment):
-            raise GoneError("HPP session has expired")
-        match received.operation:
-            case Operation.DISABLE:
-                return _disabled(life, headers, moment)
-            case Operation.DISTRIBUTE:
-                return _distributed(life, received.body, headers, moment)
-            case _:
-                return respond(200, headers, life.reading(moment - timedelta(seconds=lag)))
-
-    def _created(self, request: Creation, received: Received) -> Answer:
-        moment, script = received.moment, script_of(self.consumer)
-        lifetime = script.lifetime(self.speed)
-        payment_session_id = self.payments.hosted(request.payment_session_url, received, self.lives)
-        if payment_session_id is not None:
-            # Session lifetime page: both expire together, less an hour, whenever the HPP session was created.
-            left = self.payments.sessions[payment_session_id].created_at + LIFETIME - moment
-            lifetime = min(lifetime, left)
-        life = Life(
-            session_id=str(uuid.uuid4()),
-            created_at=moment,
-            lifetime=lifetime,
-            steps=steps_of(script.steps(self.speed)),
-            place_order_mode=request.mode,
-            merchant=self._owner(received.merchant),
-            merchant_urls=request.urls,
-            page_title=request.page_title,
-            payment_session_id=payment_session_id,
-            categories=request.categories,
+    def _created(self, received: Received) -> Answer:
+        script = script_of(self.consumer)
+        life = hosted_calls.created(
+            received, self.payments, self.lives, steps=script.steps(self.speed), lifetime=script.lifetime(self.speed)
         )
         self.add_life(life)
-        session_url = f"{received.base_url}{SESSIONS}/{life.session_id}"
-        urls = {
-            "session_id": life.session_id,
-            "session_url": session_url,
-            "redirect_url": f"{received.base_url}{page_path(life.session_id)}",
-            "distribution_url": f"{session_url}/distribution",
-            "qr_code_url": f"{received.base_url}{page_path(life.session_id)}/qr",
-            "expires_at": date(life.expiry(moment)),
-        }
-        return respond(201, {**received.headers, "Location": session_url}, urls)
-
-    def _is_gone(self, life: Life, moment: datetime) -> bool:
-        return life.is_forgotten(moment) or moment > life.expiry(moment) + self.readable_for
+        return hosted_calls.urls_of(life, received)
 
     def _is_authorized(self, header: str) -> bool:
         if self.auth is None:
             return header.startswith("Basic ")
         return header == "Basic " + b64encode(":".join(self.auth).encode()).decode()
-
-
-def _disabled(life: Life, headers: Mapping[str, str], moment: datetime) -> Answer:
-    status = life.status(moment)
-    if status == SessionStatus.COMPLETED:
-        # Disable page: 400 means that it was completed meanwhile.
-        return error(400, headers, code="BAD_REQUEST", message="HPP session has already been successfully completed.")
-    if status not in FINAL:
-        life.change([Step(0.0, SessionStatus.DISABLED)], moment)
-    return respond(204, headers)
-
-
-def _distributed(life: Life, body: bytes, headers: Mapping[str, str], moment: datetime) -> Answer:
-    if life.status(moment) == SessionStatus.DISABLED:
-        return error(400, headers, code="BAD_REQUEST", message="HPP session is disabled.")
-    life.distributions.append(Distribution.parse(body).method)
-    return respond(204, headers)

@@ -1,64 +1,19 @@
-"""The requests of merchants: whose they are, how many there are in a second, their operations and their bodies."""
+"""The requests of merchants: their operations, and their bodies."""
 
 from __future__ import annotations
 
 import json
 import re
 import uuid
-from base64 import b64decode
 from collections.abc import Mapping
-from datetime import datetime
-from math import ceil
 from typing import Final, Literal, TypeVar, cast
 
 import attrs
 
-from hpp_async._provider.faults import Operation
 from hpp_async._provider.plain import URL, PlainDataError, Whole, read
+from hpp_async._provider.words import Operation
 
 _Body = TypeVar("_Body")
-
-# -- merchants and their quota -----------------------------------------------------------------------------------------
-
-
-def merchant_of(authorization: str) -> str:
-    """
-    Return the merchant whose credentials are in an ``Authorization`` header.
-
-    All usernames of a merchant begin with its number, as ``PK12345_abc`` does. Credentials of another form count as a
-    merchant of their own.
-    """
-    try:
-        username = b64decode(authorization.removeprefix("Basic "), validate=True).decode().partition(":")[0]
-    except ValueError:
-        return authorization
-    return username.partition("_")[0]
-
-
-@attrs.define
-class RateLimit:
-    """The number of requests that each merchant has made in the current second."""
-
-    _counts: dict[str, tuple[int, int]] = attrs.field(init=False, factory=dict[str, tuple[int, int]])
-
-    def count(self, merchant: str, moment: datetime) -> int:
-        """Count a request of *merchant*; return the number of its requests in this second, this one included."""
-        second = int(moment.timestamp())
-        of, count = self._counts.get(merchant, (second, 0))
-        self._counts[merchant] = (second, count + 1 if of == second else 1)
-        return self._counts[merchant][1]
-
-
-def quota_headers(quota: int | None, count: int, moment: datetime) -> Mapping[str, str]:
-    """Return the headers (rate limit page) after *count* requests in this second; none where there is no *quota*."""
-    if quota is None:
-        return {}
-    return {
-        "X-Ratelimit-Limit": f"{quota}, {quota};w=1",
-        "X-Ratelimit-Remaining": str(max(0, quota - count)),
-        "X-Ratelimit-Reset": str(ceil(1 - moment.microsecond / 1_000_000)),
-    }
-
 
 # -- operations --------------------------------------------------------------------------------------------------------
 
@@ -77,6 +32,7 @@ _OPERATIONS: Final = (
     ),
     (re.compile(rf"{_AUTHORIZATIONS}/([^/]+)"), {"DELETE": Operation.CANCEL_AUTHORIZATION}),
     (re.compile(rf"{_AUTHORIZATIONS}/([^/]+)/order"), {"POST": Operation.PLACE_ORDER}),
+    (re.compile(rf"{_AUTHORIZATIONS}/([^/]+)/customer-token"), {"POST": Operation.CREATE_CUSTOMER_TOKEN}),
 )
 ABOUT_SESSIONS: Final = frozenset({Operation.CREATE, Operation.READ, Operation.DISTRIBUTE, Operation.DISABLE})
 """The operations of the Hosted Payment Page; the others are those of the Payments API."""

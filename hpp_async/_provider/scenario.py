@@ -18,7 +18,7 @@ from hpp_async._provider.callbacks import Callbacks
 from hpp_async._provider.faults import Fault
 from hpp_async._provider.injection import Faults
 from hpp_async._provider.life import duration
-from hpp_async._provider.payments import FraudStatus, Payments
+from hpp_async._provider.payments import DECIDED_AFTER, FraudDecision, FraudStatus, Payments
 from hpp_async._provider.plain import Visit, read
 from hpp_async._provider.provider import Provider
 from hpp_async._provider.requests import PlaceOrderMode
@@ -49,9 +49,12 @@ class Scenario:
         visitor = "hesitant"        # who visits the sessions that are created over HTTP
         speed = 2.0                 # how many times as fast as a person a visitor is
         quota = 50                  # requests per second of each merchant; 0 is no limit
+        creation_quota = 5          # created sessions per second of each merchant and kind; 0 is no limit
         readable_for = 86400        # seconds after the expiry of a session
         repeats_are_empty = true    # repeated callbacks have the body {}
         fraud_status = "PENDING"    # of orders that merchants place; also "REJECTED" and, by default, "ACCEPTED"
+        fraud_decision = "REJECTED" # what becomes of pending orders; by default "ACCEPTED"
+        decided_after = 60          # seconds for which orders are pending; by default four hours
 
         [[consumer]]
         name = "hesitant"
@@ -75,9 +78,12 @@ class Scenario:
     visitor: Visitor = Consumer.PAY
     speed: float = 1.0
     quota: int | None = 50
+    creation_quota: int | None = 5
     readable_for: timedelta = timedelta(days=1)
     repeats_are_empty: bool = False
     fraud_status: FraudStatus = "ACCEPTED"
+    fraud_decision: FraudDecision = "ACCEPTED"
+    decided_after: timedelta = DECIDED_AFTER
     consumers: Mapping[str, Visitor] = attrs.field(factory=lambda: CONSUMERS)
     faults: tuple[Fault, ...] = ()
     sessions: tuple[Planned, ...] = ()
@@ -126,9 +132,12 @@ class Scenario:
             visitor=file.read(consumers) or Consumer.PAY,
             speed=duration(file.speed, "speed", at_least=0.01),
             quota=file.quota or None,
+            creation_quota=file.creation_quota or None,
             readable_for=timedelta(seconds=duration(file.readable_for, "readable_for")),
             repeats_are_empty=file.repeats_are_empty,
             fraud_status=file.fraud_status,
+            fraud_decision=file.fraud_decision,
+            decided_after=timedelta(seconds=duration(file.decided_after, "decided_after")),
             consumers=consumers,
             faults=tuple(file.fault),
             sessions=tuple(sessions),
@@ -142,13 +151,18 @@ class Scenario:
             now=now,
             auth=auth,
             quota=self.quota,
+            creation_quota=self.creation_quota,
             readable_for=self.readable_for,
             consumer=self.visitor,
             consumers=self.consumers,
             speed=self.speed if speed is None else speed,
             faults=Faults(self.seed),
             callbacks=Callbacks(self.repeats_are_empty),
-            payments=Payments(fraud_status=self.fraud_status),
+            payments=Payments(
+                fraud_status=self.fraud_status,
+                fraud_decision=self.fraud_decision,
+                decided_after=self.decided_after,
+            ),
             beginning=self.play,
         )
         self.play(provider)
@@ -207,9 +221,12 @@ class _File(Visit):
     seed: int = 0
     speed: float = 1.0
     quota: int = 50
+    creation_quota: int = 5
     readable_for: float = 86_400.0
     repeats_are_empty: bool = False
     fraud_status: FraudStatus = "ACCEPTED"
+    fraud_decision: FraudDecision = "ACCEPTED"
+    decided_after: float = DECIDED_AFTER.total_seconds()
     consumer: list[_Consumer] = attrs.field(factory=list[_Consumer])
     fault: list[Fault] = attrs.field(factory=list[Fault])
     session: list[_Session] = attrs.field(factory=list[_Session])

@@ -12,7 +12,7 @@ import cattrs
 from cattrs import gen
 
 from hpp_async._core.exceptions import ConfigurationError
-from hpp_async._provider.callbacks import StatusCallback
+from hpp_async._provider.callbacks import AnyCallback, OrderNotification
 from hpp_async._provider.life import Life, Step
 from hpp_async._provider.payments import PaymentSession, TokenUse
 from hpp_async._provider.provider import Provider
@@ -28,6 +28,7 @@ def dump(provider: Provider) -> dict[str, str]:
     parts |= {f"payment-session/{key}": session for key, session in provider.payments.sessions.items()}
     parts |= {f"token/{token}": use for token, use in provider.payments.uses.items()}
     parts["callbacks"] = provider.callbacks.pending
+    parts["notifications"] = provider.callbacks.planned
     return {key: json.dumps(converter.unstructure(part), default=str) for key, part in parts.items()}
 
 
@@ -42,7 +43,8 @@ def restore(provider: Provider, parts: Mapping[str, str]) -> None:
         lives = _read(parts, "session/", Life)
         sessions = _read(parts, "payment-session/", PaymentSession)
         uses = _read(parts, "token/", TokenUse)
-        pending = _converter().structure(json.loads(parts.get("callbacks", "[]")), list[StatusCallback])
+        pending = _converter().structure(json.loads(parts.get("callbacks", "[]")), list[AnyCallback])
+        planned = _converter().structure(json.loads(parts.get("notifications", "[]")), list[OrderNotification])
     except (cattrs.BaseValidationError, ValueError):
         # The parts hold carts and tokens: the message and its causes must not.
         raise ConfigurationError("the stored sessions cannot be read") from None
@@ -52,6 +54,7 @@ def restore(provider: Provider, parts: Mapping[str, str]) -> None:
     provider.payments.sessions.update(sessions)
     provider.payments.uses.update(uses)
     provider.callbacks.pending.extend(pending)
+    provider.callbacks.planned.extend(planned)
 
 
 def _read(parts: Mapping[str, str], prefix: str, kind: type[Any]) -> dict[str, Any]:

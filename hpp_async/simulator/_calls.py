@@ -13,7 +13,7 @@ import httpx
 from hpp_async._provider.callbacks import PATIENCE
 from hpp_async._provider.posting import Posting, is_on_this_machine
 from hpp_async.simulator._journal import Journal
-from hpp_async.testing import Provider, StatusCallback
+from hpp_async.testing import OrderNotification, Provider, StatusCallback
 
 _LOG: Final = logging.getLogger("hpp_async.simulator")
 _CHECK_EVERY: Final = 0.05
@@ -37,15 +37,15 @@ async def call(
     """
     refused: set[str] = set()
 
-    def is_allowed(callback: StatusCallback) -> bool:
+    def is_allowed(callback: StatusCallback | OrderNotification) -> bool:
         changed()
         if is_on_this_machine(callback.url):
             return True
-        journal.note_callback(provider.now(), callback, "not sent: status_update is not on this machine")
+        journal.note_callback(provider.now(), callback, "not sent: its URL is not on this machine")
         if callback.session_id not in refused:
             refused.add(callback.session_id)
             _LOG.warning(
-                "session %s: its callbacks are not sent, because status_update is not on this machine",
+                "session %s: its callbacks are not sent, because their URL is not on this machine",
                 callback.session_id,
             )
         return False
@@ -54,7 +54,7 @@ async def call(
         with anyio.move_on_after(patience):
             await is_over.wait()
 
-    def report(callback: StatusCallback, _: bool, result: str | None) -> None:
+    def report(callback: StatusCallback | OrderNotification, _: bool, result: str | None) -> None:
         changed()
         got = result or f"no answer within {patience:g} s"
         journal.note_callback(provider.now(), callback, got)

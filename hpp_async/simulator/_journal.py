@@ -13,11 +13,11 @@ import attrs
 
 from hpp_async._provider.life import date
 from hpp_async._provider.requests import ABOUT_SESSIONS, operation_of
-from hpp_async.testing import Answer, Operation, RequestFaults, StatusCallback
+from hpp_async.testing import Answer, Operation, OrderNotification, RequestFaults, StatusCallback
 
 _KEPT: Final = 500
 _LONGEST: Final = 200
-_TELLING: Final = (Operation.PLACE_ORDER, Operation.CANCEL_AUTHORIZATION, None)
+_TELLING: Final = (Operation.PLACE_ORDER, Operation.CANCEL_AUTHORIZATION, Operation.CREATE_CUSTOMER_TOKEN, None)
 """The operations whose path has a token in it, or may have one: who mistypes a path gets no operation."""
 _TOKEN: Final = re.compile(r"(/payments/v1/authorizations/)[^/]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -60,18 +60,15 @@ class Journal:
             faults=[type(kind).__name__.lower() for kind in faults.kinds],
         )
 
-    def note_callback(self, moment: datetime, callback: StatusCallback, result: str) -> None:
+    def note_callback(self, moment: datetime, callback: StatusCallback | OrderNotification, result: str) -> None:
         """Note a callback, and the status code or the reason why there was none."""
-        body: dict[str, Any] = json.loads(callback.body)
-        self._note(
-            moment,
-            kind="callback",
-            session_id=callback.session_id,
-            event_id=callback.event_id,
-            status=body.get("session", {}).get("status"),
-            call=callback.call,
-            result=result,
-        )
+        about: dict[str, object]
+        if isinstance(callback, StatusCallback):
+            body: dict[str, Any] = json.loads(callback.body)
+            about = {"event_id": callback.event_id, "status": body.get("session", {}).get("status")}
+        else:
+            about = {"order_id": callback.order_id, "status": callback.event_type}
+        self._note(moment, kind="callback", session_id=callback.session_id, **about, call=callback.call, result=result)
 
     def _note(self, moment: datetime, **entry: object) -> None:
         self._number += 1

@@ -9,20 +9,17 @@ What consumers do and what goes wrong is data, with the same names in tests, in 
 """
 
 from hpp_async._provider.answers import Answer
-from hpp_async._provider.callbacks import Callbacks, StatusCallback
+from hpp_async._provider.callbacks import Callbacks, OrderNotification, StatusCallback
 from hpp_async._provider.faults import (
     Answered,
     Cut,
     Dateless,
     Dropped,
-    Envelope,
     Fault,
     FaultKind,
     Foreign,
     Garbled,
-    Hint,
     Missing,
-    Operation,
     Refused,
     Scarce,
     Skewed,
@@ -56,6 +53,7 @@ from hpp_async._provider.scripts import (
     vanishes,
     waits,
 )
+from hpp_async._provider.words import Envelope, Hint, Operation
 from hpp_async.testing._clock import VirtualClock
 from hpp_async.testing._transport import ScriptedProvider, mock_provider
 
@@ -78,6 +76,7 @@ __all__ = [
     "Life",
     "Missing",
     "Operation",
+    "OrderNotification",
     "Planned",
     "Provider",
     "Refused",

@@ -13,7 +13,7 @@ import httpx
 
 from hpp_async import Endpoint, HPPClient
 from hpp_async._provider.answers import Answer
-from hpp_async._provider.callbacks import PATIENCE, StatusCallback
+from hpp_async._provider.callbacks import PATIENCE, AnyCallback
 from hpp_async._provider.faults import Cut, Dropped, Fault, FaultKind, Refused, Stalled
 from hpp_async._provider.posting import Posting
 from hpp_async._provider.provider import LifeStory, Provider
@@ -61,7 +61,9 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         self.endpoint = endpoint
         self.auth = auth
         self.http_client: httpx.AsyncClient = httpx.AsyncClient(transport=self)
-        self.model: Provider = Provider(now=clock.provider_time, auth=auth, quota=None, base_url=str(endpoint))
+        self.model: Provider = Provider(
+            now=clock.provider_time, auth=auth, quota=None, creation_quota=None, base_url=str(endpoint)
+        )
         self.requests: list[httpx.Request] = []
         self.latency: float = 0.0
         self._next: deque[int | Exception | httpx.Response] = deque()
@@ -110,7 +112,8 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
 
         Run it in a task group. The requests of *client* reach the shop, for example over `httpx.ASGITransport`. A
         callback that gets no 2xx within 3 virtual seconds, or fails with an error of httpx, is repeated as the provider
-        repeats it: four calls, 3 s apart. Any other exception comes from the shop's own code, and is raised. A callback
+        repeats it: four calls, 3 s apart. A notification about a pending order is repeated every 10 minutes for 24
+        hours, until it gets a 200. Any other exception comes from the shop's own code, and is raised. A callback
         that is under way at the cancellation counts as failed.
         """
         news = anyio.Event()
@@ -118,7 +121,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         def wake() -> None:
             news.set()
 
-        def report(_: StatusCallback, is_success: bool, __: str | None) -> None:
+        def report(_: AnyCallback, is_success: bool, __: str | None) -> None:
             if not is_success:
                 wake()  # a repeat is planned now
 

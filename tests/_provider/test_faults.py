@@ -73,7 +73,7 @@ def affected(fault: Fault, *requests: tuple[Operation, str | None, float]) -> li
 
 
 def test_a_fault_affects_all_operations_but_callbacks() -> None:
-    assert affected(Fault(Cut()), *[(operation, "a", 0) for operation in Operation]) == [True] * 9 + [False]
+    assert affected(Fault(Cut()), *[(operation, "a", 0) for operation in Operation]) == [True] * 10 + [False]
 
 
 def test_a_fault_can_be_limited_to_operations_and_to_a_session() -> None:

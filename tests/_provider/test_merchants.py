@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from support.carts import CART
 
 from hpp_async.testing import Answer, Provider, Script
 
@@ -45,6 +46,60 @@ def test_each_merchant_has_a_quota_for_all_its_credentials(provider: Provider) -
 
     assert [answer.status_code for answer in answers] == [404, 404, 429, 404, 404]
     assert [answer.headers["X-Ratelimit-Remaining"] for answer in answers] == ["1", "0", "0", "1", "1"]
+
+
+def payment_session(provider: Provider) -> Answer:
+    headers, body = {"authorization": basic("PK1_a")}, json.dumps(CART).encode()
+    return provider.answer("POST", "/payments/v1/sessions", headers, body)
+
+
+def test_what_is_created_has_quotas_of_its_own(provider: Provider, seconds: list[float]) -> None:
+    sessions = [ask(provider, "POST", "", PAYMENT_SESSION) for _ in range(5)]
+    payment_sessions = [payment_session(provider) for _ in range(5)]
+    reads = [ask(provider, "GET", "/nobody") for _ in range(2)]
+
+    assert [answer.status_code for answer in (*sessions, *payment_sessions, *reads)] == [
+        *[201] * 5,
+        *[200] * 5,
+        404,
+        404,
+    ]
+    assert [answer.headers["X-Ratelimit-Remaining"] for answer in sessions] == ["4", "3", "2", "1", "0"]
+    assert {answer.headers["X-Ratelimit-Limit"] for answer in (*sessions, *payment_sessions)} == {"5, 5;w=1"}
+    assert [answer.headers["X-Ratelimit-Remaining"] for answer in reads] == ["49", "48"]
+
+
+def test_who_has_exceeded_one_quota_is_answered_429_until_the_second_is_over(
+    provider: Provider, seconds: list[float]
+) -> None:
+    for _ in range(5):
+        ask(provider, "POST", "", PAYMENT_SESSION)
+    refused = [ask(provider, "POST", "", PAYMENT_SESSION), ask(provider, "GET", "/nobody"), payment_session(provider)]
+    other = ask(provider, "GET", "/nobody", authorization=basic("PK2_a"))
+    seconds[0] += 1
+    again = ask(provider, "POST", "", PAYMENT_SESSION)
+
+    assert [answer.status_code for answer in refused] == [429] * 3
+    assert {answer.headers["X-Ratelimit-Remaining"] for answer in refused} == {"0"}
+    assert {answer.headers["X-Ratelimit-Reset"] for answer in refused} == {"1"}
+    assert [answer.headers["X-Ratelimit-Limit"] for answer in refused] == ["5, 5;w=1", "50, 50;w=1", "5, 5;w=1"]
+    assert (other.status_code, again.status_code) == (404, 201)
+
+
+def test_links_are_counted_with_the_reads(provider: Provider) -> None:
+    session_id = provider.create()
+    answers = [ask(provider, "POST", f"/{session_id}/distribution", EMAIL) for _ in range(6)]
+
+    assert {answer.status_code for answer in answers} == {204}
+    assert answers[-1].headers["X-Ratelimit-Remaining"] == "44"
+
+
+def test_without_quotas_there_are_no_headers_and_no_limits(provider: Provider) -> None:
+    provider.quota = provider.creation_quota = None
+    answers = [ask(provider, "POST", "", PAYMENT_SESSION) for _ in range(60)]
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert "X-Ratelimit-Limit" not in answers[0].headers
 
 
 def test_only_its_own_merchant_can_read_a_session(provider: Provider) -> None:

@@ -46,8 +46,11 @@ def test_the_documented_example_is_read() -> None:
         visitor=hesitant,
         speed=2.0,
         quota=50,
+        creation_quota=5,
         repeats_are_empty=True,
         fraud_status="PENDING",
+        fraud_decision="REJECTED",
+        decided_after=timedelta(seconds=60),
         consumers={**Scenario().consumers, "hesitant": hesitant},
         faults=(Fault(Throttled(5), share=0.2, until=60),),
         sessions=(
@@ -68,6 +71,7 @@ def test_an_empty_file_is_the_default_provider() -> None:
 
 def test_a_quota_of_0_is_no_limit() -> None:
     assert Scenario.parse("quota = 0").quota is None
+    assert Scenario.parse("creation_quota = 0").creation_quota is None
 
 
 def test_every_way_to_write_an_act_is_read() -> None:
@@ -140,6 +144,8 @@ async def test_a_scripted_provider_plays_a_scenario(provider: ScriptedProvider, 
         ("readable_for = -1", "readable_for=-1"),
         ("repeats_are_empty = 1", "repeats_are_empty=1: give true or false"),
         ('fraud_status = "OK"', "fraud_status='OK': give one of ACCEPTED, PENDING, REJECTED"),
+        ('fraud_decision = "PENDING"', "fraud_decision='PENDING': give one of ACCEPTED, REJECTED"),
+        ("decided_after = -1", "decided_after=-1.0: give seconds"),
         ("fault = 5", "fault=5: give a list"),
         ("fault = [5]", "fault[0]=5: give a table"),
         ("[[fault]]", "fault[0].kind=None: give one of slow, stalled, "),

@@ -282,7 +282,7 @@ def examples(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[Any]:
 @published
 def test_no_creation_that_the_provider_allows_is_refused() -> None:
     document = theirs()
-    provider = Provider(now=lambda: datetime.now(UTC), quota=None, consumer=Script())
+    provider = Provider(now=lambda: datetime.now(UTC), quota=None, creation_quota=None, consumer=Script())
     headers = {"authorization": "Basic " + b64encode(b"PK1_a:b").decode()}
     allowed = list(examples(document, document["components"]["schemas"]["SessionCreationRequestV1"]))
 

@@ -32,6 +32,7 @@ from hpp_async.testing import (
     Script,
     ScriptedProvider,
     Slow,
+    StatusCallback,
     VirtualClock,
     extends,
     opens,
@@ -53,6 +54,8 @@ async def test_every_change_of_status_has_one_callback(provider: ScriptedProvide
 
     first, second = provider.model.due_callbacks()
 
+    assert isinstance(first, StatusCallback)
+    assert isinstance(second, StatusCallback)
     assert provider.model.due_callbacks() == []
     assert (first.url, first.call) == ("http://127.0.0.1/cb/one?secret=1&token=", 1)
     assert json.loads(first.body) == {
@@ -200,7 +203,7 @@ def test_no_callback_goes_to_another_machine(elsewhere: str, caplog: pytest.LogC
         for record in caplog.records
         if record.levelno == logging.WARNING and record.name == "hpp_async.simulator"
     ]
-    assert warnings == [f"session {one}: its callbacks are not sent, because status_update is not on this machine"]
+    assert warnings == [f"session {one}: its callbacks are not sent, because their URL is not on this machine"]
 
 
 @contextmanager
