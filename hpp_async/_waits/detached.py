@@ -9,35 +9,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, TransportError
-from hpp_async._loop import Sleeper, spawn
+from hpp_async._loop import Sleeper
 from hpp_async._waits.turns import Turns
-
-T = TypeVar("T")
+from hpp_async._waits.work import T, Work
 
 _logger = logging.getLogger("hpp_async")
 
 
-class _Call(Generic[T]):
-    """One call: in flight, then over with a result or a failure, or dropped."""
+class _Call(Work[T]):
+    """One call around the wait."""
 
-    __slots__ = ("callers", "failure", "is_abandoned", "is_dropped", "is_over", "result", "said", "turns", "what")
+    __slots__ = ("is_abandoned", "said", "turns", "what")
 
     def __init__(self, turns: Turns, what: str, said: Callable[[T], str]) -> None:
+        super().__init__()
         self.turns = turns
         self.what = what
         self.said = said
-        self.callers: list[Sleeper] = []
-        """Who sleeps until the call is over."""
-        self.result: T | None = None
-        self.failure: Exception | None = None
-        self.is_over = False
         self.is_abandoned = False
-        self.is_dropped = True
-        """Whether it has no result: the default, as the task may be cancelled, or lost with its event loop."""
+        """Whether the caller was cancelled while it waited."""
 
     def outcome(self) -> T:
         """
@@ -52,7 +46,7 @@ class _Call(Generic[T]):
             raise self.failure
         if self.is_dropped:
             raise TransportError(f"{self.what}: no answer (the request was cancelled); it may be done", session_id=None)
-        return cast("T", self.result)
+        return cast("T", self.value)
 
     def log(self) -> None:
         """Log what became of the call, because nobody waits for it."""
@@ -63,7 +57,7 @@ class _Call(Generic[T]):
             why = str(self.failure) if isinstance(self.failure, HPPError) else type(self.failure).__name__
             _logger.warning("%s: it failed after the caller was cancelled: %s", self.what, why)
         else:
-            _logger.warning("%s after the caller was cancelled", self.said(cast("T", self.result)))
+            _logger.warning("%s after the caller was cancelled", self.said(cast("T", self.value)))
 
 
 class Detached:
@@ -115,10 +109,10 @@ class Detached:
                 _check_open(turns, what)
             call = self._start(operation, _Call(turns, what, said))
             try:
-                await _finished(call, caller)
+                await call.finished(caller)
             except BaseException:
                 call.is_abandoned = True
-                if call.is_over:
+                if call.finished_at is not None:
                     call.log()
                 raise
         return call.outcome()
@@ -132,55 +126,26 @@ class Detached:
         """Return when no call is in flight. The exchanges are ended, and the turns closed, by somebody else."""
         while self._in_flight:
             call = next(iter(self._in_flight))
-            await _finished(call, Sleeper(call.turns.clock))
+            await call.finished(Sleeper(call.turns.clock))
 
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def _start(self, operation: Callable[[Turns], Awaitable[T]], call: _Call[T]) -> _Call[T]:
         self._in_flight.add(call)
-        try:
-            spawn(
-                lambda: self._run(operation, call),
-                f"hpp_async {call.what}",
-                ended=lambda: self._finish(call),
-            )
-        except BaseException:
-            # No task was made, so nothing else would finish the call, and its turn would be used up for ever.
-            self._finish(call)
-            raise
+        call.start(lambda: operation(call.turns), f"hpp_async {call.what}", finish=lambda: self._finish(call))
         return call
 
-    async def _run(self, operation: Callable[[Turns], Awaitable[T]], call: _Call[T]) -> None:
-        try:
-            call.result = await operation(call.turns)
-            call.is_dropped = False
-        except GeneratorExit:  # pragma: no cover - at the interpreter's exit, of a task that was lost with its loop
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised to the caller
-            call.failure, call.is_dropped = error, False
-        except BaseException:
-            self._finish(call)
-            raise
-        self._finish(call)
-
     def _finish(self, call: _Call[Any]) -> None:
-        if call.is_over:
+        if call.finished_at is not None:
             return
-        call.is_over = True
+        call.finished_at = call.turns.clock.now()
         self._in_flight.discard(call)
         call.turns.release()
         if call.is_abandoned:
             call.log()
-        for caller in call.callers:
-            caller.wake()
+        call.wake()
 
 
 def _check_open(turns: Turns, what: str) -> None:
     if turns.is_closed:
         raise ClientClosedError(f"{what}: nothing was sent, as the client was closed")
-
-
-async def _finished(call: _Call[Any], caller: Sleeper) -> None:
-    call.callers.append(caller)
-    while not call.is_over:
-        await caller.sleep()

@@ -9,45 +9,30 @@ import attrs
 
 from hpp_async._core.exceptions import HPPError
 from hpp_async._core.session import Session
-from hpp_async._loop import Sleeper
+from hpp_async._waits.work import Work
 
 
-class Flight:
+class Flight(Work[Session | None]):
     """
-    One shared read of a session, or one command: in flight at first, later finished. Times are in loop seconds.
+    One shared read of a session, or one command. Times are in loop seconds.
 
     A finished flight has a ``reading``; or a ``failure``; or neither, if it is a command that succeeded, or if it
     ``is_dropped``. ``number`` counts the flights of a client: a later flight has a higher number.
     """
 
-    __slots__ = (
-        "callers",
-        "failure",
-        "finished_at",
-        "is_command",
-        "is_dropped",
-        "number",
-        "reading",
-        "session_id",
-        "started_at",
-    )
+    __slots__ = ("is_command", "number", "session_id", "started_at")
 
     def __init__(self, session_id: str, number: int, started_at: float, *, is_command: bool) -> None:
+        super().__init__()
         self.session_id: str = session_id
         self.number: int = number
         self.started_at: float = started_at
         self.is_command: bool = is_command
-        self.finished_at: float | None = None
-        self.reading: Session | None = None
-        self.failure: Exception | None = None
-        self.is_dropped: bool = True
-        """
-        Whether it ended without a result.
 
-        True by default: the task of the flight may be cancelled before its first step, or lost with its event loop.
-        """
-        self.callers: list[Sleeper] = []
-        """The sleepers of the callers that wait for it to finish."""
+    @property
+    def reading(self) -> Session | None:
+        """The reading; ``None`` before the flight has finished, and if it has none."""
+        return self.value
 
     def result(self) -> Session | None:
         """
@@ -58,7 +43,7 @@ class Flight:
                 traceback would grow with each of them.
         """
         if self.failure is None:
-            return self.reading
+            return self.value
         if not isinstance(self.failure, HPPError):
             raise self.failure  # a hook of the user's raised it, and not every exception can be copied
         error = copy.copy(self.failure)

@@ -20,7 +20,7 @@ from typing import Final
 from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, TransportError
 from hpp_async._core.session import Session
-from hpp_async._loop import Clock, Home, Sleeper, spawn
+from hpp_async._loop import Clock, Home, Sleeper
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.flight import Flight, Notification, SharedReads, Subscriber
 from hpp_async._waits.streams import Streams
@@ -253,7 +253,7 @@ class Reads:
                 if flight is None:
                     await claim.sleep()
                     continue
-                await _finished(flight, caller)
+                await flight.finished(caller)
                 if flight.started_at >= asked_at and not flight.is_dropped:
                     reading = flight.result()
                     assert reading is not None, "a read that did not fail has a reading"
@@ -287,7 +287,7 @@ class Reads:
                 self.check_open(session_id)
             flight = self._flight(session_id, is_command=True)
             self._start(flight, operation)
-            await _finished(flight, caller)
+            await flight.finished(caller)
         if flight.is_dropped:
             raise TransportError(f"session {session_id}: no answer (the request was cancelled)", session_id=session_id)
         flight.result()
@@ -316,7 +316,7 @@ class Reads:
         self._wake_all()
         self._abandon()
         while self._in_flight:
-            await _finished(next(iter(self._in_flight)), Sleeper(self.clock))
+            await next(iter(self._in_flight)).finished(Sleeper(self.clock))
 
     # -- a flight -----------------------------------------------------------------------------------------------------
 
@@ -325,30 +325,12 @@ class Reads:
         return Flight(session_id, self._count, self.clock.now(), is_command=is_command)
 
     def _start(self, flight: Flight, operation: Operation) -> None:
-        try:
-            self._in_flight.add(flight)
-            spawn(
-                lambda: self._run(flight, operation),
-                f"hpp_async read {flight.session_id}",
-                ended=lambda: self._finish(flight),
-            )
-        except BaseException:
-            # No task was made, so nothing else would finish the flight, and its callers would wait for ever.
-            self._finish(flight)
-            raise
-
-    async def _run(self, flight: Flight, operation: Operation) -> None:
-        try:
-            flight.reading = await operation(flight.session_id, self.turns)
-            flight.is_dropped = False
-        except GeneratorExit:  # pragma: no cover - at the interpreter's exit, of a task that was lost with its loop
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised to the callers of the flight
-            flight.failure, flight.is_dropped = error, False
-        except BaseException:
-            self._finish(flight)
-            raise
-        self._finish(flight)
+        self._in_flight.add(flight)
+        flight.start(
+            lambda: operation(flight.session_id, self.turns),
+            f"hpp_async read {flight.session_id}",
+            finish=lambda: self._finish(flight),
+        )
 
     def _finish(self, flight: Flight) -> None:
         if flight.finished_at is not None:
@@ -366,8 +348,7 @@ class Reads:
                 shared.latest = flight  # failures are not shared: only the callers of this read get them
         for subscriber in self._subscribers_of(flight.session_id):
             subscriber.finished(flight)
-        for caller in flight.callers:
-            caller.wake()
+        flight.wake()
         if flight.is_command:
             self._notify(flight.session_id)
         else:
@@ -398,9 +379,3 @@ class Reads:
                     seconds=seconds,
                 )
             )
-
-
-async def _finished(flight: Flight, caller: Sleeper) -> None:
-    flight.callers.append(caller)
-    while flight.finished_at is None:
-        await caller.sleep()

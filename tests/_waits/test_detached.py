@@ -206,7 +206,7 @@ async def test_a_task_that_cannot_be_started_uses_up_no_turn(maker: Maker, monke
         raise RuntimeError("no loop")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hpp_async._waits.detached.spawn", refuse)
+        patch.setattr("hpp_async._waits.work.spawn", refuse)
         for _ in range(20):
             with pytest.raises(RuntimeError, match="no loop"):
                 await maker.make()
