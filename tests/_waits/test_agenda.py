@@ -1,0 +1,65 @@
+"""Which sessions of a watch have turns in the budget's queue."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from hpp_async import ReadBudget
+from hpp_async._core.budget import Budget, Kind
+from hpp_async._loop import Sleeper
+from hpp_async._waits.agenda import Agenda, PlacedTracker
+from hpp_async._waits.events import Observers
+from hpp_async._waits.turns import Turns
+from hpp_async.testing import VirtualClock
+
+
+class Waiting(PlacedTracker):
+    """A tracker whose next read is of this kind, and due at this time."""
+
+    def __init__(self, name: str, kind: Kind, key: float = inf) -> None:
+        self.name = name
+        self.place = 0
+        self.next = kind, key
+
+    def next_read(self) -> tuple[Kind, float]:
+        return self.next
+
+
+@pytest.fixture
+def agenda() -> Agenda:
+    clock = VirtualClock()
+    turns = Turns(Budget(ReadBudget(1)), clock=clock, draw=lambda: 0.5, observers=Observers(()))
+    return Agenda(lambda: turns.claim(Sleeper(clock)))
+
+
+def queued(agenda: Agenda, most: int) -> set[str]:
+    """Return the names of the trackers that have turns."""
+    return {tracker.name for tracker, _ in agenda.queue(most, -inf) if isinstance(tracker, Waiting)}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_the_reads_that_are_due_first_have_turns(agenda: Agenda, most: int) -> None:
+    for name, key in zip("edcba", (5.0, 4.0, 3.0, 2.0, 1.0), strict=True):
+        agenda.place(Waiting(name, Kind.DUE, key))
+
+    assert queued(agenda, most) == set("abcde"[:most])
+
+
+def test_a_read_that_is_due_earlier_takes_the_turn_of_the_last(agenda: Agenda) -> None:
+    agenda.place(Waiting("last", Kind.DUE, 10.0))
+    before = queued(agenda, 1)
+    agenda.place(Waiting("first", Kind.DUE, 5.0))
+
+    assert (before, queued(agenda, 1)) == ({"last"}, {"first"})
+
+
+def test_the_first_new_arrival_has_a_turn_beside_reads_that_take_turns_from_each_other(agenda: Agenda) -> None:
+    agenda.place(Waiting("last", Kind.DUE, 10.0))
+    queued(agenda, 1)
+    agenda.place(Waiting("first", Kind.DUE, 5.0))
+    for name in ("new", "newer"):
+        agenda.place(Waiting(name, Kind.NEW))
+
+    assert queued(agenda, 1) == {"first", "new"}
