@@ -150,6 +150,16 @@ async def test_debuggers_can_inspect_a_wait(provider: ScriptedProvider) -> None:
     wait.close()
 
 
+@pytest.mark.asyncio
+async def test_debuggers_see_what_the_task_of_a_wait_sleeps_in(provider: ScriptedProvider) -> None:
+    wait = provider.client().wait_for_outcome(provider.add(PAYS))
+    task = asyncio.create_task(wait)
+    await provider.clock.sleep(1)
+
+    assert wait.cr_await is not None
+    assert is_paid(await task)
+
+
 def test_a_closed_wait_does_not_warn(provider: ScriptedProvider) -> None:
     wait = provider.client().wait_for_outcome("closed")
     wait.close()
