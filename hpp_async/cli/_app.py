@@ -13,7 +13,7 @@ import typer.main
 from hpp_async import __version__
 from hpp_async.cli import _help as texts
 from hpp_async.cli._local import act, demo, simulate
-from hpp_async.cli._many import watch
+from hpp_async.cli._many import listen, watch
 from hpp_async.cli._one import create, disable, read, wait
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ for command, text in (
     (create, texts.CREATE),
     (disable, texts.DISABLE),
     (watch, texts.WATCH),
+    (listen, texts.LISTEN),
     (demo, texts.DEMO),
     (simulate, texts.SIMULATE),
     (act, texts.ACT),

@@ -8,9 +8,11 @@ from typing import Final
 import attrs
 
 from hpp_async import HPPError, SessionNotFoundError
+from hpp_async._provider.callbacks import PATIENCE
 from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS
 from hpp_async.cli._exits import ALREADY_PAID, EXITS, exit_code
+from hpp_async.cli._forwarding import MARK, PAUSES
 from hpp_async.testing import Consumer
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in sorted(EXITS, key=lambda row: row.code))
@@ -114,6 +116,31 @@ Every line of output is an object
   news        what happened: an object with the type transition, outcome or
               error; without authorization tokens, which read --show-token
               prints"""
+
+LISTEN: Final = f"""\
+Post the status callbacks of sessions to a URL on this machine.
+
+The provider cannot call a laptop. This command watches sessions at the endpoint, such as the playground, and posts \
+each change of status as the provider would, a little later, and with the header {MARK}: 1. A change that is not \
+answered with 2xx within {PATIENCE.seconds} seconds is posted again, up to {len(PAUSES)} times. The body is what a \
+read shows, with the authorization token. Your credentials are not sent.
+
+  hpp-async listen --forward-to http://127.0.0.1:8000/klarna/SECRET SESSION
+
+Without SESSION, standard input names the sessions, as for watch. The command ends when every session has a final \
+status or has expired. Ctrl-C or SIGTERM prints the command that continues it; with it, nothing is left out that was \
+not posted.
+
+The exit code is 0 if all sessions have ended and all changes are posted. Otherwise it is that of the first error, as \
+wait has it; {exit_code(HPPError())} if a change could not be posted.
+
+With --json every line of output is an object
+  session_id
+  token       for the next listen: what is not posted yet comes again
+  is_last     whether this is the last line of the session
+  news        what happened: an object with the type transition, post,
+              outcome or error. A post has event_id, call, answer,
+              seconds, again_in and is_success"""
 
 DEMO: Final = f"""\
 Watch a wait on a simulated provider.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hpp_async import ConfigurationError, Endpoint, is_token
+from hpp_async.cli._forwarding import refusal_of
 from hpp_async.cli._watch import session_in
 from hpp_async.testing import Consumer
 
@@ -34,6 +35,14 @@ def token(text: str | None) -> str | None:
     if text is not None and not is_token(text):
         raise typer.BadParameter("it is not a token: give the one that wait or watch printed, as it was printed")
     return text
+
+
+def forward_to(url: str) -> str:
+    """Check ``--forward-to``."""
+    refusal = refusal_of(url)
+    if refusal is not None:
+        raise typer.BadParameter(refusal)
+    return url
 
 
 def check_session(since: str | None, session_id: str) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+import attrs
+
 from hpp_async import HPPError, Outcome, OutcomeWait, ReadError, Session, Transition, WaitError, WatchEvent
+from hpp_async.cli._forwarding import Post
 
 Record = Mapping[str, object]
 
@@ -70,10 +73,24 @@ def of_error(error: HPPError, wait: OutcomeWait) -> Record:
 
 def of_event(event: WatchEvent) -> Record:
     """Return the line for an event of a watch."""
-    record = event.to_dict()
-    if isinstance(event.news, HPPError):
-        record["news"] = event.news.to_dict() | {"message": in_options(str(event.news))}
-    return record
+    return event.to_dict() | {"news": news_of(event)}
+
+
+def news_of(event: WatchEvent) -> Record:
+    """Return what happened, as it is in the line for *event*."""
+    news = event.news.to_dict()
+    return news | {"message": in_options(str(event.news))} if isinstance(event.news, HPPError) else news
+
+
+def of_news(event: WatchEvent, news: Record, *, token: str | None) -> Record:
+    """Return the line for *news* that *event* led to; *token* is its only token."""
+    news = {key: value for key, value in news.items() if key != "token"}
+    return {"session_id": event.session_id, "token": token, "is_last": event.is_last, "news": news}
+
+
+def of_post(post: Post) -> Record:
+    """Return what came of a call, as it is in a line."""
+    return {"type": "post", **attrs.asdict(post), "is_success": post.is_success}
 
 
 def of_act(record: Mapping[str, object]) -> Record:

@@ -77,10 +77,14 @@ class Watching:
         try:
             while (lines := await self._lines.some()) is not None:
                 for session_id, token in self._named(lines).items():
+                    self._added(session_id, token)
                     watch.add(session_id, since=token)
                     self._is_added.set()
         finally:
             self._is_added.set()
+
+    def _added(self, session_id: str, token: str | None) -> None:
+        """Note that the session is added to the watch, which went on to *token* before."""
 
     def _named(self, lines: Iterable[str]) -> Sessions:
         """Return the sessions that *lines* name; of several tokens of one session the last one counts."""
@@ -96,7 +100,9 @@ class Watching:
                 self._failed(error)
         return sessions
 
-    def _deal_with(self, event: WatchEvent, _: asyncio.TaskGroup) -> None:
+    def _deal_with(self, event: WatchEvent, tasks: asyncio.TaskGroup) -> None:
+        """Do what *event* calls for, without delay; *tasks* takes what takes time."""
+        del tasks
         if isinstance(event.news, HPPError):
             self._failed(event.news)
         print(records.line(records.of_event(event)), flush=True)

@@ -41,6 +41,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ("hpp-async wait --en", ["--endpoint"]),
         ("hpp-async wait --endpoint EU", ["EU_LIVE", "EU_PLAYGROUND"]),
         ("hpp-async demo --consumer d", ["decline-and-retry"]),
+        ("hpp-async listen --f", ["--forward-to"]),
+        ("hpp-async listen --endpoint NA", ["NA_LIVE", "NA_PLAYGROUND"]),
         ("hpp-async act 1 opens pa", ["pays"]),
         ("hpp-async act 1 --visitor de", ["decline-and-retry"]),
         ("hpp-async create --s", ["--success", "--status-update"]),

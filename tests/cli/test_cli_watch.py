@@ -201,7 +201,8 @@ def test_an_interrupted_watch_without_sessions_says_no_more_than_that(
     with piped() as output:
 
         def interrupt_when_it_waits() -> None:
-            output.readline(), output.readline()
+            for _ in range(2):
+                output.readline()
             interrupt(by)
 
         with in_background(interrupt_when_it_waits):
