@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hpp_async import ConfigurationError, Endpoint, is_token
+from hpp_async import ConfigurationError, Endpoint, is_token, session_id_of
 from hpp_async.cli._forwarding import refusal_of
-from hpp_async.cli._watch import session_in
 from hpp_async.testing import Consumer
 
 # -- checks, so that a refusal names the option and not the argument that it becomes -----------------------------------
@@ -52,7 +51,7 @@ def check_session(since: str | None, session_id: str) -> None:
     Raises:
         ConfigurationError: it belongs to another one.
     """
-    owner = session_id if since is None else session_in(since)
+    owner = session_id if since is None else session_id_of(since)
     if owner.casefold() != session_id.casefold():
         raise ConfigurationError(
             f"--since belongs to session {owner}, and the wait to session {session_id}: give a token of that session, "

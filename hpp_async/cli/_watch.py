@@ -7,7 +7,17 @@ import shlex
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 
-from hpp_async import ConfigurationError, HPPClient, HPPError, SessionStatus, Watch, WatchEvent, is_token
+from hpp_async import (
+    ConfigurationError,
+    HPPClient,
+    HPPError,
+    SessionStatus,
+    Watch,
+    WatchEvent,
+    is_newer,
+    is_token,
+    session_id_of,
+)
 from hpp_async.cli import _records as records
 from hpp_async.cli._exits import exit_code
 from hpp_async.cli._lines import Lines
@@ -25,12 +35,7 @@ def named(text: str, id_of: Callable[[str], str]) -> tuple[str, str | None]:
         ConfigurationError: *text* is none of these.
     """
     token = text if is_token(text) else None
-    return id_of(text if token is None else session_in(token)), token
-
-
-def session_in(token: str) -> str:
-    """Return the id of the session that *token* belongs to."""
-    return token.split(":", 5)[4]  # the last part, the status, may have colons
+    return id_of(text if token is None else session_id_of(token)), token
 
 
 class Watching:
@@ -87,14 +92,16 @@ class Watching:
         """Note that the session is added to the watch, which went on to *token* before."""
 
     def _named(self, lines: Iterable[str]) -> Sessions:
-        """Return the sessions that *lines* name; of several tokens of one session the last one counts."""
+        """Return the sessions that *lines* name; of several tokens of one session the newest counts."""
         sessions: dict[str, str | None] = {}
         for line in lines:
             self._number += 1
             try:
                 if text := line.strip():
                     session_id, token = named(text, self._id_of)
-                    sessions[session_id] = token or sessions.get(session_id)
+                    known = sessions.get(session_id)
+                    if known is None or (token is not None and is_newer(token, known)):
+                        sessions[session_id] = token
             except ConfigurationError as error:
                 say(f"line {self._number} of standard input: {error}")
                 self._failed(error)

@@ -59,6 +59,21 @@ def test_watch_takes_the_tokens_that_it_printed(
     assert (event["session_id"], event["news"]["type"], event["token"]) == (session_id, "outcome", token)
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["oldest first", "newest first"])
+def test_the_newest_of_several_tokens_of_a_session_counts(
+    simulated: Provider, standard_input: StandardInput, capsys: pytest.CaptureFixture[str], order: int
+) -> None:
+    session_id = simulated.create([(0, "IN_PROGRESS"), (4, "FAILED")])
+    assert run("wait", session_id, "--every", "0.1", "--json") == 3
+    tokens = [json.loads(line)["token"] for line in capsys.readouterr().out.splitlines()[:2]]
+
+    standard_input.enter(*tokens[::order], session_id)
+    assert run("watch", "--every", "0.1") == 0
+
+    (event,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert event["news"]["type"] == "outcome"
+
+
 def test_watch_exits_by_the_first_error_and_goes_on_with_the_other_sessions(
     simulated: Provider, standard_input: StandardInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
