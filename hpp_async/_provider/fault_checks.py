@@ -73,8 +73,9 @@ def as_body(value: bytes | str) -> bytes:
 
 
 def as_headers(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    given: object = value
     try:
-        pairs = tuple(dict(value).items())
+        pairs = (("", ""),) if given == "" else tuple(dict(value).items())
     except (TypeError, ValueError):
         pairs = (("", ""),)
     if not all(isinstance(text, str) and _HEADER.fullmatch(f"{name}:{text}") for name, text in pairs):
@@ -92,7 +93,7 @@ def as_hint(value: Hint | str) -> Hint:
 
 def as_operations(value: Operation | str | Iterable[Operation | str]) -> frozenset[Operation]:
     words: Iterable[str] = (value,) if isinstance(value, str) else value
-    if not isinstance(words, Iterable):
+    if isinstance(words, Mapping) or not isinstance(words, Iterable):
         raise ConfigurationError(f"on={value!r}: give some of {', '.join(Operation)}")
     return frozenset(_one_of(Operation, word, "on") for word in words)
 

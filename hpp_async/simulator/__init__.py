@@ -9,7 +9,8 @@ A simulated provider on this machine, over real HTTP (extra ``simulator``).
 
 The provider, `hpp_async.testing.Provider`, holds the sessions, their consumers and the faults. Its consumer visits the
 sessions that are created over HTTP. There are pages for people: the payment page at each session's ``redirect_url``,
-and the overview at ``/simulator``. ``/openapi.json`` describes the provider. Under ``/simulator`` is the control API:
+and the overview at ``/simulator``. Under ``/simulator`` is the control API, too. ``/openapi.json`` describes it and the
+provider:
 
 ==================================  ==================================================================================
 ``GET  sessions``                   all sessions with their timelines; ``sessions/{id}`` one of them
@@ -26,9 +27,9 @@ and the overview at ``/simulator``. ``/openapi.json`` describes the provider. Un
                                     ``{"jump_to_expiry_of": "…"}``, 6 seconds past it: a wait then ends soon
 ==================================  ==================================================================================
 
-A refusal is ``{"error": …}`` with 400, 404 or, for a session to which nothing can happen any more, 409. 403 refuses
-requests from another web site's page, and requests whose ``Host`` is neither loopback nor the host that `serve` was
-given. The delays of faults pass in real time, whatever the pace.
+A refusal is ``{"error": …}`` with 400, 404, 405 or, for a session to which nothing can happen any more, 409. 403
+refuses requests from another web site's page, and requests whose ``Host`` is neither loopback nor the host that `serve`
+was given. The delays of faults pass in real time, whatever the pace.
 """
 
 from hpp_async.simulator._app import application, openapi

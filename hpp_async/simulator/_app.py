@@ -27,7 +27,7 @@ def application(provider: Provider, *, served_as: str | None = None, journal: Jo
     """
     Return an application that answers every request as *provider* does.
 
-    It has some paths of its own: ``/openapi.json`` describes the provider, ``/hpp/payments/…`` are the payment pages,
+    It has some paths of its own: ``/openapi.json`` describes it all, ``/hpp/payments/…`` are the payment pages,
     and ``/simulator`` shows and controls the provider. Callbacks are sent by `serve`, not by the application.
 
     If *served_as* is given, ``/simulator`` answers only requests to this host or to a loopback host: otherwise a web
@@ -56,5 +56,5 @@ def application(provider: Provider, *, served_as: str | None = None, journal: Jo
 
 
 def openapi() -> bytes:
-    """Return the simulator's own OpenAPI description of the provider, JSON."""
+    """Return the simulator's own OpenAPI description of the provider and of the control API, JSON."""
     return files("hpp_async.simulator").joinpath("openapi.json").read_bytes()

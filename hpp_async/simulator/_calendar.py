@@ -6,9 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from hpp_async import ConfigurationError
 from hpp_async._provider.life import PAST_EXPIRY, Life, duration
+
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)  # sessions are to expire, and dates end with the year 9999
 
 
 class Calendar:
@@ -63,6 +66,8 @@ class Calendar:
         """
         if not isinstance(to, datetime) or to.tzinfo is None:
             raise ConfigurationError(f"jump_to={to!r}: give a date and time with its zone")
+        if to > _LATEST:
+            raise ConfigurationError(f"jump_to={to.isoformat()}: give a date before {_LATEST.year}")
         self._since = (max(to, self()), self._clock(), self.pace)
 
     def record(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import attrs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from hpp_async import ConfigurationError
 from hpp_async._provider.faults import Fault
@@ -56,6 +57,8 @@ def control_routes(provider: Provider, journal: Journal) -> list[Route]:
         visitor = asked.read(provider.consumers)
         if (asked.act is None) == (visitor is None):
             raise ConfigurationError("act: give one of act, acts and visitor")
+        if asked.acts is None and (asked.lifetime is not None or asked.story is not None):
+            raise ConfigurationError("lifetime and story: give them with acts, or leave them out")
         if asked.act is not None:
             provider.act(session_id, asked.act)
         else:
@@ -98,27 +101,42 @@ def control_routes(provider: Provider, journal: Journal) -> list[Route]:
             provider.now.pace = 1
         return Response(status_code=204)
 
-    return [
-        Route("/simulator/health", _guarded(health), methods=["GET"]),
-        Route("/simulator/journal", _guarded(entries), methods=["GET"]),
-        Route("/simulator/reset", _guarded(reset), methods=["POST"]),
-        Route("/simulator/sessions", _guarded(sessions), methods=["GET"]),
-        Route("/simulator/sessions/{session_id}", _guarded(session), methods=["GET"]),
-        Route("/simulator/sessions/{session_id}/acts", _guarded(act), methods=["POST"]),
-        Route("/simulator/faults", _guarded(faults), methods=["GET"]),
-        Route("/simulator/faults", _guarded(add_fault), methods=["POST"]),
-        Route("/simulator/faults", _guarded(clear_faults), methods=["DELETE"]),
-        Route("/simulator/faults/{key}", _guarded(remove_fault), methods=["DELETE"]),
-        Route("/simulator/time", _guarded(time), methods=["GET"]),
-        Route("/simulator/time", _guarded(move_time), methods=["POST"]),
-    ]
+    resources: dict[str, dict[str, Handler]] = {
+        "/simulator/health": {"GET": health},
+        "/simulator/journal": {"GET": entries},
+        "/simulator/reset": {"POST": reset},
+        "/simulator/sessions": {"GET": sessions},
+        "/simulator/sessions/{session_id}": {"GET": session},
+        "/simulator/sessions/{session_id}/acts": {"POST": act},
+        "/simulator/faults": {"GET": faults, "POST": add_fault, "DELETE": clear_faults},
+        "/simulator/faults/{key}": {"DELETE": remove_fault},
+        "/simulator/time": {"GET": time, "POST": move_time},
+    }
+    return [Route(path, Resource(handlers)) for path, handlers in resources.items()]
 
 
-def _guarded(handler: Handler) -> Handler:
-    async def answer(request: Request) -> Response:
+@attrs.frozen
+class Resource:
+    """
+    What is at one path, with a handler for each method.
+
+    It is an ASGI application: a `Route` to one has every method, and leaves none of them to the provider's own API.
+    """
+
+    handlers: Mapping[str, Handler]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._answer(Request(scope, receive)))(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        handler = self.handlers.get("GET" if request.method == "HEAD" else request.method)
         try:
             refuse_other_names(request)
             refuse_other_sites(request)
+            if handler is None:
+                allowed = ", ".join(self.handlers)
+                error = f"{request.method} is not known here: send {allowed}"
+                return JSONResponse({"error": error}, 405, {"Allow": allowed})
             return await handler(request)
         except RefusedError as refusal:
             return JSONResponse({"error": refusal.detail}, refusal.status_code)
@@ -128,8 +146,6 @@ def _guarded(handler: Handler) -> Handler:
             return JSONResponse({"error": f"there is no {missing.args[0]!r}"}, 404)
         except SessionOverError as refusal:
             return JSONResponse({"error": str(refusal)}, 409)
-
-    return answer
 
 
 def _move(provider: Provider, asked: _Time) -> None:

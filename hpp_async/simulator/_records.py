@@ -14,11 +14,10 @@ from hpp_async.testing import Life, Provider
 def session_record(provider: Provider, life: Life, moment: datetime) -> dict[str, object]:
     """Return the session without its secrets: what a read shows, and the past and planned timeline."""
     passed = life.passed(moment)
-    reading = life.reading(moment)
     return {
         "session_id": life.session_id,
-        "status": reading["status"],
-        "updated_at": reading["updated_at"],
+        "status": str(life.status(moment)),
+        "updated_at": date(life.updated_at(moment)),
         "created_at": date(life.created_at),
         "expires_at": date(life.expiry(moment)),
         "is_over": life.is_over(moment),

@@ -335,6 +335,7 @@ async def test_a_read_whose_answer_is_lost_is_repeated(provider: ScriptedProvide
         (Scarce, {"remaining": True}, "remaining=True: give a whole number, 0 or more"),
         (Answered, {"status_code": 100}, "status_code=100: give an HTTP status code from 200 to 599"),
         (Answered, {"status_code": 500, "envelope": "xml"}, "envelope='xml': give one of legacy, network, html,"),
+        (Answered, {"status_code": 500, "headers": ""}, "headers='': give names and texts"),
         (Answered, {"status_code": 500, "headers": 5}, "headers=5: give names and texts"),
         (Answered, {"status_code": 500, "headers": {"A": 5}}, "headers={'A': 5}: give names and texts"),
         (Answered, {"status_code": 500, "headers": {"A": "x\r\nB: y"}}, "give names and texts, in ASCII"),
@@ -349,6 +350,7 @@ async def test_a_read_whose_answer_is_lost_is_repeated(provider: ScriptedProvide
         (Fault, {"kind": Cut(), "start": 5, "until": 5}, "until=5: give a time after start=5"),
         (Fault, {"kind": Cut(), "on": "reads"}, "on='reads': give one of create, read, distribute, disable, creat"),
         (Fault, {"kind": Cut(), "on": 5}, "on=5: give some of create"),
+        (Fault, {"kind": Cut(), "on": {}}, "on={}: give some of create"),
         (Fault, {"kind": Cut(), "session": 5}, "session=5: give text"),
     ],
 )

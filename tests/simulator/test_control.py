@@ -103,6 +103,8 @@ def test_acts_happen_to_a_session(provider: Provider, control: httpx.Client, bod
         (b'{"act": "pay"}', "act='pay': give an act, one of opens, waits, "),
         (b'{"act": "pays", "after": 5}', "after is not known: the keys here are visitor, acts, lifetime, story, act"),
         (b'{"visitor": "stranger"}', "visitor='stranger': give one of pay, "),
+        (b'{"act": "pays", "lifetime": 60}', "lifetime and story: give them with acts"),
+        (b'{"visitor": "pay", "story": "pays"}', "lifetime and story: give them with acts"),
         (b'{"acts": ["pays"], "speed": 2}', "speed is not known: the keys here are "),
     ],
 )
@@ -134,6 +136,31 @@ def test_unknown_sessions_are_not_found(control: httpx.Client) -> None:
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "time", "GET, POST"),
+        ("PATCH", "faults", "GET, POST, DELETE"),
+        ("GET", "reset", "POST"),
+        ("ODD", "health", "GET"),
+        ("DELETE", "sessions/one/acts", "POST"),
+    ],
+)
+def test_another_method_is_refused_and_the_right_ones_are_named(
+    control: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    answer = control.request(method, path)
+
+    assert refused(answer) == (405, f"{method} is not known here: send {allowed}")
+    assert answer.headers["Allow"] == allowed
+
+
+def test_head_is_answered_as_get_without_a_body(control: httpx.Client) -> None:
+    answer = control.head("health")
+
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_faults_are_added_shown_and_removed(provider: Provider, control: httpx.Client) -> None:
@@ -196,6 +223,7 @@ def test_time_jumps_ahead_and_never_back(
         ({"advance": 1e300}, "advance=1e+300: give at most 1e+09 seconds"),
         ({"jump_to": "soon"}, "jump_to='soon': give a date and time with its zone"),
         ({"jump_to": "2026-01-15T14:00:00"}, "jump_to='2026-01-15T14:00:00': give a date and time with its zone"),
+        ({"jump_to": "9000-01-01T00:00:01Z"}, "jump_to=9000-01-01T00:00:01+00:00: give a date before 9000"),
         ({"speed": 2}, "speed is not known: the keys here are pace, advance, jump_to, jump_to_expiry_of"),
     ],
 )

@@ -17,10 +17,15 @@ import yaml
 from support.carts import CART, SHOE
 
 from hpp_async._provider.carts import Cart, first_fault
+from hpp_async._provider.customer_tokens import CustomerTokenRequest
+from hpp_async._provider.faults import FAULT_KINDS
 from hpp_async._provider.plain import URL, Whole
 from hpp_async._provider.requests import NEEDED, ContactInformation, Creation, Distribution, operation_of, parsed
-from hpp_async.simulator import openapi, serve
-from hpp_async.testing import Provider, Script
+from hpp_async._provider.scripts import ACTS
+from hpp_async.simulator import Calendar, openapi, serve
+from hpp_async.simulator._control import Resource, control_routes
+from hpp_async.simulator._journal import Journal
+from hpp_async.testing import Fault, Provider, Script
 
 OURS: Final[dict[str, Any]] = json.loads(openapi())
 DATA: Final = Path(__file__).parents[3] / "shared" / "data"
@@ -37,9 +42,13 @@ def theirs(file: Path = OPENAPI) -> dict[str, Any]:
 
 
 def all_of_theirs() -> list[tuple[str, str, dict[str, Any]]]:
-    """Return the operations of the provider's two files, but for customer tokens."""
-    both = [operation for file in (OPENAPI, PAYMENTS) for operation in operations(theirs(file))]
-    return [operation for operation in both if not operation[1].endswith("/customer-token")]
+    """Return the operations of the provider's two files."""
+    return [operation for file in (OPENAPI, PAYMENTS) for operation in operations(theirs(file))]
+
+
+def of_the_provider() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the operations that are the provider's; the others are those of the control API."""
+    return [operation for operation in operations(OURS) if not operation[1].startswith("/simulator/")]
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -66,14 +75,14 @@ def test_it_is_served_without_credentials() -> None:
 
 
 def test_it_has_exactly_the_operations_of_the_simulator() -> None:
-    found = {(method, re.sub(r"{\w+}", "one", path)) for method, path, _ in operations(OURS)}
+    found = {(method, re.sub(r"{\w+}", "one", path)) for method, path, _ in of_the_provider()}
 
     paths = {path for _, path in found}
     assert found == {(method, path) for path in paths for method in operation_of("", path)[2]}
 
 
 def test_every_operation_has_its_errors() -> None:
-    for _, _, operation in operations(OURS):
+    for _, _, operation in of_the_provider():
         assert {"401", "403", "429", "500", "503"} <= operation["responses"].keys()
 
 
@@ -140,6 +149,67 @@ def test_carts_are_described_as_they_are_read() -> None:
     assert "required" not in update
 
 
+def test_a_customer_token_is_described_as_its_request_is_read() -> None:
+    request = OURS["components"]["schemas"]["CustomerTokenRequest"]
+
+    assert typed(request) == typed(described(CustomerTokenRequest))
+    assert request["properties"]["description"].items() >= {"minLength": 1, "maxLength": 255}.items()
+
+
+# -- the control API ---------------------------------------------------------------------------------------------------
+
+
+def test_every_request_of_the_control_api_is_described_and_no_other() -> None:
+    provider = Provider(now=Calendar())
+    found = {(method, path) for method, path, _ in operations(OURS)}
+    of_others = {(method, path) for method, path, _ in of_the_provider()}
+
+    resources = [(route.path, route.endpoint) for route in control_routes(provider, Journal())]
+    assert found - of_others == {
+        (method, path) for path, resource in resources if isinstance(resource, Resource) for method in resource.handlers
+    }
+
+
+def test_the_control_api_needs_no_credentials() -> None:
+    for _, path, operation in operations(OURS):
+        is_control = path.startswith("/simulator/")
+        assert (operation.get("security") == []) is is_control
+        assert (operation.get("tags") == ["simulator"]) is is_control
+        assert ("429" in operation["responses"]) is not is_control
+
+
+def test_every_act_is_described() -> None:
+    word, table, becomes = OURS["components"]["schemas"]["Act"]["oneOf"]
+
+    assert word["enum"] == list(ACTS)
+    assert [one["required"] for one in table["oneOf"]] == [[act] for act in ACTS]
+    assert table["properties"].keys() == {*ACTS, "fields", "expires_in"}
+    assert becomes["properties"].keys() == {"becomes", "after", "fields", "expires_in"}
+
+
+@pytest.mark.parametrize(
+    "body", [{"act": "opens"}, {"acts": [{"opens": 5}, "pays"], "lifetime": 60, "story": "pays"}, {"visitor": "pay"}]
+)
+def test_what_can_happen_to_a_session_is_described_as_it_is_read(body: dict[str, object]) -> None:
+    [variant] = [one for one in OURS["components"]["schemas"]["Acts"]["oneOf"] if one["required"] == [next(iter(body))]]
+    with serve(Provider(now=Calendar())) as url:
+        answer = httpx.post(f"{url}/simulator/sessions/one/acts", json=body, trust_env=False)
+
+    assert answer.status_code == 404, "the body is right, and there is no such session"
+    assert variant["properties"].keys() >= body.keys()
+
+
+def test_every_fault_is_described_with_all_its_attributes() -> None:
+    variants = {one["properties"]["kind"]["const"]: one for one in OURS["components"]["schemas"]["Fault"]["oneOf"]}
+    whom = [field for field in attrs.fields(Fault) if field.name != "kind"]
+
+    assert variants.keys() == FAULT_KINDS.keys()
+    for name, variant in variants.items():
+        own = attrs.fields(FAULT_KINDS[name])
+        assert variant["properties"].keys() == {"kind", *(field.name for field in (*own, *whom))}
+        assert variant["required"] == ["kind", *(field.name for field in own if field.default is attrs.NOTHING)]
+
+
 def beyond(schema: dict[str, Any]) -> Iterator[Any]:
     """Yield values just outside the limits of *schema*, but for those of 64 bits."""
     if abs(schema.get("minimum", -(2**63))) < 2**62:
@@ -183,7 +253,7 @@ def test_the_example_of_a_cart_is_right() -> None:
 
 @published
 def test_it_has_the_operations_of_the_provider_and_their_names() -> None:
-    assert {(method, path, operation["operationId"]) for method, path, operation in operations(OURS)} == {
+    assert {(method, path, operation["operationId"]) for method, path, operation in of_the_provider()} == {
         (method, path, operation["operationId"]) for method, path, operation in all_of_theirs()
     }
 
@@ -192,13 +262,13 @@ def test_it_has_the_operations_of_the_provider_and_their_names() -> None:
 def test_it_has_every_answer_of_the_provider_that_the_simulator_gives() -> None:
     never = {("POST", "/hpp/v1/sessions/{session_id}/distribution", "201")}  # the simulator answers 204 instead
     gateways = {"429", "500", "502", "503", "504"}  # which the provider's file leaves out
-    ours = {(method, path, code) for method, path, found in operations(OURS) for code in found["responses"]}
+    ours = {(method, path, code) for method, path, found in of_the_provider() for code in found["responses"]}
     published = {(method, path, code) for method, path, found in all_of_theirs() for code in found["responses"]}
 
     assert ours >= published - never
     # The file of the Payments API leaves 401 out, too.
     assert {entry for entry in ours - published if entry[2] not in gateways} == {
-        (method, path, "401") for method, path, _ in operations(OURS) if path.startswith("/payments/")
+        (method, path, "401") for method, path, _ in of_the_provider() if path.startswith("/payments/")
     }
 
 
@@ -237,6 +307,7 @@ def test_its_fields_are_the_providers(our_name: str, their_name: str) -> None:
         ("OrderLine", ["order_line"]),
         ("PaymentSessionCreated", ["merchant_session"]),
         ("Order", ["order"]),
+        ("CustomerTokenRequest", ["customer_token_creation_request"]),
     ],
 )
 def test_its_fields_are_those_of_the_payments_api(our_name: str, their_names: list[str]) -> None:

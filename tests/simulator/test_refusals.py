@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, application, serve
+from hpp_async.simulator._control import Resource
 from hpp_async.testing import Consumer, Provider, Slow
 
 AUTH: Final = ("PK00000_test", "not-a-secret")
@@ -82,7 +83,10 @@ def everything(provider: Provider) -> tuple[object, ...]:
 def test_every_changing_route_is_tested_here(provider: Provider) -> None:
     routes = [route for route in application(provider).routes if isinstance(route, Route)]
     changes = {
-        (method, route.path) for route in routes for method in route.methods or () if method not in ("GET", "HEAD")
+        (method, route.path)
+        for route in routes
+        for method in (route.endpoint.handlers if isinstance(route.endpoint, Resource) else route.methods or ())
+        if method not in ("GET", "HEAD")
     }
 
     assert changes == {(method, route) for method, route, _ in CHANGES}
