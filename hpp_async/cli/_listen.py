@@ -96,7 +96,7 @@ class Listening(Watching):
 
     def _report(self, event: WatchEvent, progress: _Progress, post: Post) -> None:
         token = event.token if post.again_in is None else progress.token
-        self._print(event, f"  posted: {_result(post)}", records.of_post(post), token=token)
+        self._print(event, f"-> {_result(post)}", records.of_post(post), token=token)
 
     def _print(self, event: WatchEvent, words: str, news: records.Record, *, token: str | None) -> None:
         if self._is_json:

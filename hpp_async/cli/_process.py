@@ -47,7 +47,7 @@ def continuable(command: Callable[[], str | None]) -> Generator[None]:
         yield
     except KeyboardInterrupt as ending:
         next_command = command()
-        to_continue = "" if next_command is None else f" To continue the watch:\n  {next_command}"
+        to_continue = "" if next_command is None else f" To continue:\n  {next_command}"
         say(f"interrupted; no session was changed.{to_continue}")
         raise typer.Exit(exit_code(ending)) from None
 

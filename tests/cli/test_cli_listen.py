@@ -179,7 +179,7 @@ def test_every_change_and_every_post_has_a_line(
     printed = capsys.readouterr()
     shown = [re.fullmatch(rf"\d\d:\d\d:\d\d {session_id} (.*)", line) for line in printed.out.splitlines()]
     words = [re.sub(r"\d+ ms", "5 ms", line[1]) for line in shown if line is not None]
-    assert words == ["WAITING", "CANCELLED", "  posted: 204 in 5 ms", "ended: Cancelled"]
+    assert words == ["WAITING", "CANCELLED", "-> 204 in 5 ms", "ended: Cancelled"]
     assert printed.err == f"hpp-async: callbacks go to {shop.url}, with the header {MARK}; Ctrl-C ends this\n"
 
 
@@ -280,8 +280,8 @@ def test_a_change_is_given_up_after_the_last_call_with_code_13(
         assert second["news"]["answer"] == "ConnectError"
     else:
         _, shown, given_up, _ = capsys.readouterr().out.splitlines()
-        assert re.search(r"  posted: ConnectError in \d+ ms, again in 0 s$", shown)
-        assert re.search(r"  posted: ConnectError in \d+ ms, given up$", given_up)
+        assert re.search(r" -> ConnectError in \d+ ms, again in 0 s$", shown)
+        assert re.search(r" -> ConnectError in \d+ ms, given up$", given_up)
 
 
 def test_a_shop_that_does_not_answer_is_not_waited_for(shop: Shop) -> None:

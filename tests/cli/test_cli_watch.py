@@ -132,7 +132,7 @@ def test_an_interrupted_watch_prints_a_command_that_continues_it(
 
     token = json.loads(lines[0])["token"]
     said, command = capsys.readouterr().err.splitlines()
-    assert said == "hpp-async: interrupted; no session was changed. To continue the watch:"
+    assert said == "hpp-async: interrupted; no session was changed. To continue:"
     before, _, after = command.partition(" | ")
     assert subprocess.run(before, shell=True, check=True, capture_output=True).stdout.decode() == f"{token}\n"
     assert after == "hpp-async watch --final --every 30.0"
