@@ -14,13 +14,13 @@ import attrs
 import httpx
 
 from hpp_async import Session, __version__
-from hpp_async._provider.callbacks import PATIENCE, StatusCallback, first_call
+from hpp_async._provider.callbacks import CALLS, PATIENCE, StatusCallback, first_call
 from hpp_async._provider.posting import is_on_this_machine
 
 MARK: Final = "Hpp-Async-Listen"
 """The header by which a callback of ours is told from one of the provider's."""
-PAUSES: Final = (1.0, 2.0, 4.0)
-"""Seconds between the calls about one change; as many calls as the provider makes."""
+PAUSES: Final = tuple(2.0**number for number in range(CALLS - 1))
+"""Seconds between the calls about one change, of which there are as many as the provider makes."""
 _AT_ONCE: Final = 10
 _PORTS: Final = 65_536
 _PLACEHOLDER: Final = "{{session_id}}"
@@ -35,19 +35,16 @@ class Post:
         call: 1 for the first call about the change.
         answer: the status code; or why there is none, the name of an error.
         seconds: how long it took.
-        again_in: seconds until the next call; ``None`` if it is the last one.
+        is_success: whether the answer ends the calls.
+        again_in: seconds until the next call; ``None`` if this is the last one.
     """
 
     event_id: str
     call: int
     answer: int | str
     seconds: float
+    is_success: bool
     again_in: float | None
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the answer is 2xx."""
-        return isinstance(self.answer, int) and 200 <= self.answer < 300
 
 
 def refusal_of(url: str) -> str | None:
@@ -123,17 +120,24 @@ class Forwarder:
         """
         change = f"{reading.status}/{reading.updated_at}"
         callback = first_call(session_id, change, url=self._url, session=reading.raw, due_at=datetime.now(UTC))
-        for call, again_in in enumerate((*self._pauses, None), 1):
+        call, pauses = 0, iter(self._pauses)
+        while True:
+            call += 1
             async with self._turns:
                 answer, seconds = await self._post(callback)
-            post = Post(event_id=callback.event_id, call=call, answer=answer, seconds=seconds, again_in=again_in)
-            if post.is_success:
-                post = attrs.evolve(post, again_in=None)
+            is_success = isinstance(answer, int) and callback.is_answered_by(answer)
+            post = Post(
+                event_id=callback.event_id,
+                call=call,
+                answer=answer,
+                seconds=seconds,
+                is_success=is_success,
+                again_in=None if is_success else next(pauses, None),
+            )
             report(post)
             if post.again_in is None:
-                return post.is_success
+                return is_success
             await asyncio.sleep(post.again_in)
-        raise AssertionError("the last call has no pause after it")
 
     async def _post(self, callback: StatusCallback) -> tuple[int | str, float]:
         headers = {"Content-Type": "application/json", "User-Agent": f"hpp-async/{__version__}", MARK: "1"}

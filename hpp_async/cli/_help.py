@@ -118,7 +118,7 @@ Every line of output is an object
               prints"""
 
 LISTEN: Final = f"""\
-Post the status callbacks of sessions to a URL on this machine.
+Post the status callbacks of sessions to a URL of yours.
 
 The provider cannot call a laptop. This command watches sessions at the endpoint, such as the playground, and posts \
 each change of status as the provider would, a little later, and with the header {MARK}: 1. A change that is not \
@@ -140,7 +140,7 @@ With --json every line of output is an object
   is_last     whether this is the last line of the session
   news        what happened: an object with the type transition, post,
               outcome or error. A post has event_id, call, answer,
-              seconds, again_in and is_success"""
+              seconds, is_success and again_in"""
 
 DEMO: Final = f"""\
 Watch a wait on a simulated provider.
@@ -192,9 +192,9 @@ Keys that every fault can have
   {_WHOM}"""
 
 ACT: Final = f"""\
-Act as the consumer of a simulated provider, which hpp-async simulate runs.
+Act as the consumer of a simulated provider.
 
-The acts happen now, one after the other, and then what the options say:
+The endpoint is that of hpp-async simulate. The acts happen now, one after the other, and then what the options say:
 
   hpp-async act SESSION opens declines
   hpp-async act SESSION retries pays

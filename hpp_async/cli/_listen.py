@@ -91,8 +91,8 @@ class Listening(Watching):
                     self._failed(HPPError("a change could not be posted"))
             progress.token = event.token
             progress.events -= 1
-            if event.is_last and not progress.events:
-                del self._progress[event.session_id]
+        if event.is_last and not progress.events:
+            del self._progress[event.session_id]
 
     def _report(self, event: WatchEvent, progress: _Progress, post: Post) -> None:
         token = event.token if post.again_in is None else progress.token

@@ -53,7 +53,7 @@ def listen(
     as_json: JSONOption = False,
     verbose: VerboseOption = 0,
 ) -> None:
-    """Post the status callbacks of sessions to a URL on this machine."""
+    """Post the status callbacks of sessions to a URL of the user's own."""
     with exiting(verbose):
         client = client_of(endpoint, every)
 

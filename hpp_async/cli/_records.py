@@ -90,7 +90,7 @@ def of_news(event: WatchEvent, news: Record, *, token: str | None) -> Record:
 
 def of_post(post: Post) -> Record:
     """Return what came of a call, as it is in a line."""
-    return {"type": "post", **attrs.asdict(post), "is_success": post.is_success}
+    return {"type": "post", **attrs.asdict(post)}
 
 
 def of_act(record: Mapping[str, object]) -> Record:

@@ -34,7 +34,7 @@ from hpp_async.cli._listen import Listening
 from hpp_async.testing import Consumer, Provider, Step, opens, pays
 
 LINE: Final = ["session_id", "token", "is_last", "news"]
-POST: Final = ["type", "event_id", "call", "answer", "seconds", "again_in", "is_success"]
+POST: Final = ["type", "event_id", "call", "answer", "seconds", "is_success", "again_in"]
 SECRET: Final = "a-secret-of-the-shop"
 
 
