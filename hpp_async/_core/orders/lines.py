@@ -101,7 +101,7 @@ class OrderLine(Model):
         total_discount_amount: what is taken off the whole line, tax included.
         total_amount: ``quantity × unit_price − total_discount_amount``; computed, and checked where it is given.
         total_tax_amount: the tax in *total_amount*; computed where there is a *tax_rate*. One that is given may differ
-            by 1 from what is computed, for shops that round otherwise.
+            by 1 from the tax before it is rounded, for shops that round otherwise.
         type: what the line is; the provider takes it as `LineType.PHYSICAL` where it is ``None``.
         reference: the article's number.
         quantity_unit: such as ``pcs`` or ``kg``.
@@ -144,7 +144,7 @@ class OrderLine(Model):
                 "total_amount",
                 "it is not quantity × unit_price − total_discount_amount: leave it out, and it is computed",
             )
-        if abs((self.total_tax_amount or 0) - (self._tax() or 0)) > 1:
+        if not self._is_tax(self.total_tax_amount or 0):
             raise refusal(
                 self,
                 "total_tax_amount",
@@ -160,6 +160,11 @@ class OrderLine(Model):
         if not is_whole(self.quantity, self.unit_price, self.total_discount_amount):
             return 0  # they are refused as soon as all fields are there
         return self.quantity * self.unit_price - self.total_discount_amount
+
+    def _is_tax(self, tax: int) -> bool:
+        """Tell whether *tax* differs by at most 1 from the tax in the line, which is not rounded for that."""
+        rate, divisor = self.tax_rate or 0, _WHOLE + (self.tax_rate or 0)
+        return abs(tax * divisor - self.total_amount * rate) <= divisor
 
     def _tax(self) -> int | None:
         """Return the tax in the line: ``total − total × 10000 / (10000 + rate)``, to the nearest minor unit."""
