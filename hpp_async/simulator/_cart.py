@@ -15,6 +15,8 @@ _NO_MINOR_UNITS: Final = frozenset({"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "K
 _THOUSANDTHS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 """The currencies of ISO 4217 that have another number of minor units than a hundred."""
 
+MOST_LINES: Final = 8
+"""How many lines of a cart are shown at once: the buttons are below them."""
 _WORDS: Final[Mapping[str, str]] = {
     **{identifier.upper(): name for identifier, name in CATEGORIES.items()},
     "DIRECT_DEBIT": "Direct debit",
@@ -61,6 +63,12 @@ def shown_cart(provider: Provider, life: Life) -> ShownCart | None:
         country=cart.purchase_country.upper(),
         locale=cart.locale,
     )
+
+
+def total_of(provider: Provider, life: Life) -> str | None:
+    """Return how much the consumer of the session pays; ``None`` where that is not known."""
+    cart = provider.payments.cart_of(life)
+    return None if cart is None else money(cart.order_amount, cart.purchase_currency.upper())
 
 
 def ways_to_pay(life: Life) -> list[str]:

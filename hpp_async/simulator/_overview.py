@@ -13,6 +13,7 @@ from starlette.routing import Route
 from hpp_async import FINAL
 from hpp_async._provider.requests import page_path
 from hpp_async.simulator._calendar import Calendar, jump_past_expiry
+from hpp_async.simulator._cart import total_of
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._journal import Journal
 from hpp_async.simulator._records import fault_records, session_record, time_record
@@ -107,6 +108,7 @@ def _shown(provider: Provider, journal: Journal, request: Request) -> Response:
             session_record(provider, life, moment)
             | {
                 "path": page_path(life.session_id),
+                "total": total_of(provider, life),
                 "has_expired": life.is_over(moment) and life.status(moment) not in FINAL,
             }
             for life in lives

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from hpp_async import FINAL, SessionStatus
 from hpp_async._provider.callbacks import filled
 from hpp_async._provider.requests import PAGES, page_path
-from hpp_async.simulator._cart import shown_cart, ways_to_pay
+from hpp_async.simulator._cart import MOST_LINES, shown_cart, ways_to_pay
 from hpp_async.simulator._html import asks_to_refresh, form, page
 from hpp_async.simulator._records import session_record
 from hpp_async.simulator._refusals import RefusedError, base_url_of
@@ -157,6 +157,7 @@ def _shown(
         path=page_path(life.session_id),
         session=session_record(provider, life, moment),
         cart=shown_cart(provider, life),
+        most_lines=MOST_LINES,
         ways_to_pay=ways_to_pay(life),
         meaning=_MEANINGS.get(status, ""),
         has_expired=is_over and status not in FINAL,

@@ -13,7 +13,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
 from chromium import path_of_chromium, running
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from support.carts import CART, SHOE
 
+from hpp_async._provider.payments import PaymentSession
 from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Fault, Provider, Slow, becomes
@@ -24,7 +26,19 @@ ELSEWHERE: Final = {
     "failure": "javascript:alert(1)",
     "back": "https://shop.example/\"'><script>alert(1)</script>",
 }
-PAGES: Final = ["overview", "empty", "open", "declined", "paid", "watched", "left", "expired", "hostile", "nobody's"]
+PAGES: Final = [
+    "overview",
+    "empty",
+    "open",
+    "declined",
+    "paid",
+    "watched",
+    "left",
+    "expired",
+    "cart",
+    "hostile",
+    "nobody's",
+]
 
 
 def button(page: Page, name: str) -> Locator:
@@ -144,6 +158,13 @@ def path_of(provider: Provider, calendar: Calendar, name: str) -> str:
         case "expired":
             session_id = provider.create(lifetime=60)
             calendar.advance(60)
+            return page_path(session_id)
+        case "cart":
+            session_id = provider.create()
+            lines = [SHOE | {"name": name, "reference": "r" * 255} for name in ("x" * 255, *["Shoe"] * 10)]
+            cart = CART | {"order_lines": lines, "order_amount": 44_000, "order_tax_amount": 8800}
+            provider.payments.sessions["one"] = PaymentSession(session_id="one", created_at=calendar(), fields=cart)
+            provider.life(session_id).payment_session_id = "one"
             return page_path(session_id)
         case _:
             provider.create([becomes(HOSTILE, 0)], session_id="hostile", merchant_urls=ELSEWHERE)

@@ -95,6 +95,31 @@ def test_the_page_shows_the_cart(shop: httpx.Client) -> None:
     assert page.languages == ["en", "sv-SE"]
 
 
+@pytest.mark.parametrize(("lines", "said"), [(8, None), (9, "1 more line "), (11, "3 more lines ")])
+def test_of_a_long_cart_the_first_lines_are_shown_and_the_others_can_be(
+    shop: httpx.Client, lines: int, said: str | None
+) -> None:
+    numbered = [SHOE | {"name": f"Shoe {number}"} for number in range(lines)]
+    cart = CART | {"order_lines": numbered, "order_amount": 4000 * lines, "order_tax_amount": 800 * lines}
+
+    page = Text(shop.get(created(shop, cart)["redirect_url"]).text)
+
+    assert [f"Shoe {number}" in page.text for number in range(lines)] == [True] * lines
+    assert ("details" in page.tags) is (said is not None)
+    before, _, after = page.text.partition(said or "Shoe 8")
+    assert before.count("Shoe") == 8
+    assert after.count("Shoe") == lines - 8
+
+
+def test_the_overview_shows_what_a_session_costs(provider: Provider, shop: httpx.Client) -> None:
+    created(shop)
+    provider.create()
+
+    page = Text(shop.get("/simulator").text)
+
+    assert page.text.count("NONE, 40.00 SEK") == 1
+
+
 def test_a_cart_says_only_what_is_known_of_it(shop: httpx.Client) -> None:
     cart = {name: value for name, value in CART.items() if name not in ("locale", "order_tax_amount")}
 
