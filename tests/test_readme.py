@@ -14,6 +14,7 @@ import pytest
 import respx
 from support.sittings import Sitting
 
+from hpp_async import ConfigurationError
 from hpp_async.testing import Answered, ScriptedProvider, VirtualClock, mock_provider
 
 ROOT: Final = Path(__file__).parents[1]
@@ -126,6 +127,35 @@ def test_a_block_runs_when_it_is_copied_into_a_file(block: Block, tmp_path: Path
 
     with world():
         runpy.run_path(str(file), run_name="__main__")
+
+
+CREATE: Final = next(block for block in BLOCKS if block.name == "create.py")
+
+
+def test_the_session_of_the_tutorial_is_created_at_the_playground_without_callbacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / CREATE.name
+    file.write_text(CREATE.text, "utf-8")
+
+    with world() as provider:
+        runpy.run_path(str(file), run_name="__main__")
+        [session_id] = [one for one in provider.model.sessions if one != "your-session-id"]
+
+    session_url = f"https://api.playground.klarna.com/hpp/v1/sessions/{session_id}"
+    assert capsys.readouterr().out.startswith(
+        f"export SESSION={session_url} PAGE=https://api.playground.klarna.com/hpp/"
+    )
+
+
+def test_the_playground_cannot_call_a_shop_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / CREATE.name
+    file.write_text(CREATE.text, "utf-8")
+    monkeypatch.setenv("SHOP", "http://127.0.0.1:8000/klarna")
+
+    with world() as provider, pytest.raises(ConfigurationError, match="which the provider cannot call: give https"):
+        runpy.run_path(str(file), run_name="__main__")
+    assert [request.url.path for request in provider.requests] == ["/payments/v1/sessions"]
 
 
 ENDINGS: Final = [
