@@ -8,10 +8,8 @@ answers follow the provider's OpenAPI file and the pages of its documentation th
 from __future__ import annotations
 
 import uuid
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import cast
 
 import attrs
 
@@ -21,16 +19,13 @@ from hpp_async._provider.answers import Answer, damaged, error, error_of, header
 from hpp_async._provider.callbacks import AnyCallback, Callbacks
 from hpp_async._provider.faults import Fault, FaultKind, Garbled
 from hpp_async._provider.injection import NO_FAULTS, Faults, RequestFaults
-from hpp_async._provider.life import LIFETIME, AnyStep, Life, Step, steps_of
+from hpp_async._provider.life import LIFETIME, Life, Step, steps_of
 from hpp_async._provider.payments import Payments
-from hpp_async._provider.quotas import CREATIONS, RateLimit, merchant_of
+from hpp_async._provider.quotas import CREATIONS, RateLimit, is_authorized, merchant_of
 from hpp_async._provider.received import GoneError, Received
 from hpp_async._provider.requests import ABOUT_SESSIONS, BadValueError, operation_of
-from hpp_async._provider.scripts import CONSUMERS, Act, Consumer, Script, Visitor, script_of
+from hpp_async._provider.scripts import CONSUMERS, Act, Consumer, LifeStory, Script, Visitor, planned, script_of
 from hpp_async._provider.words import Operation
-
-LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
-"""What happens to a session: a script, a consumer, acts, or steps."""
 
 
 @attrs.define(kw_only=True)
@@ -97,7 +92,7 @@ class Provider:
         Raises:
             ConfigurationError: *session_id* is one that no client accepts, or *lifetime* is not a number of seconds.
         """
-        steps, lasts = self._steps(life)
+        steps, lasts = planned(life, self.speed)
         new = Life(
             session_id=str(uuid.uuid4()) if session_id is None else session_id,
             created_at=self.now(),
@@ -194,14 +189,6 @@ class Provider:
         for listener in list(self.listeners):
             listener()
 
-    def _steps(self, story: LifeStory) -> tuple[Iterable[AnyStep], timedelta]:
-        if not isinstance(story, Script | Consumer):
-            parts = list(story)
-            if not parts or not isinstance(parts[0], Act):
-                return cast("list[AnyStep]", parts), LIFETIME
-            story = Script(*cast("list[Act]", parts))
-        return script_of(story).steps(self.speed), script_of(story).lifetime(self.speed)
-
     # -- callbacks ----------------------------------------------------------------------------------------------------
 
     @property
@@ -282,7 +269,7 @@ class Provider:
         headers = {**headers_at(moment), **left}
         if not is_admitted:
             return error(429, headers, message="Too many requests")
-        if not self._is_authorized(authorization):
+        if not is_authorized(authorization, self.auth):
             return error(401, headers)
         if operation is None:
             if methods:
@@ -321,8 +308,3 @@ class Provider:
         )
         self.add_life(life)
         return hosted_calls.urls_of(life, received)
-
-    def _is_authorized(self, header: str) -> bool:
-        if self.auth is None:
-            return header.startswith("Basic ")
-        return header == "Basic " + b64encode(":".join(self.auth).encode()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,6 +29,13 @@ def merchant_of(authorization: str) -> str:
     except ValueError:
         return authorization
     return username.partition("_")[0]
+
+
+def is_authorized(authorization: str, auth: tuple[str, str] | None) -> bool:
+    """Tell whether an ``Authorization`` header has the credentials *auth*; ``None`` accepts any."""
+    if auth is None:
+        return authorization.startswith("Basic ")
+    return authorization == "Basic " + b64encode(":".join(auth).encode()).decode()
 
 
 @attrs.define

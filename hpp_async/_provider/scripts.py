@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
 from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.session import FINAL, SessionStatus
-from hpp_async._provider.life import LIFETIME, Step, duration
+from hpp_async._provider.life import LIFETIME, AnyStep, Step, duration
 
 _SHORT: Final = timedelta(seconds=30)  # so that somebody who watches a demonstration sees the session expire
 
@@ -217,6 +217,20 @@ Visitor = Script | Consumer
 
 CONSUMERS: Final[Mapping[str, Visitor]] = {str(consumer): consumer for consumer in Consumer}
 """The consumers with a name, by their names."""
+
+
+LifeStory = Visitor | Iterable[Act] | Iterable[AnyStep]
+"""What happens to a session: a script, a consumer, acts, or steps."""
+
+
+def planned(story: LifeStory, speed: float) -> tuple[Iterable[AnyStep], timedelta]:
+    """Return the steps of *story* and how long the session can be paid; only scripts and acts pass at *speed*."""
+    if not isinstance(story, Script | Consumer):
+        parts = list(story)
+        if not parts or not isinstance(parts[0], Act):
+            return cast("list[AnyStep]", parts), LIFETIME
+        story = Script(*cast("list[Act]", parts))
+    return script_of(story).steps(speed), script_of(story).lifetime(speed)
 
 
 def script_of(visitor: Visitor | Iterable[Act]) -> Script:

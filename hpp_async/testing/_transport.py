@@ -16,7 +16,8 @@ from hpp_async._provider.answers import Answer
 from hpp_async._provider.callbacks import PATIENCE, AnyCallback
 from hpp_async._provider.faults import Cut, Dropped, Fault, FaultKind, Refused, Stalled
 from hpp_async._provider.posting import Posting
-from hpp_async._provider.provider import LifeStory, Provider
+from hpp_async._provider.provider import Provider
+from hpp_async._provider.scripts import LifeStory
 from hpp_async.testing._clock import VirtualClock
 
 if TYPE_CHECKING:
