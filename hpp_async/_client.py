@@ -19,6 +19,7 @@ from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.hidden import Hidden, hide
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
+from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
 from hpp_async._core.settings import Settings
@@ -157,12 +158,14 @@ class HPPClient(Ordering):
             self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
         )
         self._exchange = exchange
-        self._calls = Calls(exchange, target=self._target, clock=clock)
+        provider_clock = ProviderClock()
+        self._calls = Calls(exchange, target=self._target, clock=clock, provider_clock=provider_clock)
         self._commands = Commands(self._calls, attempts=attempts)
         turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=checked_observers)
         self._reads = Reads(
             Reader(self._calls, attempts=attempts).read,
             turns=turns,
+            provider_clock=provider_clock,
             observers=checked_observers,
             moved=self._moved,
             abandon=self._abandon,

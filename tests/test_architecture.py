@@ -45,8 +45,9 @@ CORE: Final = [
     {"session"},
     {"schedule", "endpoint", "token_bucket", "provider_clock", "position", "failures"},
     {"credentials", "history", "expiry", "budget", "settings"},
-    {"outcome"},
+    {"outcome", "resuming"},
     {"actions", "orders"},
+    {"endings"},
     {"poller"},
 ]
 """The floors of the modules inside of the core."""

@@ -29,6 +29,7 @@ from typing import Final
 
 import attrs
 
+from hpp_async._core.memory import Memory
 from hpp_async._core.position import expiry_of
 from hpp_async._core.session import Session
 
@@ -55,8 +56,37 @@ class Expiry:
     """Whether any reading was made before the expiry that it gave."""
     _late_readings: int = attrs.field(init=False, default=0)
     """How many reads in a row began and ended after the expiry."""
+    _expected_at: float | None = attrs.field(init=False, default=None)
+    """When the session expires by the resume token; for the time until there is an estimate."""
     _seen_at: float | None = attrs.field(init=False, default=None)
     """When the session was first seen; ``None`` before that, and as soon as there is an estimate."""
+
+    @property
+    def was_open(self) -> bool:
+        """Whether any reading was made before the expiry that it gave."""
+        return self._was_open
+
+    @property
+    def late_readings(self) -> int:
+        """How many readings in a row arrived after the expiry."""
+        return self._late_readings
+
+    def unknown_for(self, now: float) -> float | None:
+        """Return for how many seconds the session is followed without an estimate; ``None`` where there is one."""
+        return None if self._seen_at is None else max(0.0, now - self._seen_at)
+
+    def resume(self, memory: Memory, at: float, *, known: datetime | None) -> None:
+        """
+        Go on from what an earlier wait remembers as of *at*; *known* is the ``expires_at`` that it believed.
+
+        By *known* a read is due at the expiry. It is no estimate, because this machine's calendar has a part in it.
+        """
+        if known is not None:
+            self._expected_at = at + known.timestamp() - memory.at
+        self._was_open, self._late_readings = memory.was_open, min(memory.late_readings, _QUORUM)
+        # Each late reading in a row gave an estimate that had passed, or came after one. When it was does not matter.
+        self._estimates = (at - EXPIRY_GRACE,) * self._late_readings
+        self._seen_at = None if memory.unknown_for is None else at - memory.unknown_for
 
     @property
     def at(self) -> float | None:
@@ -66,8 +96,8 @@ class Expiry:
     @property
     def deciding_read_at(self) -> float | None:
         """When the deciding read is due: after the expiry, or after 72 hours where nothing is known of it."""
-        if self._estimates:
-            return max(self._estimates) + EXPIRY_GRACE
+        if self._estimates or self._expected_at is not None:
+            return max(self._estimates or (self._expected_at or 0.0,)) + EXPIRY_GRACE
         return None if self._seen_at is None else self._seen_at + UNKNOWN_FOR
 
     def is_unknown(self, now: float) -> bool:

@@ -37,11 +37,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
 from hpp_async._core.exceptions import AuthenticationError, HPPError, ReadError, SessionNotFoundError
+from hpp_async._core.memory import Failing
 
 CONFIRMATION_DELAY: Final = 2.0
 """
@@ -57,7 +58,7 @@ _CONFIRMED_BY: Final = 3
 _FIRST_DELAY: Final = 2.0
 _DOUBLINGS: Final = 5  # 2, 4, 8 … 64 s; without this cap, an endless outage would overflow the power of two
 _FOREVER: Final = float("inf")
-_HINT_MAXIMUM: Final = 300.0
+HINT_MAXIMUM: Final = 300.0
 """Seconds. A longer hint counts as this long: one wrong header must not hide a payment for hours."""
 
 
@@ -76,8 +77,8 @@ class Meaning(Enum):
 class Failures:
     """The failures of one wait since its last reading; the next reading discards them. Times are loop seconds."""
 
-    last: HPPError
-    """The last failure."""
+    last: HPPError | None = None
+    """The last failure; ``None`` where all of them were before a restart."""
     outage_since: float | None = attrs.field(init=False, default=None)
     """When the outage began: a row of failures that say nothing of the session. ``None`` where there is none."""
     missing_at: datetime | None = attrs.field(init=False, default=None)
@@ -92,6 +93,26 @@ class Failures:
     """When the next read is due. ∞ until `rests_until` is called: no read is late then."""
     _idle: tuple[tuple[float, float], ...] = attrs.field(init=False, default=())
     """From when to when no step was taken, since the last failure."""
+
+    @classmethod
+    def resume(cls, failing: Failing, at: float, due: float) -> Self:
+        """Return the failures of an earlier wait: *failing*, as of *at*. Its next read was due at *due*."""
+        failures = cls()
+        failures.outage_since = None if failing.lasted is None else at - failing.lasted
+        failures._backoffs, failures._missing, failures._refused = failing.backoffs, failing.missing, failing.refused
+        failures.missing_at = failing.missing_at
+        failures.rests_until(due)
+        return failures
+
+    def remembered(self, at: float) -> Failing:
+        """Return what a later wait must know of them, as of *at*, when the last read was over."""
+        return Failing(
+            lasted=None if self.outage_since is None else max(0.0, at - self.outage_since),
+            backoffs=self._backoffs,
+            missing=self._missing,
+            refused=self._refused,
+            missing_at=self.missing_at,
+        )
 
     def note(self, error: HPPError, now: float, *, asked_at: float, longest: float, held: float = 0.0) -> Meaning:
         """
@@ -159,4 +180,4 @@ class Failures:
 
     def _hint(self) -> float:
         hint = self.last.retry_after if isinstance(self.last, ReadError) else None
-        return 0.0 if hint is None else min(hint, _HINT_MAXIMUM)
+        return 0.0 if hint is None else min(hint, HINT_MAXIMUM)

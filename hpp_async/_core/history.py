@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from hpp_async._core.memory import Memory
 from hpp_async._core.position import Position, date_of, expiry_of
 from hpp_async._core.session import AnyStatus, Session
 
@@ -22,7 +23,7 @@ class Transition:
         sequence: 1 for the first transition of a session, 2 for the second; the count goes on after ``since``.
         is_last: whether this reading gives the outcome.
         token: the resume token. Pass it to ``wait_for_outcome(since=…)`` to go on after this transition. It holds an
-            id, a status and dates, and nothing secret.
+            id, a status, dates and numbers, and nothing secret.
     """
 
     previous: AnyStatus | None
@@ -79,6 +80,16 @@ class History:
         self._newest_at = None if since is None else since.updated_at
         self._expires_at = None if since is None else since.expires_at
         self._sequence = 0 if since is None else since.sequence
+
+    @property
+    def status(self) -> AnyStatus | None:
+        """The status that is believed; ``None`` before the first sighting."""
+        return self._status
+
+    @property
+    def newest_at(self) -> datetime | None:
+        """The newest ``updated_at`` that is believed."""
+        return self._newest_at
 
     @property
     def is_seen(self) -> bool:
@@ -164,3 +175,11 @@ class History:
         )
         self.transitions = (*self.transitions, transition)
         return transition
+
+    def remember(self, memory: Memory | None) -> None:
+        """Put *memory* into the token of the last transition: what is to come next, which `observe` could not know."""
+        *before, transition = self.transitions
+        position = self.position
+        assert position is not None, "a status was just observed"
+        token = attrs.evolve(position, memory=memory).token
+        self.transitions = (*before, attrs.evolve(transition, token=token))

@@ -4,15 +4,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 import attrs
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBERS: Final = re.compile(r"(?:[a-z]-?[0-9]{1,15})+", re.ASCII)
 """The form of the text: letters, each with a whole number."""
 
 _NUMBER: Final = re.compile(r"([a-z])(-?[0-9]+)", re.ASCII)
 _UNSIGNED: Final = "ndaxolfbmu"
+
+
+_AGREEMENT: Final = 5.0
+"""Seconds by which a skew may differ before and after a restart: this machine's calendar is wrong as it was before."""
+
+
+@attrs.frozen(kw_only=True)
+class Calendar:
+    """
+    How loop times are dated.
+
+    Attributes:
+        local: seconds since 1970 by this machine's calendar, minus loop seconds.
+        provider: the same by the provider's clock; ``None`` where no reading had a ``Date``.
+    """
+
+    local: float
+    provider: float | None = None
+
+    @property
+    def skew(self) -> float:
+        """The time by this machine's calendar minus that by the provider's clock, in seconds, as far as is known."""
+        return 0.0 if self.provider is None else self.local - self.provider
+
+    def knowing(self, memory: Memory | None) -> Calendar:
+        """Return the calendar; where the provider's clock is not known, with the skew of *memory*."""
+        if self.provider is not None or memory is None:
+            return self
+        return Calendar(local=self.local, provider=self.local - memory.skew)
+
+    def date(self, at: float) -> float:
+        """Return the loop time *at* in seconds since 1970, by the provider's clock as far as that is known."""
+        return at + (self.local if self.provider is None else self.provider)
+
+    def loop_time(self, memory: Memory) -> float:
+        """
+        Return the loop time of ``memory.at``.
+
+        This machine's calendar tells it to the millisecond, if it is wrong by ``memory.skew`` as it was then. It is
+        taken to be, unless the provider's clock is known and says something else.
+        """
+        if self.provider is None or abs(self.skew - memory.skew) <= _AGREEMENT:
+            return memory.at + memory.skew - self.local
+        return memory.at - self.provider
 
 
 @attrs.frozen(kw_only=True)
@@ -24,12 +70,14 @@ class Failing:
         lasted: how many seconds the outage had lasted; ``None`` where there was none.
         backoffs: how many back-offs there were in this outage.
         missing, refused: how many 404s, and how many 401s and 403s, there were.
+        missing_at: the earliest ``Date`` of a 404; ``None`` where none had one.
     """
 
     lasted: float | None = None
     backoffs: int = 0
     missing: int = 0
     refused: int = 0
+    missing_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -80,6 +128,8 @@ class Memory:
             yield "b", self.failing.backoffs
             yield "m", self.failing.missing or None
             yield "u", self.failing.refused or None
+            missing_at = self.failing.missing_at
+            yield "t", None if missing_at is None else (missing_at - _EPOCH) // timedelta(milliseconds=1)
 
     @classmethod
     def of(cls, numbers: Mapping[str, int]) -> Self | None:
@@ -91,6 +141,7 @@ class Memory:
             backoffs=numbers.get("b", 0),
             missing=numbers.get("m", 0),
             refused=numbers.get("u", 0),
+            missing_at=_EPOCH + timedelta(milliseconds=numbers["t"]) if "t" in numbers else None,
         )
         return cls(
             at=numbers["r"] / 1e3,

@@ -43,19 +43,8 @@ are more; the same four make the next read due earlier.
 - the last read after its timeout (`_core.deadline`),
 - a schedule that returns something other than a delay.
 
-*401 and 403.* A gateway in front of the provider may refuse, for a moment, a request that the provider would answer. So
-on a session that was seen before, two confirmation reads must be refused, too.
-
-*404.* A 404 is never proof of "not paid". The provider says "expired or could not be found", and says the same for a
-wrong id, another region and another merchant. A neighbouring API of the provider answers 404 for a session that was
-*paid* (``SESSION_COMPLETED``). So the first of these that is true is the meaning of a 404:
-
-1. The answer says that the session was completed: it was probably paid.
-2. The wait has never seen the session: nothing is known of it, and the wait ends with the 404.
-3. The session has expired, by its readings and by the date of the 404, and its last status was not final. Where no
-   reading gives an expiry, as after a restart, three 404s must agree, and the earliest of their dates counts.
-4. The answer is the third 404 without a reading in between: the session has vanished.
-5. Otherwise the 404 means nothing yet. A confirmation read follows.
+*After a restart.* A wait that goes on from a resume token reads when the wait before would have read
+(`_core.resuming`), and counts failures, ages and late readings on.
 """
 
 from __future__ import annotations
@@ -66,21 +55,15 @@ import attrs
 
 from hpp_async._core.actions import Action, Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.deadline import Deadline
-from hpp_async._core.exceptions import (
-    ConfigurationError,
-    ExpiryUnknownError,
-    HPPError,
-    OutageError,
-    SessionNotFoundError,
-    SessionVanishedError,
-    WaitError,
-    WaitTimeoutError,
-)
-from hpp_async._core.expiry import UNKNOWN_FOR, Expiry
+from hpp_async._core.endings import Endings
+from hpp_async._core.exceptions import ConfigurationError, HPPError, WaitTimeoutError
+from hpp_async._core.expiry import Expiry
 from hpp_async._core.failures import CONFIRMATION_DELAY, Failures, Meaning
 from hpp_async._core.history import History, Transition
+from hpp_async._core.memory import Calendar, Memory
 from hpp_async._core.outcome import AnyOutcome, Expired, outcome_of
 from hpp_async._core.position import Position, date_of
+from hpp_async._core.resuming import began_at, delay_of, next_read, own_delay
 from hpp_async._core.schedule import PollSchedule
 from hpp_async._core.session import Session
 from hpp_async._core.settings import Settings
@@ -117,7 +100,8 @@ class Poller:
     """When the next read is due."""
     _scheduled: float
     """When it would be due without a notification."""
-    """When the next read is due."""
+    rested_at: float
+    """When the present delay began: when the last read was over, perhaps before a restart; -∞ before the first."""
     _notified_at: float
     """When the last notification came, if no reading was received since; else -∞."""
     _born_at: float | None
@@ -129,7 +113,7 @@ class Poller:
         self._history = History(session_id=session_id, since=since)
         self._expiry = Expiry()
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
-        self._due = self._scheduled = self._notified_at = _NEVER
+        self._due = self._scheduled = self.rested_at = self._notified_at = _NEVER
 
     # -- what the driver may ask --------------------------------------------------------------------------------
 
@@ -178,17 +162,68 @@ class Poller:
         """When the session expires, as far as is known."""
         return self._expiry.at
 
-    @property
-    def token(self) -> str | None:
-        """The resume token after the last transition that was emitted; ``None`` where the session was never seen."""
-        if self._has_news:
-            return self._token
-        position = self._history.position
-        return None if position is None else position.token
+    def token(self, calendar: Calendar | None = None) -> str | None:
+        """
+        Return the resume token after the last transition that was emitted; ``None`` where there is nothing to remember.
+
+        *calendar* dates the loop times. Without one, the token has only what `since` remembers.
+        """
+        return self._token if self._has_news else self._token_now(calendar)
 
     @property
     def _has_news(self) -> bool:
         return self._emitted < len(self._history.transitions)
+
+    def start(self, now: float, calendar: Calendar, *, spread: float = 0.0) -> None:
+        """
+        Note that the driver takes its first step at *now*, and go on from what ``since`` remembers.
+
+        The next read is due when it was due, but no later than the schedule's own delay from now: *calendar* may be
+        wrong. For *spread* see `_core.resuming`; a watch of thousands passes numbers that are uniform in [0, 1).
+        """
+        self.next_action(now)  # the timeout counts from here
+        since = self._history.since
+        if since is None or (memory := since.memory) is None:
+            return
+        at = self.rested_at = min(now, calendar.loop_time(memory))
+        if since.status is not None:
+            aged = memory.age if since.updated_at is None else memory.at - since.updated_at.timestamp()
+            self._born_at = at - max(0.0, aged or 0.0)
+        self._expiry.resume(memory, at, known=since.expires_at)
+        own = None if since.status is None else own_delay(self.settings.schedule, self._history.known, self._age(now))
+        delay = delay_of(memory, own)
+        if memory.failing is not None:
+            self._failures = Failures.resume(memory.failing, at, at + (delay or 0.0))
+        if delay is not None:
+            self.rested_at, due = next_read(at, delay, now=now, own=own, spread=0.0 if memory.failing else spread)
+            self._rest_until(due, now)
+
+    def _token_now(self, calendar: Calendar | None) -> str | None:
+        memory, position = self._memory(calendar), self._history.position
+        if position is None and memory is not None and memory.failing is not None:
+            position = Position.unseen(self.session_id)
+        return None if position is None else attrs.evolve(position, memory=memory).token
+
+    def _memory(self, calendar: Calendar | None) -> Memory | None:
+        """Return what a later wait must know beside the position; *calendar* dates it."""
+        since, at = self._history.since, self.rested_at
+        remembered = None if since is None else since.memory
+        if calendar is None or at == _NEVER:
+            return remembered
+        calendar = calendar.knowing(remembered)
+        # The failures of a wait that is over have ended it: whoever goes on begins anew, and reads at once.
+        is_over = self._verdict is not None and not isinstance(getattr(self._verdict, "error", None), WaitTimeoutError)
+        is_dated = self._history.newest_at is not None
+        return Memory(
+            at=calendar.date(at),
+            skew=calendar.skew,
+            delay=None if is_over or self._due == _NEVER else max(0.0, self._due - at),
+            age=None if is_dated or self._born_at is None else max(0.0, at - self._born_at),
+            unknown_for=self._expiry.unknown_for(at),
+            was_open=self._expiry.was_open,
+            late_readings=self._expiry.late_readings,
+            failing=None if is_over or self._failures is None else self._failures.remembered(at),
+        )
 
     def next_action(self, now: float) -> Action:
         """Return what to do at *now*. Asking twice gives the same answer."""
@@ -254,6 +289,7 @@ class Poller:
         *,
         asked_at: float | None = None,
         is_followed: bool = False,
+        calendar: Calendar | None = None,
     ) -> None:
         """
         Note *reading*, which arrived at *now*; *draw*, uniform in [0, 1), is for the jitter of the next delay.
@@ -261,6 +297,7 @@ class Poller:
         *asked_at* is when the read began, by default *now*: one that began before the timeout is not the last read.
         *is_followed* is whether a later reading is at hand: then no expiry and no timeout ends the wait before that is
         noted, because it may show an outcome.
+        *calendar* dates what the token of a transition remembers.
 
         Raises:
             ConfigurationError: the schedule returned something that is not a delay. The wait ends with the same error.
@@ -273,10 +310,11 @@ class Poller:
         # have, as after a pause of the driver, needs no confirmation.
         is_doubtful, self._notified_at = asked_at < self._notified_at + CONFIRMATION_DELAY, _NEVER
         self.reads += 1
-        self._failures = None
 
-        history = self._history
+        history, since = self._history, self._history.since
         is_believed = not history.is_stale(reading)
+        if is_believed and reading.status != history.status and not self._has_news:
+            self._token = self._token_now(calendar)
         is_expired = self._expiry.observe(
             reading,
             now,
@@ -286,24 +324,29 @@ class Poller:
             seen_for=history.seen_for(reading),
         )
         is_stop = is_believed and (reading.status.is_final or reading.status in self.settings.stop_on)
-        before = None if self._has_news else history.position
-        transition = history.observe(reading, is_last=is_stop or (is_expired and not is_followed))
-        if transition is not None and before is not None:
-            self._token = before.token
-
-        if is_stop:
-            self._verdict = Finish(outcome_of(reading, self.transitions))
-        elif is_expired and not is_followed:
-            self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
-        elif is_last_read and not is_followed:
-            self._verdict = self._timed_out()
-        elif self._expiry.is_unknown(now) and not is_followed:
-            self._verdict = self._without_expiry()
+        is_unknown = self._expiry.is_unknown(now)
+        may_end = not is_followed
+        self._failures = None
+        transition = history.observe(reading, is_last=is_stop or (is_expired and may_end))
+        self.rested_at = now
+        if is_stop or (may_end and (is_expired or is_unknown)):
+            self._due = self._scheduled = _NEVER  # whoever goes on reads at once
         else:
-            delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None)
+            if is_last_read and may_end:
+                self._verdict = self._timed_out()
+            delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None, since=since)
             if is_doubtful and transition is None:
                 delay = min(delay, CONFIRMATION_DELAY)
             self._rest(now, delay)
+        if transition is not None:
+            history.remember(self._memory(calendar))
+
+        if is_stop:
+            self._verdict = Finish(outcome_of(reading, self.transitions))
+        elif is_expired and may_end:
+            self._verdict = Finish(Expired(session=history.known, transitions=self.transitions, confirmed=True))
+        elif is_unknown and may_end:
+            self._verdict = self._timed_out() if is_last_read else self._endings.without_expiry()
 
     def failed(
         self,
@@ -326,39 +369,43 @@ class Poller:
         asked_at = now if asked_at is None else asked_at
         is_last_read = self._is_over(asked_at)
         self.reads += 1
-        failures = self._failures = self._failures or Failures(error)
+        failures = self._failures = self._failures or Failures()
         meaning = failures.note(error, now, asked_at=asked_at, longest=self.settings.longest_read, held=held)
+        self.rested_at = now
         if meaning is not Meaning.NOTHING:
-            self._verdict = self._answered(failures, asked_at, meaning, was_read=was_read or self._history.is_seen)
+            self._verdict = self._endings.answered(failures, asked_at, meaning, was_read=was_read, expiry=self._expiry)
         elif not is_last_read and now >= failures.ends_at(self.settings.outage_tolerance):
-            self._verdict = self._outage(failures, now)
-        if self._verdict is None and is_last_read:
-            self._verdict = self._timed_out()
+            self._verdict = self._endings.outage(failures.lasted(now))
         if self._verdict is not None:
             return
-
+        if is_last_read:
+            self._verdict = self._timed_out()
         if meaning is Meaning.DOUBTFUL:
             self._rest(now, failures.confirm())
         else:
-            self._rest(now, failures.back_off(draw, _FOREVER if self.latest is None else self._delay(now, draw)))
+            self._rest(now, failures.back_off(draw, _FOREVER if self._born_at is None else self._delay(now, draw)))
             self._due = self._scheduled = min(self._due, failures.ends_at(self.settings.outage_tolerance))
         failures.rests_until(self._due)
 
     def _rest(self, now: float, delay: float) -> None:
-        self._due = now + delay
+        self._rest_until(now + delay, now)
+
+    def _rest_until(self, due: float, now: float) -> None:
         deciding_read_at = self._expiry.deciding_read_at
         if deciding_read_at is not None and now < deciding_read_at:
-            self._due = min(self._due, deciding_read_at)
-        if self._deadline is not None:
-            self._due = min(self._due, self._deadline.at)
-        self._scheduled = self._due
+            due = min(due, deciding_read_at)
+        if self._deadline is not None and self._verdict is None:
+            due = min(due, self._deadline.at)
+        self._due = self._scheduled = due
 
     def _is_over(self, now: float) -> bool:
         return self._deadline is not None and self._deadline.is_over(now)
 
     # -- when the next read is due ------------------------------------------------------------------------------
 
-    def _delay_after_reading(self, reading: Session, now: float, draw: float, *, is_changed: bool) -> float:
+    def _delay_after_reading(
+        self, reading: Session, now: float, draw: float, *, is_changed: bool, since: Position | None
+    ) -> float:
         is_first = self._born_at is None
         latest = self._history.latest
         if latest is not None and reading.read_at is not None and date_of(latest) is not None:
@@ -366,6 +413,8 @@ class Poller:
             self._born_at = now - max(0.0, (reading.read_at - latest.updated_at).total_seconds())
         elif is_changed or is_first:
             self._born_at = now
+        elif since is not None and since.memory is not None and self._born_at is not None:
+            self._born_at = began_at(since.memory, reading, now, reckoned=self._born_at)
 
         delay = self._delay(now, draw)
         if is_first and self._age(now) > delay:
@@ -393,67 +442,9 @@ class Poller:
 
     # -- how it ends --------------------------------------------------------------------------------------------
 
-    def _answered(
-        self, failures: Failures, asked_at: float, meaning: Meaning, *, was_read: bool
-    ) -> Finish | Fail | None:
-        """Return how the wait ends by a 401, 403 or 404, if it ends; see the module's docstring."""
-        history, error = self._history, failures.last
-        if not isinstance(error, SessionNotFoundError):
-            return None if was_read and meaning is Meaning.DOUBTFUL else Fail(error)
-        if error.speaks_of_completion:
-            return self._ended(
-                SessionVanishedError,
-                f"is gone ({error.error_code}): it was probably paid. Look for its order before you sell again",
-            )
-        if not history.is_seen:
-            return Fail(error)
-        if meaning is Meaning.DOUBTFUL and self._expiry.at is None:
-            return None  # the date of one 404 is all that there is, and a single machine's clock may be hours ahead
-        # A session with a final status does not expire. Only `since` can give such a status here; then it has vanished.
-        said_at = error.read_at if self._expiry.at is not None else failures.missing_at
-        is_past = self._expiry.is_past(asked_at, said_at=said_at, known=history.expires_at)
-        if is_past and not history.known.status.is_final:
-            return Finish(Expired(session=history.known, transitions=self.transitions, confirmed=False))
-        if meaning is Meaning.DOUBTFUL:
-            return None
-        return self._ended(
-            SessionVanishedError,
-            f"answers 404 and is not known to have expired. Its last status was {history.known.status}, and it may "
-            "have been paid. Look for its order before you sell again",
-        )
-
-    def _outage(self, failures: Failures, now: float) -> Fail:
-        return self._ended(
-            OutageError,
-            f"could not be read for {failures.lasted(now):.0f} s ({type(failures.last).__name__}). It may have been "
-            "paid meanwhile: wait again with since=token",
-        )
-
-    def _without_expiry(self) -> Fail:
-        return self._ended(
-            ExpiryUnknownError,
-            f"is still {self._history.known.status} {UNKNOWN_FOR / 3600:.0f} hours after it was first seen, and no "
-            "reading tells when it expires. Disable it, and look for its order before you sell again",
-        )
+    @property
+    def _endings(self) -> Endings:
+        return Endings(self._history, reads=self.reads, last_error=self.last_error)
 
     def _timed_out(self) -> Fail:
-        position = self._history.position
-        seen = "was never read" if position is None else f"is still {position.status}"
-        return self._ended(
-            WaitTimeoutError,
-            f"{seen} after {self.settings.timeout:g} s. It may still be paid: disable it, or wait again with "
-            "since=token",
-        )
-
-    def _ended(self, kind: type[WaitError], what: str) -> Fail:
-        position = self._history.position
-        error = kind(
-            f"session {self.session_id} {what}",
-            session_id=self.session_id,
-            latest=self.latest,
-            token=None if position is None else position.token,
-            reads=self.reads,
-            last_error=self.last_error,
-        )
-        error.__cause__ = self.last_error
-        return Fail(error)
+        return self._endings.timed_out(self.settings.timeout or 0.0)

@@ -52,6 +52,11 @@ class Position:
     memory: Memory | None = None
     """What is remembered beside that; ``None`` where the position comes from a reading or an old token."""
 
+    @classmethod
+    def unseen(cls, session_id: str) -> Self:
+        """Return the position of a wait that has never seen its session."""
+        return cls(session_id=session_id, status=None, updated_at=None, expires_at=None, sequence=0)
+
     @property
     def token(self) -> str:
         """

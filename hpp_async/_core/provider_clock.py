@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from hpp_async._core.memory import Calendar
+
 _REMEMBERED: Final = 101
 """How many readings the clock remembers."""
 
@@ -72,7 +74,24 @@ class ProviderClock:
     _believed: Mark | None = attrs.field(init=False, default=None)
     """The mark of the last reading, if it agrees with what was believed before; else the median of all marks."""
     _calendar: float | None = attrs.field(init=False, default=None)
-    """This machine's calendar minus its loop's clock, in seconds, at the last answer."""
+    """This machine's calendar minus its loop's clock, in seconds, at the last answer or `look`."""
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """How loop times are dated, as of the last `look` or `read`; ``None`` before the first."""
+        if self._calendar is None:
+            return None
+        # Without marks, the provider's time is not known: this machine slept, or its calendar was set.
+        believed = self._believed if self._marks else None
+        return Calendar(local=self._calendar, provider=None if believed is None else believed.offset)
+
+    def look(self, *, now: float, today: datetime) -> None:
+        """Take note of the time by this machine's calendar, *today*, at *now* (loop seconds)."""
+        calendar = today.timestamp() - now
+        if self._calendar is not None and abs(calendar - self._calendar) > _AGREEMENT:
+            # This machine slept, or its calendar was set: loop times from before may not be comparable any more.
+            self._marks.clear()
+        self._calendar = calendar
 
     def read(self, header: str | None, *, now: float, today: datetime, asked_at: float | None = None) -> Dated:
         """
@@ -82,12 +101,7 @@ class ProviderClock:
         machine's calendar, an aware `datetime`; it dates the answer only where no reading had a ``Date`` yet.
         """
         asked_at = now if asked_at is None else asked_at
-        calendar = today.timestamp() - now
-        if self._calendar is not None and abs(calendar - self._calendar) > _AGREEMENT:
-            # This machine slept, or its calendar was set: loop times from before may not be comparable any more.
-            self._marks.clear()
-        self._calendar = calendar
-
+        self.look(now=now, today=today)
         believed = self._believed
         date = None if header is None else parse_date(header)
         if date is None:

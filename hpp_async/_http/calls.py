@@ -53,11 +53,11 @@ class Post:
 class Calls:
     """Sends calls to one endpoint: each once, without retries."""
 
-    def __init__(self, exchange: Exchange, *, target: Target, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, *, target: Target, clock: Clock, provider_clock: ProviderClock) -> None:
         self._exchange = exchange
         self._target = target
         self._clock = clock
-        self._provider_clock = ProviderClock()
+        self._provider_clock = provider_clock
 
     async def call(self, method: str, session_id: str, pace: Pace) -> Success:
         """

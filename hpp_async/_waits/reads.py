@@ -19,6 +19,7 @@ from typing import Final
 
 from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, TransportError
+from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.session import Session
 from hpp_async._loop import Clock, Home, Sleeper
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
@@ -50,8 +51,9 @@ class Reads:
     All reads of one client, and its commands, which count against the same budget.
 
     A wait subscribes to one session, and a watch to all sessions of the client. Subscribers are called with each flight
-    that finishes and with each notification. *read* is the operation that reads a session. *moved*
-    is called when the client has moved to another event loop, and *abandon* ends all requests when it is closed.
+    that finishes and with each notification. *read* is the operation that reads a session. *provider_clock* dates what
+    resume tokens remember. *moved* is called when the client has moved to another event loop, and *abandon* ends all
+    requests when it is closed.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Reads:
         read: Operation,
         *,
         turns: Turns,
+        provider_clock: ProviderClock,
         observers: Observers,
         moved: Callable[[], object],
         abandon: Callable[[], object],
     ) -> None:
         self.turns = turns
+        self.provider_clock = provider_clock
         self.observers = observers
         self.streams: Streams = Streams()
         self._read = read

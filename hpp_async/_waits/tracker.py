@@ -12,7 +12,7 @@ from typing import Final
 
 from hpp_async._core.actions import Action, Emit, Fail, Finish, Read, Sleep
 from hpp_async._core.budget import Kind
-from hpp_async._core.exceptions import ClientClosedError, HPPError
+from hpp_async._core.exceptions import ClientClosedError, HPPError, WaitError
 from hpp_async._core.history import Transition
 from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
@@ -38,7 +38,6 @@ class Tracker:
         "_poller",
         "_reads",
         "_reports",
-        "_rests_since",
         "_used",
         "asked",
     )
@@ -54,8 +53,6 @@ class Tracker:
         self._used = 0
         """The number of the last flight whose result the poller has received."""
         self._notification: Notification | None = None
-        self._rests_since = _NEVER
-        """When the present delay began: with the result of the last read."""
         self._lateness = 0.0
         """How far the budget's virtual time was behind the loop's when the present delay began."""
 
@@ -93,7 +90,7 @@ class Tracker:
 
         At first it is where ``since`` was, and ``None`` without ``since``.
         """
-        return self._poller.token
+        return self._poller.token(self._reads.provider_clock.calendar)
 
     @property
     def next_read_in(self) -> float | None:
@@ -103,9 +100,19 @@ class Tracker:
 
     # -- input --------------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Note that the driver takes its first step: the poller's timeout counts from here."""
-        self._poller.next_action(self._reads.clock.now())
+    def start(self, *, spread: float = 0.0) -> None:
+        """
+        Note that the driver takes its first step: the timeout counts from here, and the wait goes on from ``since``.
+
+        For *spread* see `Poller.start`.
+        """
+        clock, provider_clock = self._reads.clock, self._reads.provider_clock
+        now = clock.now()
+        provider_clock.look(now=now, today=clock.today())
+        calendar = provider_clock.calendar
+        assert calendar is not None, "it was looked at just now"
+        self._poller.start(now, calendar, spread=spread)
+        self._lateness = self._reads.turns.lateness()
 
     def resume(self, left_at: float) -> None:
         """Note that the driver took no step from *left_at* until now: idle time does not count as outage."""
@@ -172,10 +179,11 @@ class Tracker:
             self._reads.turns.draw(),
             asked_at=flight.started_at,
             is_followed=is_followed,
+            calendar=self._reads.provider_clock.calendar,
         )
         for transition in self._poller.transitions[seen:]:
             self._reports.seen(self.session_id, transition)
-        self._rest(flight, flight.finished_at)
+        self._rest(flight)
 
     def _fail(self, flight: Flight, now: float) -> None:
         self._used = flight.number
@@ -193,13 +201,13 @@ class Tracker:
                 was_read=self._reads.was_read(self.session_id),
             )
             self._reports.failing(error, self._poller.failing_since, now)
-        self._rest(flight, now)
+        self._rest(flight)
 
-    def _rest(self, flight: Flight, now: float) -> None:
+    def _rest(self, flight: Flight) -> None:
         if self._notification is not None and self._came_after(flight):
             # The read started before the notification and may not show the change, so another one stays due.
             self._poller.notified(self._notification.at, self._notification.due)
-        self._rests_since, self._lateness = now, self._reads.turns.lateness()
+        self._lateness = self._reads.turns.lateness()
 
     def _came_after(self, flight: Flight) -> bool:
         """Tell whether the last notification came after the start of *flight*, which may not show the change then."""
@@ -220,6 +228,8 @@ class Tracker:
             case Finish(outcome):
                 return outcome
             case Fail(error):
+                if isinstance(error, WaitError):
+                    error.token = self.token
                 return error
             case _:
                 return None
@@ -304,8 +314,8 @@ class Tracker:
         if self.asked is flight:
             return
         self.asked = flight
-        if due > _NEVER:
-            seconds, late_by = flight.started_at - self._rests_since, flight.started_at - due
+        if due > _NEVER and self._used:  # else it is the first read of this wait
+            seconds, late_by = flight.started_at - self._poller.rested_at, flight.started_at - due
             self._reports.slept(self.session_id, max(0.0, seconds), max(0.0, late_by))
 
     def end(self, ending: AnyOutcome | HPPError) -> None:

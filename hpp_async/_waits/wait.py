@@ -105,7 +105,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         self._is_subscribed: bool | None = None
         """``None`` before the first step; ``False`` once the wait has ended."""
         self._left_at = 0.0
-        """When the last step ended, in loop seconds."""
+        """When the last step ended, in loop seconds; from the first step on."""
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     def _start(self) -> None:
         if self._is_subscribed is None:
-            self._is_subscribed = True
+            self._is_subscribed, self._left_at = True, self._reads.clock.now()
             self._reads.subscribe(self._tracker, self.session_id)
             self._tracker.start()
 

@@ -165,6 +165,7 @@ class Watch(AsyncIterator[WatchEvent]):
             self._refused[session_id] = error, since if isinstance(since, str) else None
         else:
             tracker = self._trackers[session_id] = PlacedTracker(poller, reads=self._reads, reports=self._reports)
+            tracker.start(spread=0.0 if since is None else self._reads.turns.draw())
             self._agenda.place(tracker)
         self.wake()
 

@@ -86,7 +86,7 @@ starts = st.builds(Start, st.builds(Settings, stop_on=stops, timeout=timeouts), 
 
 
 def belief(poller: Poller) -> object:
-    return poller.latest, poller.transitions, poller.outcome, poller.token
+    return poller.latest, poller.transitions, poller.outcome, poller.token()
 
 
 # -- asking -----------------------------------------------------------------------------------------------------------

@@ -50,7 +50,12 @@ counts = st.integers(0, 10**6)
 seconds = st.integers(0, 10**12).map(lambda number: number / 1e3)
 signed = st.integers(-(10**14), 10**14).map(lambda number: number / 1e3)
 failings = st.builds(
-    Failing, lasted=st.none() | seconds, backoffs=counts, missing=st.integers(0, 3), refused=st.integers(0, 3)
+    Failing,
+    lasted=st.none() | seconds,
+    backoffs=counts,
+    missing=st.integers(0, 3),
+    refused=st.integers(0, 3),
+    missing_at=st.none() | st.integers(-(10**9), 10**9).map(lambda number: at(float(number))),
 )
 memories = st.builds(
     Memory,
@@ -110,10 +115,10 @@ def test_a_token_in_the_middle_of_an_outage_looks_like_this() -> None:
             unknown_for=95.0,
             was_open=True,
             late_readings=1,
-            failing=Failing(lasted=30.0, backoffs=4, missing=1, refused=2),
+            failing=Failing(lasted=30.0, backoffs=4, missing=1, refused=2, missing_at=at(-3.0)),
         ),
     )
-    numbers = "n1r1772442001500s-7200250d16000a95000x95000o1l1f30000b4m1u2"
+    numbers = "n1r1772442001500s-7200250d16000a95000x95000o1l1f30000b4m1u2t1772441997000"
 
     assert position.token == f"hpp2:{numbers}:-:-:{SESSION_ID}:WAITING"
     assert Position.of(position.token, session_id=SESSION_ID) == position

@@ -221,7 +221,7 @@ async def test_a_404_for_a_session_that_was_seen_is_confirmed_by_two_reads(provi
 
     assert len(provider.requests) == 4
     assert caught.value.latest == first.session
-    assert caught.value.token == first.token
+    assert caught.value.token == wait.token
     assert isinstance(caught.value.last_error, SessionNotFoundError)
 
 

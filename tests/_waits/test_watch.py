@@ -24,7 +24,9 @@ from hpp_async import (
     SessionVanishedError,
     Transition,
     WaitEnded,
+    WaitError,
     Watch,
+    is_newer,
 )
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
@@ -92,8 +94,13 @@ async def test_the_error_of_a_session_is_its_last_event(
         [last] = await events_of(watch)
 
     assert type(last.news) is kind
-    assert (last.is_last, last.token) == (True, first.token)
-    assert "WAITING" in (last.token or "")
+    assert first.token is not None
+    assert last.token is not None
+    assert last.is_last
+    assert last.token.endswith(":WAITING")
+    assert not is_newer(last.token, first.token)
+    if isinstance(last.news, WaitError):
+        assert last.news.token == last.token
 
 
 async def test_a_session_that_was_never_seen_ends_without_a_token(provider: ScriptedProvider) -> None:

@@ -12,9 +12,11 @@ from simulation.hearing import (
     TINY,
     answers_heard,
     believed_of,
+    chain_of,
     date_of,
     end_of,
     ends_of,
+    heard_in_chain,
     is_alone,
     is_an_answer,
     is_at_it,
@@ -170,7 +172,9 @@ def _are_ahead(answers: list[Request]) -> bool:
 def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
     """ "We could not find out" is said for the reasons of the table, and for no other."""
     heard = may_share(record, wait)
-    ends = ends_of(heard)
+    # A token remembers the 404s and refusals before it.
+    before = [request for one in chain_of(record, wait)[:-1] for request in may_share(record, one)]
+    ends = [before + end for end in ends_of(heard)]
     was_shown = any(is_at_it(wait, landed_at(request)) for request in readings_in(answers_heard(record, wait)))
     seen = was_shown or wait.since is not None
     ended_at = end_of(record, wait)
@@ -189,8 +193,8 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             elif seen and all(_refusals(end) < LOOKS for end in refused):
                 yield f"the session was seen, and no {LOOKS} looks agreed"
         case "ExpiryUnknownError":
-            first = landed_at(readings_in(heard)[0])
-            if ended_at < first + UNKNOWN_FOR - TINY and wait.since is None:
+            first = landed_at(readings_in(heard_in_chain(record, wait))[0])
+            if ended_at < first + UNKNOWN_FOR - TINY:
                 yield f"{ended_at - first:.0f} s after it was first seen"
             if any(request.served.expires_at is not None and request.served.date is not None for request in heard):
                 yield "a reading told when it expires"
@@ -203,10 +207,13 @@ def an_error_has_its_reason(record: Record, wait: WaitRecord) -> Iterator[str]:
             if not has_looked and ended_at < deadline + ATTEMPT - TINY:
                 yield "without a last look, or the time for one"
         case "OutageError":
-            good = max([wait.started_at, *(landed_at(request) for request in readings_in(heard))])
-            looked = time_awake(record, wait, good, ended_at)
-            # A gap between two looks counts with what was planned and the longest read, were the process frozen or not.
+            chain = chain_of(record, wait)
+            good = max([chain[0].started_at, *(landed_at(r) for r in readings_in(heard_in_chain(record, wait)))])
+            looked = sum(time_awake(record, one, good, ended_at) for one in chain)
+            # A gap between two looks counts with what was planned and the longest read, whether the process was frozen
+            # in it, or a new one began.
             gaps = sum(freeze.at < ended_at and freeze.until > good for freeze in record.life.freezes)
+            gaps += sum(good < one.started_at for one in chain[1:])
             if looked < record.life.outage_tolerance - gaps * _longest_gap(record, wait) - TINY:
                 yield f"after {looked:.3f} s without a readable answer"
         case "ClientClosedError":
@@ -256,11 +263,13 @@ def it_ends_when_it_must(record: Record, wait: WaitRecord) -> Iterator[str]:
         late = time_awake(record, wait, wait.started_at + wait.of.timeout, end_of(record, wait))
         if late > ATTEMPT + 2 * record.life.timers_late_by + TINY:
             yield f"{late:.3f} s after its timeout"
-    quiet_since = wait.started_at
-    answers = [r for r in answers_heard(record, wait) if is_an_answer(r) or r.served.kind == "unauthorized"]
+    chain = chain_of(record, wait)
+    quiet_since = chain[0].started_at
+    answers = [r for r in heard_in_chain(record, wait) if is_an_answer(r) or r.served.kind == "unauthorized"]
     for ended_at in [*map(landed_at, answers), end_of(record, wait)]:
-        looked = time_awake(record, wait, quiet_since, ended_at)
-        # A look, its attempts, and the pauses that headers asked for.
+        looked = sum(time_awake(record, one, quiet_since, ended_at) for one in chain)
+        # A look, its attempts, and the pauses that headers asked for. A caller that was away, or died with a transition
+        # in hand, goes on from before.
         if looked > record.life.outage_tolerance + 15 * MINUTE:
             yield f"{looked:.0f} s without a readable answer, until {ended_at:.3f}"
         quiet_since = ended_at

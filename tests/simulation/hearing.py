@@ -54,6 +54,16 @@ def answers_heard(record: Record, wait: WaitRecord) -> list[Request]:
     return [request for request in reads_of(record, wait) if wait.started_at <= landed_at(request) <= end]
 
 
+def chain_of(record: Record, wait: WaitRecord) -> list[WaitRecord]:
+    """Return the waits of the same caller up to this one: each but the first goes on from the token before."""
+    return [other for other in record.waits if other.caller == wait.caller and other.process <= wait.process]
+
+
+def heard_in_chain(record: Record, wait: WaitRecord) -> list[Request]:
+    """Return what the wait, and those that it goes on from, may have heard."""
+    return [request for one in chain_of(record, wait) for request in may_share(record, one)]
+
+
 def may_share(record: Record, wait: WaitRecord) -> list[Request]:
     """Return what the wait may have heard: a reading that was young when it began will do for it."""
     before = [request for request in readings_in(reads_of(record, wait)) if landed_at(request) < wait.started_at]

@@ -15,6 +15,7 @@ from simulation.hearing import (
     SHORTEST_PAUSE,
     TINY,
     answers_heard,
+    chain_of,
     end_of,
     is_alone,
     is_at_it,
@@ -39,11 +40,9 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
     """From each answer to the next look: no longer than the schedule, a hint, the budget and a failure explain."""
     if not is_undisturbed(wait):
         return
-    life = record.life
     end = max((step[1] for step in wait.steps), default=wait.started_at)
     alone = is_alone(record, wait)
     looks = [request.asked_at for request in record.requests if is_read_of(request, wait)]
-    pauses = pauses_of(record, wait.process)
     for request in answers_heard(record, wait):
         if request.served.kind != "reading" and not alone:
             continue
@@ -51,18 +50,61 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         index = bisect_right(looks, request.asked_at)
         after = min(looks[index], end) if index < len(looks) else end
         longest = _longest_delay(record, wait, request)
-        paused = sum(max(0.0, min(until, after) - max(since, told_at)) for since, until in pauses)
-        # What is scheduled has half of the rate at least, whatever the number of looks beside the waits.
-        others = len(life.callers) + len(life.disables)
-        queue = min(2 * (others + len(life.looks)), 4 * others) / life.reads_per_second
-        if any(r.served.kind != "reading" and told_at <= r.asked_at <= after for r in record.requests):
-            queue *= life.attempts + 1  # attempts of reads that are under way go first
-        # After a pause the rate climbs back from as little as a sixty-fourth.
-        slow = MINUTE if any(until > told_at - 2 * MINUTE for _, until in pauses) else 0.0
-        busy = (life.latency + 10.0) * life.attempts * (life.in_flight < 10)
-        late = life.frozen(told_at, after) + life.timers_late_by
-        if after - told_at > longest + paused + queue + slow + busy + late + TINY:
+        if after - told_at > longest + _slack(record, wait, told_at, after) + TINY:
             yield f"{after - told_at:.3f} s from the answer at {told_at:.3f} to the next look, instead of {longest:.3f}"
+
+
+def _slack(record: Record, wait: WaitRecord, told_at: float, after: float) -> float:
+    """Return by how many seconds a look at *after* may be late: for the budget, pauses, freezes and late timers."""
+    life, pauses = record.life, pauses_of(record, wait.process)
+    paused = sum(max(0.0, min(until, after) - max(since, told_at)) for since, until in pauses)
+    # What is scheduled has half of the rate at least, whatever the number of looks beside the waits.
+    others = len(life.callers) + len(life.disables)
+    queue = min(2 * (others + len(life.looks)), 4 * others) / life.reads_per_second
+    if any(r.served.kind != "reading" and told_at <= r.asked_at <= after for r in record.requests):
+        queue *= life.attempts + 1  # attempts of reads that are under way go first
+    # After a pause the rate climbs back from as little as a sixty-fourth.
+    slow = MINUTE if any(until > told_at - 2 * MINUTE for _, until in pauses) else 0.0
+    busy = (life.latency + 10.0) * life.attempts * (life.in_flight < 10)
+    late = life.frozen(told_at, after) + life.timers_late_by
+    return paused + queue + slow + busy + late
+
+
+def a_restart_costs_nothing(record: Record, wait: WaitRecord) -> Iterator[str]:
+    """The first look after a restart comes when the next look was due before it: not earlier, and not much later."""
+    *before, _ = chain_of(record, wait)
+    heard = [request for one in before for request in answers_heard(record, one)]
+    looks = [r.asked_at for r in record.requests if is_read_of(r, wait) and r.asked_at <= end_of(record, wait)]
+    if not heard or not looks or wait.of.timeout is not None or _is_crowded(record, wait):
+        return
+    last, first = heard[-1], looks[0]
+    told_at, served = landed_at(last), last.served
+    since_then = [one for one in before if one.process >= last.process]
+    is_handed_over = wait.of.style == "await" or all(len(one.yielded) == len(one.known) for one in since_then)
+    if not is_handed_over or not all(is_undisturbed(one) for one in [*since_then, wait]):
+        return
+    if served.kind != "reading" or served.lag or not is_at_it(since_then[0], told_at):
+        return
+    longest = _longest_delay(record, since_then[0], last)
+    until = max(wait.started_at, told_at + longest)
+    if first > until + _slack(record, wait, wait.started_at, first) + TINY:
+        yield f"the first look comes at {first:.3f}, and was due at {until:.3f}"
+    if (
+        len(readings_in(heard)) == 1
+        or first >= min(expiries_of(record.life.sessions[wait.of.session]))
+        or served.status in wait.stops_on
+    ):
+        return  # the very first delay is drawn from the whole, and an expiry has looks of its own
+    due = told_at + smallest_delay(wait) * (5.0 if served.status == "WAITING" and wait.of.interval is None else 1.0)
+    if first < due - 0.01:
+        yield f"the first look comes at {first:.3f}, and was due at {due:.3f} at the earliest"
+
+
+def _is_crowded(record: Record, wait: WaitRecord) -> bool:
+    """Whether something else than the schedule may have the session read in the process of the wait or before it."""
+    waits = [other for other in record.waits if other.of.session == wait.of.session and other.caller != wait.caller]
+    calls = [call for call in record.calls if call.session == wait.of.session]
+    return bool(waits or calls or record.life.is_called)
 
 
 def _longest_delay(record: Record, wait: WaitRecord, request: Request) -> float:

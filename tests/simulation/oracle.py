@@ -38,6 +38,7 @@ OF_WAITS: Final[tuple[Callable[[Record, WaitRecord], Iterator[str]], ...]] = (
     changes.callers_get_every_transition_once,
     changes.cancelled_at_once,
     looks.looks_come_in_time,
+    looks.a_restart_costs_nothing,
     looks.a_young_answer_is_used,
 )
 OF_LIVES: Final[tuple[Callable[[Record], Iterator[str]], ...]] = (

@@ -248,6 +248,21 @@ def hardly_sleeps(patch: pytest.MonkeyPatch) -> Build:
     return HPPClient
 
 
+def reads_at_once_after_a_restart(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr("hpp_async._core.poller.delay_of", lambda memory, own: None)
+    return HPPClient
+
+
+def begins_each_delay_anew_after_a_restart(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr("hpp_async._core.poller.next_read", lambda at, delay, *, now, **more: (now, now + delay))
+    return HPPClient
+
+
+def forgets_an_outage_at_a_restart(patch: pytest.MonkeyPatch) -> Build:
+    patch.setattr(Failures, "resume", lambda failing, at, due: Failures())
+    return HPPClient
+
+
 def loses_what_it_had_in_hand(patch: pytest.MonkeyPatch) -> Build:
     def emitted(poller: Poller) -> None:
         poller._emitted = len(poller._history.transitions) + 1
@@ -379,6 +394,18 @@ CALENDAR: Final = Life(
     sessions=(LEAVES,), readable_for=30.0, faults=(Fault(Dateless(), until=150),), callers=(Caller(stop_on=FINAL),)
 )
 """No reading has a Date until the session has expired and can no longer be read."""
+RESTARTED: Final = Life(
+    sessions=(Script(lifetime=600),),
+    callers=(FOLLOWS,),
+    deaths=tuple(Death(at=float(at), down_for=0.0) for at in range(60, 90, 3)),
+)
+"""The process is restarted every three seconds for a while."""
+DOWN: Final = Life(
+    sessions=(Script(lifetime=5_000),),
+    faults=(Fault(Refused(), start=30, until=8_000),),
+    deaths=tuple(Death(at=float(at), down_for=0.0) for at in range(60, 2_400, 20)),
+    outage_tolerance=60.0,
+)
 LATE: Final = tuple(Caller(starts_at=float(at), style=Style.ITERATE) for at in (0, 1))
 
 BROKEN: Final[list[tuple[Break, str, Life]]] = [
@@ -429,6 +456,9 @@ BROKEN: Final[list[tuple[Break, str, Life]]] = [
     (counts_frozen_time, "an_error_has_its_reason", FROZEN),
     (knows_no_expiry_after_an_hour, "an_error_has_its_reason", ENDLESS),
     (believes_this_machines_calendar, "expiry_is_true", CALENDAR),
+    (reads_at_once_after_a_restart, "a_restart_costs_nothing", RESTARTED),
+    (begins_each_delay_anew_after_a_restart, "a_restart_costs_nothing", RESTARTED),
+    (forgets_an_outage_at_a_restart, "it_ends_when_it_must", DOWN),
     (hears_everything_twice, "transitions_are_what_was_said", Life(sessions=(PAYS,))),
     (hardly_sleeps, "answers_are_shared", Life(sessions=(PAYS,))),
     (skips_the_last_look, "an_error_has_its_reason", Life(callers=(Caller(timeout=30.0),))),
