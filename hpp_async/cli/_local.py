@@ -12,6 +12,7 @@ import typer
 
 from hpp_async import FINAL, OUTCOME, ConfigurationError
 from hpp_async._provider.scripts import ACTS, CONSUMERS, script_of
+from hpp_async.cli import _options as options
 from hpp_async.cli._clients import SIMULATED, simulated_of
 from hpp_async.cli._control import Control, bodies_of
 from hpp_async.cli._exits import exit_code
@@ -111,9 +112,14 @@ def act(
             autocompletion=lambda: list(CONSUMERS),
         ),
     ] = None,
-    advance: Annotated[float | None, typer.Option(metavar="SECONDS", help="Jump ahead by this time.")] = None,
+    advance: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Jump ahead by this time.", callback=options.number)
+    ] = None,
     to_expiry: Annotated[bool, typer.Option("--to-expiry", help="Jump past the session's expiry.")] = False,
-    pace: Annotated[float | None, typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.")] = None,
+    pace: Annotated[
+        float | None,
+        typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.", callback=options.number),
+    ] = None,
     endpoint: EndpointOption = None,
     as_json: JSONOption = False,
     verbose: VerboseOption = 0,

@@ -29,6 +29,13 @@ def timeout(seconds: float | None) -> float | None:
     return seconds
 
 
+def number(value: float | None) -> float | None:
+    """Check ``--advance`` and ``--pace``."""
+    if value is not None and not 0 <= value < math.inf:
+        raise typer.BadParameter("give a number, at least 0")
+    return value
+
+
 def token(text: str | None) -> str | None:
     """Check ``--since``."""
     if text is not None and not is_token(text):

@@ -136,6 +136,15 @@ def test_a_refused_argument_is_code_2_and_nothing_is_sent(
     assert provider.status("one") == "WAITING"
 
 
+@pytest.mark.parametrize("option", ["--advance", "--pace"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_a_refusal_names_the_option_as_it_was_typed(
+    capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert run("act", option, value) == 2
+    assert f"Invalid value for '{option}': give a number, at least 0" in capsys.readouterr().err
+
+
 def test_without_an_endpoint_it_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -180,9 +180,11 @@ def test_create_takes_the_urls_of_the_shop_and_the_mode_from_options(
 ) -> None:
     options = [*words(PAGE), "--place-order-mode", "CAPTURE_ORDER", "--category", "PAY_LATER", "--title", "Mugs"]
 
-    assert run("create", *ONE_LINE, *options, "--json") == 0
+    assert run("create", *ONE_LINE, *options, "--json", "-vv") == 0
 
-    life = simulated.life(json.loads(capsys.readouterr().out)["session_id"])
+    printed = capsys.readouterr()
+    assert SECRET not in printed.out + printed.err
+    life = simulated.life(json.loads(printed.out)["session_id"])
     assert life.merchant_urls == {name[2:].replace("-", "_"): url for name, url in PAGE.items()}
     assert (life.place_order_mode, life.categories, life.page_title) == ("CAPTURE_ORDER", ("PAY_LATER",), "Mugs")
 
