@@ -43,7 +43,7 @@ class Watching:
     One watch, which prints a line of JSON for every event.
 
     Args:
-        lines: each line names a session; the watch ends when they have, and every session has ended.
+        lines: each line names a session; the watch ends once the lines and all sessions have ended.
         id_of: returns the id of a session from a URL; see `hpp_async.cli._clients.id_of`.
         sessions: the sessions that are watched from the beginning.
 
