@@ -64,7 +64,7 @@ from hpp_async._waits.events import (
     TransitionSeen,
     WaitEnded,
 )
-from hpp_async._waits.wait import Heartbeat, OutcomeWait, Updates
+from hpp_async._waits.wait import Heartbeat, OutcomeWait, Parked, Updates
 from hpp_async._waits.watch import Watch, WatchEvent
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ __all__ = [
     "OutageError",
     "Outcome",
     "OutcomeWait",
+    "Parked",
     "PaymentCategory",
     "PaymentMethodCategory",
     "PaymentSession",

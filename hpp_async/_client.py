@@ -17,6 +17,8 @@ from hpp_async._core.credentials import Auth, Credentials, Variables
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.hidden import Hidden, hide
+from hpp_async._core.history import Transition
+from hpp_async._core.outcome import AnyOutcome
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import ProviderClock
@@ -40,7 +42,7 @@ from hpp_async._waits.detached import Detached
 from hpp_async._waits.events import Observer, Observers
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.turns import Turns
-from hpp_async._waits.wait import OutcomeWait
+from hpp_async._waits.wait import OutcomeWait, Parked
 from hpp_async._waits.watch import Watch
 
 if TYPE_CHECKING:
@@ -253,6 +255,40 @@ class HPPClient(Ordering):
             stop_on=stop_on, schedule=schedule, timeout=None if timeout is None else seconds(timeout, "timeout")
         )
         return OutcomeWait(poller_of(self._target.session_id(session), since), reads=self._reads)
+
+    async def step(
+        self,
+        session: CreatedSession | str,
+        *,
+        since: Session | str | None = None,
+        hold: Seconds = 30.0,
+        stop_on: Collection[SessionStatus | str] = OUTCOME,
+        schedule: Schedule | None = None,
+    ) -> Transition | AnyOutcome | Parked:
+        """
+        Wait for the next transition or the outcome, but hand the wait back if the next read is far away.
+
+        For durable engines (Restate, Temporal, DBOS, Celery), whose timers outlive this process. Store the token of
+        what is returned, and call this again with it as *since*: at once after a `Transition`, and ``resume_in``
+        seconds later after a `Parked`. Such a chain of calls makes the same reads as one wait, and ends in the same
+        way. One chain at a time may follow a session: two that start from one token give every event twice.
+
+        Cancelling this call loses nothing: call it again with the same arguments.
+
+        Args:
+            session: see `wait_for_outcome`.
+            since: what to go on from; ``None`` in the first call.
+            hold: seconds; the longest delay to a read that is waited for here.
+            stop_on: see `wait_for_outcome`.
+            schedule: how long to wait between reads; by default the client's.
+
+        Raises:
+            ConfigurationError: an argument is refused.
+            HPPError: what ended the wait; see `OutcomeWait`.
+        """
+        hold = seconds(hold, "hold")
+        wait = self.wait_for_outcome(session, stop_on=stop_on, schedule=schedule, since=since)
+        return await wait.step(hold)
 
     def watch(
         self,

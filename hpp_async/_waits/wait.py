@@ -34,6 +34,22 @@ class Heartbeat:
     latest: Session | None
 
 
+@attrs.frozen(kw_only=True)
+class Parked:
+    """
+    A wait that handed itself back, as its next read is some time away; see `HPPClient.step`.
+
+    Attributes:
+        session_id: the session.
+        token: the resume token to go on from. It holds nothing secret.
+        resume_in: seconds until the next read is due.
+    """
+
+    session_id: str
+    token: str
+    resume_in: float
+
+
 class _Tracker(Tracker):
     """The tracker of a wait, which subscribes to its session; what comes for it wakes the step that is under way."""
 
@@ -210,8 +226,28 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
 
     # -- one step -----------------------------------------------------------------------------------------------
 
-    async def _step(self, until: float) -> Transition | AnyOutcome | None:
-        """Return the next transition, or the outcome; ``None`` if *until* (loop seconds) comes first."""
+    async def step(self, hold: float) -> Transition | AnyOutcome | Parked:
+        """
+        Return the next transition, or the outcome; or a `Parked` once the next read is more than *hold* seconds away.
+
+        `HPPClient.step` calls this.
+        """
+        try:
+            step = await self._step(_FOREVER, hold=hold)
+            if step is not None:
+                return step
+            token, resume_in = self.token, self.next_read_in
+            assert token is not None, "a wait that has read has something to remember"
+            return Parked(session_id=self.session_id, token=token, resume_in=resume_in or 0.0)
+        finally:
+            self._unsubscribe()
+
+    async def _step(self, until: float, *, hold: float = _FOREVER) -> Transition | AnyOutcome | None:
+        """
+        Return the next transition, or the outcome.
+
+        Return ``None`` if *until* (loop seconds) comes first, or if the next read is more than *hold* seconds away.
+        """
         tracker, reads, is_in_loop = self._tracker, self._reads, True
         step = self._steps.begin()
         self._is_started = True
@@ -227,7 +263,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                         return self._hand_over(news)
                     reads.check_open(self.session_id)
                     look_again_at = tracker.ask(claim)
-                    if reads.clock.now() >= until:
+                    if reads.clock.now() >= until or (tracker.next_read_in or 0.0) > hold:
                         return None
                     await claim.sleep(min(look_again_at, until))
                     if not self._steps.is_current(step):

@@ -122,7 +122,8 @@ def test_a_wait_that_is_stopped_and_goes_on_reads_as_one_that_was_not(
     alone, resumed = same.run(), chain.run()
     assert type(resumed) is type(alone)
     assert chain.seen == same.seen
-    assert abs(len(chain.asked_at) - len(same.asked_at)) <= 1 + 0.01 * len(same.asked_at)
+    # An expiry is settled by readings or 404s of one process, so after a restart it takes up to three more.
+    assert abs(len(chain.asked_at) - len(same.asked_at)) <= 3 + 0.01 * len(same.asked_at)
     assert all(is_newer(later, earlier) for earlier, later in pairwise(chain.tokens))
 
 
