@@ -62,7 +62,9 @@ from hpp_async._waits.events import (
     ReadFinished,
     Slept,
     TransitionSeen,
+    WaitDropped,
     WaitEnded,
+    WaitStarted,
 )
 from hpp_async._waits.wait import Heartbeat, OutcomeWait, Parked, Updates
 from hpp_async._waits.watch import Watch, WatchEvent
@@ -209,8 +211,10 @@ __all__ = [
     "UnexpectedPayloadError",
     "UnknownStatus",
     "Updates",
+    "WaitDropped",
     "WaitEnded",
     "WaitError",
+    "WaitStarted",
     "WaitTimeoutError",
     "Watch",
     "WatchEvent",

@@ -138,7 +138,7 @@ class HPPClient(Ordering):
             raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
         self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
         clock = LoopClock() if clock is None else clock
-        checked_observers = Observers(observers)
+        checked_observers = Observers(observers, host=self._target.host)
         if budget is None:
             member = self._target.member or Endpoint.EU_PLAYGROUND
             budget = ReadBudget(member.quota * _SHARE)
@@ -172,7 +172,7 @@ class HPPClient(Ordering):
             moved=self._moved,
             abandon=self._abandon,
         )
-        self._detached = Detached(enter=self._reads.enter)
+        self._detached = Detached(enter=self._reads.enter, task_context=checked_observers.task_context)
         self._creations = Creations(self._target, clock=clock, draw=_draw)
 
     @classmethod

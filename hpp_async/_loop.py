@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from datetime import UTC, datetime
 from time import monotonic
 from types import ModuleType
@@ -142,21 +143,28 @@ def soon() -> Soon:
 _tasks: Final[set[asyncio.Task[None]]] = set()  # asyncio itself holds tasks only weakly
 
 
-def spawn(run: Callable[[], Coroutine[object, object, None]], name: str, *, ended: Callable[[], object] = bool) -> None:
+def spawn(
+    run: Callable[[], Coroutine[object, object, None]],
+    name: str,
+    *,
+    ended: Callable[[], object] = bool,
+    context: Context | None = None,
+) -> None:
     """
     Start *run*, which must not raise, in a task of its own: the cancellation of a caller does not reach it.
 
     On asyncio *ended* is called when the task is over, even if it was cancelled before its first step. On trio a system
-    task is used, and *ended* is not called.
+    task is used, and *ended* is not called. *context* holds the task's context variables. Without it they are a copy of
+    the caller's on asyncio, and those of the system tasks on trio.
     """
     trio = sys.modules.get("trio")
     if trio is not None and _is_running(trio):
-        trio.lowlevel.spawn_system_task(run, name=name)
+        trio.lowlevel.spawn_system_task(run, name=name, context=context)
         return
 
     import asyncio  # noqa: PLC0415 - a seventh of the import time, and trio does without it
 
-    task = asyncio.get_running_loop().create_task(run(), name=name)
+    task = asyncio.get_running_loop().create_task(run(), name=name, context=context)
     _tasks.add(task)
 
     def is_over(task: asyncio.Task[None]) -> None:

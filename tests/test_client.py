@@ -32,6 +32,7 @@ from hpp_async import (
     TransportError,
     UnexpectedPayloadError,
     WaitEnded,
+    WaitStarted,
     __version__,
 )
 from hpp_async.testing import Provider, ScriptedProvider
@@ -392,8 +393,25 @@ async def test_observers_get_every_event_in_order(provider: ScriptedProvider) ->
     await client.wait_for_outcome("told")
 
     told: list[type[Event]] = [type(event) for event in events]
-    assert told == [ReadFailed, ReadFinished, TransitionSeen, Slept, ReadFinished, TransitionSeen, WaitEnded]
-    assert events[-1] == WaitEnded(session_id="told", ending="Completed", status=SessionStatus.COMPLETED, reads=2)
+    assert told == [
+        ReadFailed,
+        WaitStarted,
+        ReadFinished,
+        TransitionSeen,
+        Slept,
+        ReadFinished,
+        TransitionSeen,
+        WaitEnded,
+    ]
+    assert isinstance(events[1], WaitStarted)
+    assert events[-1] == WaitEnded(
+        session_id="told",
+        wait=events[1].wait,
+        ending="Completed",
+        status=SessionStatus.COMPLETED,
+        reads=2,
+        seconds=provider.clock.now(),
+    )
 
 
 @pytest.mark.anyio

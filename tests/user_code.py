@@ -64,7 +64,9 @@ from hpp_async import (
     Transition,
     TransitionSeen,
     UnknownStatus,
+    WaitDropped,
     WaitEnded,
+    WaitStarted,
     WaitTimeoutError,
     WatchEvent,
     parse_callback,
@@ -172,7 +174,7 @@ class Metrics:
                 self.late_by = max(self.late_by, late_by)
             case WaitEnded(ending=ending):
                 self.endings.append(ending)
-            case TransitionSeen() | BudgetPaused():
+            case TransitionSeen() | BudgetPaused() | WaitStarted() | WaitDropped():
                 pass
             case _ as never:
                 assert_never(never)

@@ -134,6 +134,11 @@ class Target:
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", endpoint_of(text), parts)
 
     @property
+    def host(self) -> str:
+        """The host's name or address, without a port."""
+        return self._parts.hostname or ""
+
+    @property
     def authority(self) -> str:
         """Host and port as in the ``Host`` header: the default port of the scheme is left out."""
         parts = self._parts

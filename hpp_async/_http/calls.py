@@ -107,7 +107,7 @@ class Calls:
         dated = self._provider_clock.read(answer.header(b"date"), now=now, today=self._clock.today(), asked_at=asked_at)
         correlation_id = correlation_id_of(answer.header(b"klarna-correlation-id"))
         if answer.is_success:
-            pace.answered(_quota_in(answer), now)
+            pace.answered(_quota_in(answer), now, answer.status_code)
             return Success(answer=answer, dated=dated, correlation_id=correlation_id)
         if isinstance(subject, str):  # of a read that succeeds, nobody needs more than the id
             subject = Subject.session(subject)

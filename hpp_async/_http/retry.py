@@ -43,8 +43,8 @@ class Pace(Protocol):
         """A function that returns numbers uniform in [0, 1), to spread the pauses between attempts."""
         ...
 
-    def answered(self, quota: Quota, now: float) -> None:
-        """Note the *quota* stated in a 2xx answer, which came at *now* (loop seconds)."""
+    def answered(self, quota: Quota, now: float, status_code: int) -> None:
+        """Note the *quota* stated in a 2xx answer with *status_code*, which came at *now* (loop seconds)."""
         ...
 
     def refused(self, retry_after: float | None, now: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any, cast
 
 from hpp_async._core.budget import Kind
@@ -65,10 +66,12 @@ class Detached:
     The calls of one client that go on without their callers.
 
     *enter* notes that the client is used in the running loop; it raises `RuntimeError` where another one runs.
+    *task_context* returns the context variables for the task of a call; ``None``: the usual ones.
     """
 
-    def __init__(self, *, enter: Callable[[], None]) -> None:
+    def __init__(self, *, enter: Callable[[], None], task_context: Callable[[], Context | None] = lambda: None) -> None:
         self._enter = enter
+        self._task_context = task_context
         self._in_flight: set[_Call[Any]] = set()
 
     @property
@@ -132,7 +135,12 @@ class Detached:
 
     def _start(self, operation: Callable[[Turns], Awaitable[T]], call: _Call[T]) -> _Call[T]:
         self._in_flight.add(call)
-        call.start(lambda: operation(call.turns), f"hpp_async {call.what}", finish=lambda: self._finish(call))
+        call.start(
+            lambda: operation(call.turns),
+            f"hpp_async {call.what}",
+            finish=lambda: self._finish(call),
+            context=self._task_context(),
+        )
         return call
 
     def _finish(self, call: _Call[Any]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 
 import attrs
 
@@ -16,12 +18,19 @@ _logger = logging.getLogger("hpp_async")
 
 @attrs.frozen(kw_only=True)
 class ReadFinished:
-    """A read ended with a reading, ``seconds`` after its first attempt began."""
+    """
+    A read ended with a reading, ``seconds`` after its first attempt began.
+
+    It took ``attempts`` attempts. ``status_code`` is the HTTP status of the answer, and ``host`` is the provider's.
+    """
 
     session_id: str
     status: AnyStatus
     correlation_id: str | None
     seconds: float
+    attempts: int
+    status_code: int | None
+    host: str
 
 
 @attrs.frozen(kw_only=True)
@@ -30,7 +39,8 @@ class ReadFailed:
     A read ended without a reading, ``seconds`` after its first attempt began.
 
     ``error`` is the name of the class of the last attempt's error, and ``message`` is its message, which says why it
-    failed; it is empty for an error that a hook of your own httpx client raised.
+    failed; it is empty for an error that a hook of your own httpx client raised. ``status_code`` is the HTTP status of
+    the last attempt; ``None`` if no answer came. ``attempts`` and ``host`` are as for `ReadFinished`.
 
     Only reads are reported. The failure of `HPPClient.disable_session` is raised to its caller, and is no event.
     """
@@ -40,6 +50,23 @@ class ReadFailed:
     message: str
     correlation_id: str | None
     seconds: float
+    attempts: int
+    status_code: int | None
+    host: str
+
+
+@attrs.frozen(kw_only=True)
+class WaitStarted:
+    """
+    A wait began: its first step, or a session of a watch that was entered (``is_watched``).
+
+    ``wait`` is a number that all events of this wait have, for an observer that puts them together: there can be
+    several waits on one session. The sessions of one watch share a number. A `WaitEnded` or a `WaitDropped` follows.
+    """
+
+    session_id: str
+    wait: int
+    is_watched: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -47,13 +74,17 @@ class TransitionSeen:
     """
     A wait saw a new status of its session.
 
-    ``previous`` is ``None`` if the session was never seen before. ``sequence`` is that of the `Transition`.
+    ``previous`` is ``None`` if the session was never seen before. ``sequence`` is that of the `Transition`. ``age`` is
+    the news' age in seconds, by the provider's clock: how long before the read the session had changed. It is ``None``
+    if the provider did not say when.
     """
 
     session_id: str
+    wait: int
     previous: AnyStatus | None
     status: AnyStatus
     sequence: int
+    age: float | None
 
 
 @attrs.frozen(kw_only=True)
@@ -77,28 +108,46 @@ class BudgetPaused:
     Either the provider answered a request with a 429 (``is_refused``), or an answer says that little is left of the
     merchant's quota. The request was a read, or another one that counts against the same budget, such as the DELETE of
     `HPPClient.disable_session`.
+
+    ``added`` is the part of ``seconds`` that comes after the end of an earlier pause: the sum of ``added`` over all
+    events is the time for which reads were paused.
     """
 
     seconds: float
+    added: float
     is_refused: bool
 
 
 @attrs.frozen(kw_only=True)
 class WaitEnded:
     """
-    A wait ended, after it had used ``reads`` reads, failed ones included.
+    A wait ended, ``seconds`` after it began. It had used ``reads`` reads, failed ones included.
 
     ``ending`` is the name of the class of its outcome or error. ``status`` is that of the newest reading; ``None`` if
     there was no reading.
     """
 
     session_id: str
+    wait: int
     ending: str
     status: AnyStatus | None
     reads: int
+    seconds: float
 
 
-Event = ReadFinished | ReadFailed | TransitionSeen | Slept | BudgetPaused | WaitEnded
+@attrs.frozen(kw_only=True)
+class WaitDropped:
+    """
+    A wait was given up without an ending: nothing refers to it any more, or its session is not watched any more.
+
+    Observers are called with it soon afterwards, not at that moment.
+    """
+
+    session_id: str
+    wait: int
+
+
+Event = ReadFinished | ReadFailed | WaitStarted | TransitionSeen | Slept | BudgetPaused | WaitEnded | WaitDropped
 Observer = Callable[[Event], object]
 
 
@@ -108,14 +157,21 @@ class Observers:
 
     If one of them raises, that is logged, and the wait goes on.
 
+    An observer that is an object may have a method ``enter_task()``. It is called before the client starts a task that
+    sends requests, in the context variables of that task, to set some of them. `hpp_async.instrumentation` uses it.
+
+    *host* is the provider's, for the events.
+
     Raises:
         ConfigurationError: an observer cannot be called, or is asynchronous.
     """
 
-    __slots__ = ("_observers",)
+    __slots__ = ("_enter_task", "_late", "_observers", "host")
 
-    def __init__(self, observers: Iterable[Observer]) -> None:
+    def __init__(self, observers: Iterable[Observer], *, host: str = "") -> None:
+        self.host = host
         self._observers = tuple(observers)
+        self._late: deque[Event] = deque()
         for observer in self._observers:
             if not callable(observer):
                 raise ConfigurationError(f"observers contains {observer!r}, which cannot be called: give a function")
@@ -124,12 +180,39 @@ class Observers:
                     f"observer {observer!r} is asynchronous and would never be awaited: give a plain function; it can "
                     "put the event into a queue that a task of yours reads"
                 )
+        found = (getattr(observer, "enter_task", None) for observer in self._observers)
+        self._enter_task: tuple[Callable[[], object], ...] = tuple(enter for enter in found if callable(enter))
 
     def __bool__(self) -> bool:
         return bool(self._observers)
 
     def tell(self, event: Event) -> None:
-        """Call every observer with *event*."""
+        """Call every observer with the events that are kept, and with *event*."""
+        self.flush()
+        self._tell(event)
+
+    def keep(self, event: Event) -> None:
+        """Keep *event* for the next `tell` or `flush`; from any thread, and in a finalizer, where locks may be held."""
+        self._late.append(event)
+
+    def flush(self) -> None:
+        """Call every observer with the events that are kept."""
+        while self._late:
+            self._tell(self._late.popleft())
+
+    def task_context(self) -> Context | None:
+        """Return the context for a task that sends requests; ``None`` if no observer wants another than the usual."""
+        if not self._enter_task:
+            return None
+        context = copy_context()
+        for enter in self._enter_task:
+            try:
+                context.run(enter)
+            except Exception as error:  # noqa: BLE001 - as in `_tell`
+                _logger.error("observer method %r raised %s", enter, type(error).__name__)  # noqa: TRY400 - as in `_tell`
+        return context
+
+    def _tell(self, event: Event) -> None:
         for observer in self._observers:
             try:
                 observer(event)

@@ -9,6 +9,7 @@ import attrs
 
 from hpp_async._core.exceptions import HPPError
 from hpp_async._core.session import Session
+from hpp_async._waits.turns import CountedTurns
 from hpp_async._waits.work import Work
 
 
@@ -17,10 +18,11 @@ class Flight(Work[Session | None]):
     One shared read of a session, or one command. Times are in loop seconds.
 
     A finished flight has a ``reading``; or a ``failure``; or neither, if it is a command that succeeded, or if it
-    ``is_dropped``. ``number`` counts the flights of a client: a later flight has a higher number.
+    ``is_dropped``. ``number`` counts the flights of a client: a later flight has a higher number. ``counted`` counts
+    the attempts of a read for observers, if there are any.
     """
 
-    __slots__ = ("is_command", "number", "session_id", "started_at")
+    __slots__ = ("counted", "is_command", "number", "session_id", "started_at")
 
     def __init__(self, session_id: str, number: int, started_at: float, *, is_command: bool) -> None:
         super().__init__()
@@ -28,6 +30,7 @@ class Flight(Work[Session | None]):
         self.number: int = number
         self.started_at: float = started_at
         self.is_command: bool = is_command
+        self.counted: CountedTurns | None = None
 
     @property
     def reading(self) -> Session | None:

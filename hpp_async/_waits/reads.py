@@ -18,14 +18,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hpp_async._core.budget import Kind
-from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, TransportError
+from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, ResponseError, TransportError
 from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.session import Session
 from hpp_async._loop import Clock, Home, Sleeper
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.flight import Flight, Notification, SharedReads, Subscriber
 from hpp_async._waits.streams import Streams
-from hpp_async._waits.turns import Claim, Turns
+from hpp_async._waits.turns import Claim, CountedTurns, Turns
 
 _FOREVER: Final = float("inf")
 _REMEMBERED: Final = 1024
@@ -38,7 +38,7 @@ Seconds at least between two reads of a session that notifications make due.
 So a flood of notifications cannot use up the budget.
 """
 
-Operation = Callable[[str, Turns], Awaitable[Session | None]]
+Operation = Callable[[str, Turns | CountedTurns], Awaitable[Session | None]]
 """
 Sends the requests of one read or command on a session id, and counts its attempts in the budget.
 
@@ -321,6 +321,12 @@ class Reads:
         self._abandon()
         while self._in_flight:
             await next(iter(self._in_flight)).finished(Sleeper(self.clock))
+        self.observers.flush()
+
+    def flush_observers_soon(self) -> None:
+        """Have observers called, in the client's event loop, with the events that are kept for them."""
+        if self._home.is_running():
+            self._home.call(self.observers.flush)
 
     # -- a flight -----------------------------------------------------------------------------------------------------
 
@@ -330,10 +336,14 @@ class Reads:
 
     def _start(self, flight: Flight, operation: Operation) -> None:
         self._in_flight.add(flight)
+        pace: Turns | CountedTurns = self.turns
+        if self.observers and not flight.is_command:
+            pace = flight.counted = CountedTurns(self.turns)
         flight.start(
-            lambda: operation(flight.session_id, self.turns),
+            lambda: operation(flight.session_id, pace),
             f"hpp_async read {flight.session_id}",
             finish=lambda: self._finish(flight),
+            context=self.observers.task_context(),
         )
 
     def _finish(self, flight: Flight) -> None:
@@ -362,7 +372,8 @@ class Reads:
     def _report(self, flight: Flight, seconds: float) -> None:
         if not self.observers or flight.is_dropped:
             return
-        reading, error = flight.reading, flight.failure
+        reading, error, counted = flight.reading, flight.failure, flight.counted
+        assert counted is not None, "reads are counted where there are observers"
         if reading is not None:
             self.observers.tell(
                 ReadFinished(
@@ -370,6 +381,9 @@ class Reads:
                     status=reading.status,
                     correlation_id=reading.correlation_id,
                     seconds=seconds,
+                    attempts=counted.attempts,
+                    status_code=counted.status_code,
+                    host=self.observers.host,
                 )
             )
         else:
@@ -381,5 +395,8 @@ class Reads:
                     message=str(error) if isinstance(error, HPPError) else "",
                     correlation_id=error.correlation_id if isinstance(error, ReadError) else None,
                     seconds=seconds,
+                    attempts=counted.attempts,
+                    status_code=error.status_code if isinstance(error, ResponseError) else counted.status_code,
+                    host=self.observers.host,
                 )
             )

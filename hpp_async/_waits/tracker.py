@@ -318,6 +318,15 @@ class Tracker:
             seconds, late_by = flight.started_at - self._poller.rested_at, flight.started_at - due
             self._reports.slept(self.session_id, max(0.0, seconds), max(0.0, late_by))
 
+    def begin(self) -> None:
+        """Report to observers that the wait on the session began."""
+        self._reports.started(self.session_id, self._reads.clock.now())
+
+    def drop(self) -> None:
+        """Report to observers that the wait on the session was given up; from any thread, and in a finalizer."""
+        if self._reports.dropped(self.session_id):
+            self._reads.flush_observers_soon()
+
     def end(self, ending: AnyOutcome | HPPError) -> None:
         """Report how the wait on the session ended."""
-        self._reports.ended(self.session_id, ending, latest=self.latest, reads=self.reads)
+        self._reports.ended(self.session_id, ending, self._reads.clock.now(), latest=self.latest, reads=self.reads)

@@ -110,6 +110,8 @@ class Turns:
         self._observers = observers
         self._pausing: set[Sleeper] = set()
         """The drivers that sleep between two attempts."""
+        self._paused_until = -_FOREVER
+        """When the last pause that observers were called with ends, in loop seconds."""
         self.is_closed: bool = False
 
     @property
@@ -169,13 +171,51 @@ class Turns:
             self._pausing.discard(sleeper)
         raise ClientClosedError("no other attempt is made: the client was closed")
 
-    def answered(self, quota: Quota, now: float) -> None:
+    def answered(self, quota: Quota, now: float, status_code: int) -> None:
         """Note the *quota* in a 2xx answer, which came at *now* (loop seconds): reads pause if little of it is left."""
+        del status_code  # for `CountedTurns`
         until = self._budget.answered(quota, now)
         if until is not None:
-            self._observers.tell(BudgetPaused(seconds=until - now, is_refused=False))
+            self._report(until, now, is_refused=False)
 
     def refused(self, retry_after: float | None, now: float) -> None:
         """Note a 429, received at *now* (loop seconds): all reads pause, for *retry_after* seconds if it says so."""
         until = self._budget.refused(retry_after, now)
-        self._observers.tell(BudgetPaused(seconds=until - now, is_refused=True))
+        self._report(until, now, is_refused=True)
+
+    def _report(self, until: float, now: float, *, is_refused: bool) -> None:
+        added = max(0.0, until - max(now, self._paused_until))
+        self._paused_until = max(until, self._paused_until)
+        self._observers.tell(BudgetPaused(seconds=until - now, added=added, is_refused=is_refused))
+
+
+class CountedTurns:
+    """The `hpp_async._http.retry.Pace` of one read that observers are called with: it counts the attempts."""
+
+    __slots__ = ("_turns", "attempts", "status_code")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.attempts = 1
+        self.status_code: int | None = None
+        """The HTTP status of the last attempt, if that is 2xx."""
+
+    @property
+    def draw(self) -> Callable[[], float]:
+        """See `Turns`."""
+        return self._turns.draw
+
+    async def again(self, delay: float) -> None:
+        """Count another attempt, and do as `Turns.again` does."""
+        await self._turns.again(delay)
+        self.attempts += 1
+        self.status_code = None
+
+    def answered(self, quota: Quota, now: float, status_code: int) -> None:
+        """Note the *status_code*, and do as `Turns.answered` does."""
+        self.status_code = status_code
+        self._turns.answered(quota, now, status_code)
+
+    def refused(self, retry_after: float | None, now: float) -> None:
+        """Do as `Turns.refused` does."""
+        self._turns.refused(retry_after, now)

@@ -294,6 +294,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             self._is_subscribed, self._left_at = True, self._reads.clock.now()
             self._reads.subscribe(self._tracker, self.session_id)
             self._tracker.start()
+            self._tracker.begin()
 
     def _hand_over(self, news: Transition | AnyOutcome | HPPError) -> Transition | AnyOutcome:
         if isinstance(news, Transition):
@@ -329,7 +330,8 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                 source=self,
             )
             self.close()
-        self._unsubscribe()
+        if self._unsubscribe():
+            self._tracker.drop()
 
 
 class _StepClosedError(RuntimeError):

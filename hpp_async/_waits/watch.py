@@ -125,7 +125,7 @@ class Watch(AsyncIterator[WatchEvent]):
         self._id_of = id_of
         self._poller_of = poller_of
         self._forever = forever
-        self._reports = Reports(reads.observers, pause=_WARNING_PAUSE)
+        self._reports = Reports(reads.observers, pause=_WARNING_PAUSE, is_watch=True)
         self._trackers: dict[str, PlacedTracker] = {}
         self._refused: dict[str, tuple[ConfigurationError, str | None]] = {}
         """Sessions whose ``since`` was refused, each with the error to hand over and the token that it came with."""
@@ -167,6 +167,8 @@ class Watch(AsyncIterator[WatchEvent]):
             tracker = self._trackers[session_id] = PlacedTracker(poller, reads=self._reads, reports=self._reports)
             tracker.start(spread=0.0 if since is None else self._reads.turns.draw())
             self._agenda.place(tracker)
+            if self._stage is _Stage.ENTERED:
+                tracker.begin()
         self.wake()
 
     def discard(self, session: CreatedSession | str) -> None:
@@ -181,6 +183,7 @@ class Watch(AsyncIterator[WatchEvent]):
         tracker = self._trackers.pop(session_id, None)
         if tracker is not None:
             self._agenda.discard(tracker)
+            tracker.drop()
         self.wake()
 
     def tokens(self) -> dict[str, str | None]:
@@ -206,6 +209,8 @@ class Watch(AsyncIterator[WatchEvent]):
         self._reads.enter()
         self._stage = _Stage.ENTERED
         self._reads.subscribe(self)
+        for tracker in self._trackers.values():
+            tracker.begin()
         return self
 
     async def __aexit__(
@@ -216,6 +221,8 @@ class Watch(AsyncIterator[WatchEvent]):
     ) -> None:
         self._stage = _Stage.CLOSED
         self._reads.unsubscribe(self)
+        for tracker in self._trackers.values():
+            tracker.drop()
         self.wake()
 
     def __aiter__(self) -> Self:
@@ -283,7 +290,9 @@ class Watch(AsyncIterator[WatchEvent]):
         if self._refused:
             session_id = next(iter(self._refused))
             error, _ = self._refused.pop(session_id)
-            self._reports.ended(session_id, error, latest=None, reads=0)
+            now = self._reads.clock.now()
+            self._reports.started(session_id, now)
+            self._reports.ended(session_id, error, now, latest=None, reads=0)
             return WatchEvent(session_id=session_id, token=None, news=error)
         tracker = self._agenda.next_ready()
         if tracker is None:

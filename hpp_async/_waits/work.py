@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from hpp_async._loop import Sleeper, spawn
@@ -33,14 +34,23 @@ class Work(Generic[T]):
         self.callers: list[Sleeper] = []
         """The sleepers of the callers that wait for it to finish."""
 
-    def start(self, operation: Callable[[], Awaitable[T]], name: str, *, finish: Callable[[], object]) -> None:
+    def start(
+        self,
+        operation: Callable[[], Awaitable[T]],
+        name: str,
+        *,
+        finish: Callable[[], object],
+        context: Context | None = None,
+    ) -> None:
         """
         Await *operation* in a task called *name*; then call *finish*, which may be called a second time.
+
+        *context* holds the task's context variables; see `spawn`.
 
         *finish* is called in any case, also where no task can be made: else the callers would wait for ever.
         """
         try:
-            spawn(lambda: self._run(operation, finish), name, ended=finish)
+            spawn(lambda: self._run(operation, finish), name, ended=finish, context=context)
         except BaseException:
             finish()
             raise

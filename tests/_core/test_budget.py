@@ -909,7 +909,7 @@ async def test_reads_pause_while_captures_need_the_quota(provider: Noting, clock
     await client.read_session(provider.add())
 
     assert provider.moments == pytest.approx([0.0, 2.0])
-    assert BudgetPaused(seconds=2.0, is_refused=False) in events
+    assert BudgetPaused(seconds=2.0, added=2.0, is_refused=False) in events
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ class Paced:
     def draw(self) -> Callable[[], float]:
         return lambda: self._drawn
 
-    def answered(self, quota: Quota, now: float) -> None:
+    def answered(self, quota: Quota, now: float, status_code: int) -> None:
         raise AssertionError
 
     def refused(self, retry_after: float | None, now: float) -> None:

@@ -89,8 +89,12 @@ async def test_another_attempt_sleeps_and_then_goes_before_all_reads(turns: Turn
 
 async def test_a_pause_is_an_event_with_its_reason(turns: Turns, events: list[Event]) -> None:
     turns.refused(PAUSE, 0.0)
+    turns.refused(PAUSE, 1.0)  # the pause that is under way grows by a second
 
-    assert events == [BudgetPaused(seconds=PAUSE, is_refused=True)]
+    assert events == [
+        BudgetPaused(seconds=PAUSE, added=PAUSE, is_refused=True),
+        BudgetPaused(seconds=PAUSE, added=1.0, is_refused=True),
+    ]
 
 
 async def test_no_other_attempt_is_made_once_the_client_is_closed(turns: Turns) -> None:

@@ -13,7 +13,17 @@ import pytest
 from support.interruptions import ENOUGH, calling
 from support.watching import by_session, events_of, step, told
 
-from hpp_async import FINAL, ClientClosedError, Event, HPPClient, ReadBudget, ReadFinished, Watch
+from hpp_async import (
+    FINAL,
+    ClientClosedError,
+    Event,
+    HPPClient,
+    ReadBudget,
+    ReadFinished,
+    WaitDropped,
+    WaitStarted,
+    Watch,
+)
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -203,7 +213,8 @@ async def test_a_finished_read_of_a_session_discarded_since_is_no_event(provider
         watch.discard(session)
 
         assert await events_of(watch) == []
-        assert [type(event) for event in seen] == [ReadFinished]
+        await provider.clock.sleep(0)
+        assert [type(event) for event in seen] == [WaitStarted, ReadFinished, WaitDropped]
 
 
 # -- nothing is lost ---------------------------------------------------------------------------------------------------

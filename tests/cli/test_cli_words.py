@@ -107,7 +107,16 @@ def test_a_wait_that_stopped_says_so_without_advice_to_python_code(
     ("message", "said"), [(f"session {SESSION}: no answer from there", "no answer from there"), ("", "HookError")]
 )
 def test_the_reason_of_a_failed_read_is_the_errors_sentence_or_its_name(message: str, said: str) -> None:
-    failure = ReadFailed(session_id=SESSION, error="HookError", message=message, correlation_id=None, seconds=1.0)
+    failure = ReadFailed(
+        session_id=SESSION,
+        error="HookError",
+        message=message,
+        correlation_id=None,
+        seconds=1.0,
+        attempts=1,
+        status_code=None,
+        host="",
+    )
 
     assert reason(failure) == said
 
