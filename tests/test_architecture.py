@@ -27,6 +27,7 @@ FLOORS: Final = [
     {"_client"},
     {"__init__"},
     {"_provider"},
+    {"instrumentation"},
     {"testing"},
     {"simulator"},
     {"cli"},
@@ -34,6 +35,7 @@ FLOORS: Final = [
 """The folders and single modules of the package, lowest floor first: none imports from its own floor or from above."""
 
 STANDS_ON: Final = {
+    "instrumentation": {"instrumentation", "__init__"},
     "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop it needs the tasks, for its clock
     "simulator": {"simulator", "testing", "_provider", "__init__"},
     "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
@@ -66,6 +68,8 @@ ONLY_IN: Final = {
     "tenacity": {"_http"},
     "cattrs": {"_http", "_provider"},
     "orjson": {"_http"},
+    "opentelemetry": {"instrumentation"},
+    "prometheus_client": {"instrumentation"},
     "httpx": {"_http", "_client", "_provider", "testing"},
 }
 
@@ -149,6 +153,10 @@ def test_a_library_is_imported_in_its_folders_only(library: str) -> None:
     users = {room(path) for path in MODULES if library in {name.split(".")[0] for name in imports(path)}}
 
     assert users <= ONLY_IN[library] | {"cli", "simulator"}
+
+
+def test_nothing_else_imports_the_instrumentation() -> None:
+    assert {room(path) for path in MODULES if "instrumentation" in rooms_used(path)} == {"instrumentation"}
 
 
 def test_every_folder_and_module_has_a_floor() -> None:
