@@ -1,4 +1,4 @@
-"""No secret, token, body or personal data in a message, a repr or a log, whatever happens."""
+"""No secret, token, body or personal data in a message, a repr, a log, a metric or a span, whatever happens."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry, generate_latest
 
 from hpp_async import (
     Address,
@@ -21,6 +25,7 @@ from hpp_async import (
     HPPClient,
     HPPError,
     MerchantURLs,
+    Observer,
     OrderCustomer,
     OrderLine,
     PaymentSession,
@@ -28,6 +33,7 @@ from hpp_async import (
     Session,
     SessionStatus,
 )
+from hpp_async.instrumentation import OpenTelemetryObserver, PrometheusObserver
 from hpp_async.testing import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -74,12 +80,21 @@ ANSWERS: dict[str, httpx.Response | Exception] = {
 
 
 class Collector:
-    """Collects all that the library shows: log records, events, and what the test passes to it."""
+    """Collects all that the library shows: log records, events, metrics, spans, and what the test passes to it."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "hpp_async")
         self._caplog = caplog
         self.events: list[Event] = []
+        self._registry = CollectorRegistry()
+        self._spans = InMemorySpanExporter()
+        tracers = TracerProvider()
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.observers: list[Observer] = [
+            self.events.append,
+            PrometheusObserver(self._registry),
+            OpenTelemetryObserver(tracer_provider=tracers),
+        ]
         self._collected: list[str] = []
 
     def collect(self, *things: object) -> None:
@@ -92,7 +107,11 @@ class Collector:
 
     def assert_discreet(self) -> None:
         logs = [f"{record.getMessage()} {record.args}" for record in self._caplog.records]
-        said = "\n".join(logs + self._collected + [repr(event) for event in self.events])
+        measured = [
+            generate_latest(self._registry).decode(),
+            *(span.to_json() for span in self._spans.get_finished_spans()),
+        ]
+        said = "\n".join(logs + self._collected + measured + [repr(event) for event in self.events])
         assert logs
         assert [marker for marker in MARKERS if marker in said] == []
 
@@ -110,7 +129,7 @@ def client(provider: ScriptedProvider, collector: Collector) -> HPPClient:
         endpoint=provider.endpoint,
         http_client=provider.http_client,
         clock=provider.clock,
-        observers=[collector.events.append],
+        observers=collector.observers,
         attempts=2,
         outage_tolerance=60,
     )
