@@ -371,6 +371,24 @@ class HPPClient(Ordering):
         """
         return self._reads.notify(self._target.session_id(session))
 
+    def session_id(self, session: CreatedSession | str) -> str:
+        """
+        Return the id of *session*, which is an id, a ``session_url`` of this client's endpoint, or a created session.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        return self._target.session_id(session)
+
+    @property
+    def budget(self) -> ReadBudget:
+        """How much of the merchant's quota the reads of this client may use; see `set_budget`."""
+        return self._reads.turns.limits
+
+    def set_budget(self, budget: ReadBudget) -> None:
+        """Give the client another budget, from now on. To be called in the event loop."""
+        self._reads.turns.set_limits(budget)
+
     def stop_streams(self) -> None:
         """
         End every iteration of `OutcomeWait.updates`, later ones included; reads, waits and watches go on.

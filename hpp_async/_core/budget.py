@@ -96,6 +96,18 @@ class Budget:
         """How many reads may be in flight at once."""
         return self._limits.max_in_flight
 
+    @property
+    def limits(self) -> ReadBudget:
+        """The limits that hold now."""
+        return self._limits
+
+    def set_limits(self, limits: ReadBudget, now: float) -> None:
+        """Change the limits, from *now* on."""
+        self._advance(now)
+        self._limits = limits
+        self._bucket.set_limits(limits, now)
+        self._wake_heads()
+
     # -- the clock --------------------------------------------------------------------------------------------------
 
     def virtual(self, now: float) -> float:

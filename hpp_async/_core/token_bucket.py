@@ -118,6 +118,12 @@ class TokenBucket:
         self._refusals = 0
         """Pauses after a 429 since the last good answer. Without a hint, each is twice as long as the one before."""
 
+    def set_limits(self, limits: ReadBudget, now: float) -> None:
+        """Change the limits: the tokens that came until *now* stay, but for what may not be saved up any more."""
+        self.ready_at(now)
+        self._limits = limits
+        self._tokens = min(self._tokens, self._most_saved(limits.reads_per_second))
+
     def ready_at(self, now: float) -> float:
         """Return when a token can be reserved, at *now* or later."""
         rate = self._rate(now)

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from hpp_async._core.budget import Budget, Kind, Turn
 from hpp_async._core.exceptions import ClientClosedError
-from hpp_async._core.token_bucket import Quota
+from hpp_async._core.token_bucket import Quota, ReadBudget
 from hpp_async._loop import Clock, Sleeper
 from hpp_async._waits.events import BudgetPaused, Observers
 
@@ -118,6 +118,15 @@ class Turns:
     def max_in_flight(self) -> int:
         """How many reads may be in flight at once."""
         return self._budget.max_in_flight
+
+    @property
+    def limits(self) -> ReadBudget:
+        """The limits of the budget."""
+        return self._budget.limits
+
+    def set_limits(self, limits: ReadBudget) -> None:
+        """Change the limits of the budget, from now on."""
+        self._budget.set_limits(limits, self.clock.now())
 
     def virtual(self) -> float:
         """Return the budget's virtual time now, in seconds; see `hpp_async._core.budget`."""

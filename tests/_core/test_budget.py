@@ -1100,3 +1100,38 @@ async def test_a_read_that_is_cancelled_in_the_queue_gives_its_turn_back(provide
 async def _read_in(scope: anyio.CancelScope, client: HPPClient, session: str) -> None:
     with scope:
         await client.read_session(session)
+
+
+# -- limits that change ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.001, 20.0), (20.0, 5.0), (5.0, 40.0)])
+def test_another_rate_holds_from_the_moment_at_which_it_is_set(before: float, after: float) -> None:
+    here = street(before, service=0.0)
+    here.add(*(Reader(1.0, reads=1) for _ in range(1000)))
+    here.at(10.0, lambda: here.budget.set_limits(ReadBudget(after), here.now))
+    here.run(until=20.0)
+
+    assert here.budget.limits == ReadBudget(after)
+    assert sum(10.0 < moment <= 20.0 for moment in here.admissions) == pytest.approx(after * 10, abs=5)
+    assert most_within([moment for moment in here.admissions if moment > 10.0], 1.0) <= after + 1
+
+
+@pytest.mark.anyio
+async def test_a_client_takes_another_budget_while_it_reads(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    sessions = [provider.add() for _ in range(10)]
+    async with provider.client(budget=ReadBudget(0.001), schedule=PollSchedule.every(60.0)) as client:
+        assert client.budget == ReadBudget(0.001)
+        client.set_budget(ReadBudget(10.0))
+        async with client.watch(sessions) as watch:
+            seen = {(await anext(watch)).session_id for _ in sessions}
+
+    assert len(seen) == 10
+    assert clock.now() <= 1.5
+
+
+@pytest.mark.parametrize("session", ["abc", "https://api.playground.klarna.com/hpp/v1/sessions/abc"])
+def test_a_client_says_the_id_of_a_session(provider: ScriptedProvider, session: str) -> None:
+    assert provider.client().session_id(session) == "abc"
+    with pytest.raises(ConfigurationError):
+        provider.client().session_id("a/b")
