@@ -18,13 +18,14 @@ nox.options.sessions = [
     "package",
     "docs",
     "faults",
+    "fleet",
     "schemathesis",
     "browser",
 ]
 
 PYPROJECT: Final = nox.project.load_toml("pyproject.toml")
 INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
-CHECKOUT: Final = ("-e", ".[cli,fast,otel,prometheus,simulator,testing]")
+CHECKOUT: Final = ("-e", ".[cli,fast,otel,postgres,prometheus,simulator,testing]")
 ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
 BRIEFLY: Final = ("-m", "not thorough")
 
@@ -122,6 +123,13 @@ def faults(session: nox.Session) -> None:
     """Meet every fault of a network over real sockets, and again behind a real nginx, where there is one."""
     session.install(*CHECKOUT, *_group("faults"))
     session.run("python", "-m", "pytest", "tests/faults", *ON_ALL_CORES, *session.posargs)
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Kill, freeze and cut off the workers of a fleet on a real PostgreSQL, where there is one."""
+    session.install(*CHECKOUT, *_group("faults"))
+    session.run("python", "-m", "pytest", "tests/fleet", "tests/fleet/processes", *session.posargs)
 
 
 @nox.session

@@ -26,7 +26,7 @@ FLOORS: Final = [
     {"_ordering"},
     {"_client"},
     {"__init__"},
-    {"_provider"},
+    {"_provider", "fleet"},
     {"instrumentation"},
     {"testing"},
     {"simulator"},
@@ -38,6 +38,7 @@ STANDS_ON: Final = {
     "instrumentation": {"instrumentation", "__init__"},
     "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop it needs the tasks, for its clock
     "simulator": {"simulator", "testing", "_provider", "__init__"},
+    "fleet": {"fleet", "_waits", "__init__"},  # of _waits it needs what makes a wait a coroutine
     "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
 }
 """All that these folders may import: public names and the provider's model."""
@@ -70,6 +71,8 @@ ONLY_IN: Final = {
     "orjson": {"_http"},
     "opentelemetry": {"instrumentation"},
     "prometheus_client": {"instrumentation"},
+    "psycopg": {"fleet"},
+    "sqlite3": {"fleet"},
     "httpx": {"_http", "_client", "_provider", "testing"},
 }
 
@@ -119,6 +122,16 @@ def test_folders_above_the_client_import_public_names_and_the_provider_only(name
     used = {module for path in PACKAGE.glob(f"{name}/*.py") for module in rooms_used(path)}
 
     assert used <= STANDS_ON[name]
+
+
+def test_the_decisions_of_the_fleet_are_pure() -> None:
+    used = {
+        name.split(".")[0]
+        for path in ("_division", "_lease", "_values")
+        for name in imports(PACKAGE / f"fleet/{path}.py")
+    }
+
+    assert used <= CORE_MAY_IMPORT - IMPURE | {"hpp_async"}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("_core/**/*.py")), ids=lambda path: path.stem)
@@ -207,8 +220,10 @@ def test_everything_public_is_documented(name: str) -> None:
     assert bare in ([], ["is_transient"])
 
 
-UNHURRIED: Final = [path for path in sorted(TESTS.rglob("*.py")) if path.parent.name not in {"faults", "browser"}]
-"""Every module of the suite; those of real networks and browsers wait for real time."""
+UNHURRIED: Final = [
+    path for path in sorted(TESTS.rglob("*.py")) if path.parent.name not in {"faults", "browser", "processes"}
+]
+"""Every module of the suite; those of real networks, browsers and processes wait for real time."""
 
 
 @pytest.mark.parametrize("path", UNHURRIED, ids=lambda path: str(path.relative_to(TESTS)))

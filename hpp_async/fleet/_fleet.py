@@ -1,0 +1,266 @@
+"""A fleet: many processes that follow one merchant's sessions through one database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, Generic
+
+from hpp_async import FINAL, AnyStatus, ConfigurationError, HPPClient, WatchEvent
+from hpp_async.fleet._division import BUCKETS, bucket_of
+from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
+from hpp_async.fleet._shard import Work
+from hpp_async.fleet._store import OwnershipLostError, Store, Tx
+from hpp_async.fleet._values import FleetSession, Shard
+from hpp_async.fleet._wait import FleetWait, status_of
+from hpp_async.fleet._worker import Worker
+
+if TYPE_CHECKING:
+    from hpp_async import CreatedSession
+
+logger: Final = logging.getLogger("hpp_async.fleet")
+
+
+class Fleet(Generic[Tx]):
+    """
+    Follows a merchant's sessions in as many processes as there are. On asyncio only.
+
+    Every process makes one, with the same store: those that create sessions, those that get callbacks, those whose
+    consumers wait, and the workers, which call `work`. Only workers read sessions.
+
+    Args:
+        client: reads the sessions, in workers with the rate of its ``budget`` times the part of the shards that this
+            worker owns. So every worker's client has the budget of the *whole* fleet. `work` changes the rate of the
+            client; use another client for reads of your own.
+        store: a `PostgresStore`, or a `SQLiteStore` for one process.
+        shards: in how many parts the sessions are divided; no more workers than that have work. The same in every
+            process: what was given first is stored, and another number is refused by `work`.
+        lease: seconds after which the shards of a worker that is frozen or cut off go to others, from 2 to 300. It is
+            also for how long a transaction of ``deal_with`` may be idle.
+        stop_on: the statuses that end a session, see `HPPClient.wait_for_outcome`. By default only final ones: FAILED
+            and ERROR can still become COMPLETED.
+
+    Raises:
+        ConfigurationError: an argument is refused.
+    """
+
+    # _pause returns the seconds before an event that failed so many times comes again. It is not public: for tests.
+    def __init__(
+        self,
+        client: HPPClient,
+        store: Store[Tx],
+        *,
+        shards: int = 16,
+        lease: float = 5.0,
+        stop_on: Collection[AnyStatus | str] = FINAL,
+        _pause: Callable[[int, float], float | None] = retry_after,
+    ) -> None:
+        if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= BUCKETS:
+            raise ConfigurationError(f"shards={shards!r}: give a whole number from 1 to {BUCKETS}")
+        client.watch((), stop_on=stop_on)  # refuses what it refuses, now
+        self._client = client
+        self._store = store
+        self._shards = shards
+        self._lease = Lease(lease)
+        self._stop_on = stop_on
+        self._pause = _pause
+        self._is_working = False
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {self._shards} shards in {self._store!r}>"
+
+    # -- sessions, from any process -----------------------------------------------------------------------------------
+
+    async def add(self, session: CreatedSession | str, *, tx: Tx | None = None) -> None:
+        """
+        Follow the session until its end. Nothing changes if it is followed already, or has ended.
+
+        With *tx*, a transaction of the store, it is added if that commits, together with what else you store in it. A
+        session that is parked, or was discarded, is taken up again where it was.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        session_id = self._client.session_id(session)
+        async with self._within(tx) as within:
+            if await self._store.run(within, "add", session_id, bucket_of(session_id)):
+                await self._store.tell_workers(within, f"add:{session_id}")
+
+    async def discard(self, session: CreatedSession | str, *, tx: Tx | None = None) -> None:
+        """
+        Stop following the session; what is stored of it stays.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        session_id = self._client.session_id(session)
+        async with self._within(tx) as within:
+            if await self._store.run(within, "discard", session_id):
+                await self._store.tell_workers(within, f"discard:{session_id}")
+                await self._store.tell_waits(within, session_id)
+
+    async def notify(self, session: CreatedSession | str, *, tx: Tx | None = None) -> None:
+        """
+        Make a read of the session due now, in whichever process follows it: call it for every status callback.
+
+        The message is a hint, as a callback is: it is lost where a connection breaks. See `HPPClient.notify`.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        session_id = self._client.session_id(session)
+        async with self._within(tx) as within:
+            await self._store.tell_workers(within, f"notify:{session_id}")
+
+    def wait_for_outcome(self, session: CreatedSession | str) -> FleetWait[Tx]:
+        """
+        Return a wait for what the workers find out: ``await`` it for the end, or iterate it.
+
+        It reads no session, and costs a query for each change. Give it a timeout with ``asyncio.timeout``.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        return FleetWait(self._store, self._client.session_id(session), self._shards)
+
+    async def sessions(self) -> list[FleetSession]:
+        """Return all sessions that have not ended, oldest first, those that are parked included."""
+        async with self._store.transaction() as tx:
+            rows = await self._store.run(tx, "overview")
+        return [
+            FleetSession(
+                session_id=session_id,
+                shard=bucket % self._shards,
+                status=status_of(status),
+                is_parked=bool(is_parked),
+                failures=failures,
+                error=error,
+                added_ago=added_ago,
+            )
+            for session_id, bucket, status, is_parked, failures, error, added_ago in rows
+        ]
+
+    async def shards(self) -> list[Shard]:
+        """Return all shards, each with its owner and how many sessions it has."""
+        async with self._store.transaction() as tx:
+            counts = {
+                number: (count, parked) for number, count, parked in await self._store.run(tx, "count", self._shards)
+            }
+            owners = await self._store.owners(tx)
+        return [
+            Shard(number=number, owner=owners.get(number), sessions=count - parked, parked=parked)
+            for number in range(self._shards)
+            for count, parked in [counts.get(number, (0, 0))]
+        ]
+
+    @asynccontextmanager
+    async def _within(self, tx: Tx | None) -> AsyncGenerator[Tx]:
+        if tx is not None:
+            yield tx
+            return
+        _refuse_trio()
+        async with self._store.transaction() as own:
+            yield own
+
+    # -- work ---------------------------------------------------------------------------------------------------------
+
+    async def work(self, deal_with: Callable[[WatchEvent, Tx], Awaitable[object]]) -> None:
+        """
+        Follow this worker's share of the sessions, until cancelled.
+
+        ``await deal_with(event, tx)`` runs for every event, in the transaction that stores the event's token: what it
+        stores through *tx* is stored exactly once. What it does elsewhere happens at least once, because a transaction
+        may fail after it. It should take less time than the lease. Events of one session come one after another, those
+        of different shards at the same time.
+
+        If it raises, or the transaction fails, the session's news comes again after a pause, which grows from 1 second
+        to 5 minutes; a status that passed meanwhile does not. After ten times the session is parked: it is followed no
+        more until `add` takes it up again, and `sessions` shows it, with the class of the error. An `OutageError` is
+        not passed to it: the session is read again after a while.
+
+        When it is cancelled, the event under way is dealt with, the tokens of all sessions are stored, and the shards
+        go to other workers, without a pause. If the database cannot be reached, or doubts whose the shards are, nothing
+        is read and stored until it is settled.
+
+        Raises:
+            ConfigurationError: the database is refused: it is reached through a pooler in transaction mode, is too old,
+                or the fleet in it has another number of shards.
+            AuthenticationError: the provider refused the client's credentials.
+            ClientClosedError: the client was closed.
+            RuntimeError: it is called twice at a time, or not on asyncio.
+            Exception: the database could not be reached at the start; or a schedule or hook of your own raised it.
+        """
+        _refuse_trio()
+        if self._is_working:
+            raise RuntimeError("this fleet works already: one call of work is enough for a process")
+        self._is_working = True
+        budget = self._client.budget
+        try:
+            await self._settle_shards()
+            await self._store.listen()
+            await self._work(
+                Work(
+                    client=self._client,
+                    store=self._store,
+                    shards=self._shards,
+                    lease=self._lease,
+                    stop_on=self._stop_on,
+                    deal_with=deal_with,
+                    pause=self._pause,
+                )
+            )
+        finally:
+            self._client.set_budget(budget)
+            self._is_working = False
+
+    async def _settle_shards(self) -> None:
+        async with self._store.transaction() as tx:
+            [(shards,)] = await self._store.run(tx, "settle_shards", self._shards)
+        if shards != self._shards:
+            raise ConfigurationError(
+                f"this fleet has {shards} shards in its store, and shards={self._shards} here: give every process the "
+                "same number"
+            )
+
+    async def _work(self, work: Work[Tx]) -> None:
+        budget, failures = work.client.budget, 0
+        while True:
+            worker = Worker(work, budget)
+            self._store.channels.join(worker.heard)
+            working = asyncio.create_task(self._own(worker), name="hpp_async.fleet worker")
+            try:
+                await asyncio.wait([working])
+            except asyncio.CancelledError:
+                worker.leave()
+                # As long as the events under way may take, and then as long as storing the tokens may.
+                await asyncio.wait([working], timeout=2 * self._lease.seconds)
+                raise
+            finally:
+                self._store.channels.leave(worker.heard)
+                working.cancel()
+            failures = 0 if worker.has_owned else failures + 1
+            error = working.exception()
+            if error is not None and not (isinstance(error, OwnershipLostError) or self._is_unreachable(error)):
+                raise error
+            logger.warning("this worker owns no shard now: %s", error)
+            await asyncio.sleep(reconnect_after(failures + 1, random.random()))  # noqa: S311 - no secret
+
+    async def _own(self, worker: Worker[Tx]) -> None:
+        async with self._store.own(self._shards, self._lease, worker.lose) as ownership:
+            await worker.run(ownership)
+
+    def _is_unreachable(self, error: BaseException) -> bool:
+        return isinstance(error, Exception) and self._store.is_unreachable(error)
+
+
+def _refuse_trio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        refusal = "hpp_async.fleet runs on asyncio only: psycopg has no support for trio"
+    else:
+        return
+    raise RuntimeError(refusal)

@@ -1,0 +1,75 @@
+"""
+For how long a worker may believe that it owns its shards, and when an event that failed comes again.
+
+The database ends a session of its own that is idle for the length of the lease, and with it the worker's locks. It
+counts from the last statement that it received. A worker counts from the moment at which it sent that statement, which
+is earlier: so it stops believing before anybody else can take its shards. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from hpp_async import ConfigurationError
+
+PING: Final = 0.5
+"""Seconds between two pings. A worker that was killed is found out by the next ping of another one."""
+
+_SHORTEST: Final = 4 * PING
+"""A shorter lease would be lost to one late answer of the database."""
+
+_LONGEST: Final = 300.0
+_BELIEVED: Final = 0.9
+"""The share of the lease for which a worker believes in it: clocks of two machines run at slightly different speeds."""
+
+PARKED_AFTER: Final = 10
+"""How many times an event fails before its session is parked for a person."""
+
+_LONGEST_PAUSE: Final = 300.0
+
+
+@attrs.frozen
+class Lease:
+    """
+    The lease of a worker on its shards.
+
+    Raises:
+        ConfigurationError: *seconds* is no number of seconds between 2 and 300.
+    """
+
+    seconds: float
+
+    def __attrs_post_init__(self) -> None:
+        length: object = self.seconds
+        if isinstance(length, bool) or not isinstance(length, int | float) or not _SHORTEST <= length <= _LONGEST:
+            raise ConfigurationError(
+                f"lease={length!r}: give from {_SHORTEST:g} to {_LONGEST:g} seconds; a worker pings the database every "
+                f"{PING:g} s, and a shorter lease would end when one answer is late"
+            )
+
+    def believed_until(self, sent_at: float) -> float:
+        """Return until when the worker believes in its lease after a ping that it sent at *sent_at*."""
+        return sent_at + self.seconds * _BELIEVED
+
+    @property
+    def milliseconds(self) -> int:
+        """The lease as a setting of PostgreSQL."""
+        return round(self.seconds * 1000)
+
+
+def retry_after(failures: int, draw: float) -> float | None:
+    """
+    Return after how many seconds an event that failed so many times comes again; ``None`` if it is to be parked.
+
+    The pause doubles from 1 second to 5 minutes. *draw* is uniform in [0, 1): events that failed together come apart.
+    """
+    if failures >= PARKED_AFTER:
+        return None
+    return min(_LONGEST_PAUSE, 2.0 ** (failures - 1)) * (0.75 + draw / 2)
+
+
+def reconnect_after(failures: int, draw: float) -> float:
+    """Return after how many seconds a worker tries the database again that it could not reach so many times."""
+    return min(5.0, 0.1 * 2.0 ** min(failures - 1, 10)) * (0.75 + draw / 2)

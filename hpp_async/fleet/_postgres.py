@@ -1,0 +1,301 @@
+"""A store in PostgreSQL, for as many processes as there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final, LiteralString, cast
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from hpp_async import ConfigurationError
+from hpp_async.fleet._lease import Lease, reconnect_after
+from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, survey_of
+from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+
+logger: Final = logging.getLogger("hpp_async.fleet")
+
+PostgresTransaction = psycopg.AsyncConnection[Row]
+"""A transaction on a `PostgresStore`: psycopg's connection, whose ``execute`` runs your own statements."""
+
+_NAME_MAXIMUM: Final = 48
+"""Bytes: PostgreSQL cuts names after 63, and the channels' names are longer than the schema's."""
+
+_PATIENT: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""libpq's settings, unless yours say otherwise: a connection that was cut is given up sooner than TCP gives it up."""
+
+_PING: Final = 5.0
+"""Seconds between two pings on the connection that listens."""
+
+_SCHEMA: Final = """\
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE IF NOT EXISTS {p}setting (name text PRIMARY KEY, value integer NOT NULL);
+CREATE TABLE IF NOT EXISTS {p}shard (number integer PRIMARY KEY, epoch bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS {p}session (
+    id text PRIMARY KEY,
+    bucket integer NOT NULL,
+    token text,
+    status text,
+    news text,
+    news_at timestamptz,
+    failures integer NOT NULL DEFAULT 0,
+    error text,
+    retry_at timestamptz,
+    parked_at timestamptz,
+    ending text,
+    ended_at timestamptz,
+    added_at timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS session_open ON {p}session (bucket) WHERE ended_at IS NULL;
+"""
+
+
+class PostgresStore(Store[PostgresTransaction]):
+    """
+    Keeps a fleet's sessions in PostgreSQL 14 or later.
+
+    It opens connections when they are needed: a pool for transactions, one that listens, and in a worker one that holds
+    its locks. They have to be direct ones: pgbouncer in transaction mode is refused, as locks and LISTEN need sessions.
+
+    Args:
+        conninfo: the database, as for libpq: a URL, or ``host=… dbname=…``. It is not shown by ``repr``.
+        schema: the schema for the fleet's tables, which `migrate` makes. Two fleets in one database need two.
+        max_connections: how many transactions may run at once.
+
+    Raises:
+        ConfigurationError: an argument is refused.
+    """
+
+    def __init__(self, conninfo: str, *, schema: str = "hpp", max_connections: int = 10) -> None:
+        if not schema or len(schema.encode()) > _NAME_MAXIMUM or not schema.isprintable():
+            raise ConfigurationError(f"schema={schema!r}: give a name of up to {_NAME_MAXIMUM} bytes")
+        if schema.startswith("pg_"):
+            raise ConfigurationError(f"schema={schema!r}: PostgreSQL keeps names that begin with pg_ for itself")
+        self._schema = schema
+        self._quoted = '"' + schema.replace('"', '""') + '"'
+        super().__init__(_dialect(self._quoted.replace("%", "%%")))
+        given = _settings_in(conninfo)
+        if given is None:
+            del conninfo  # a frame that raises must have no secrets among its locals
+            raise ConfigurationError("conninfo: give a PostgreSQL URL, or text such as 'host=… dbname=…'")
+        self._conninfo = conninfo
+        self._settings: dict[str, Any] = {
+            **{name: value for name, value in _PATIENT.items() if name not in given},
+            "autocommit": True,  # transactions are explicit
+            "prepare_threshold": None,  # pools of connections that some have in between know no prepared statements
+        }
+        self._pool: AsyncConnectionPool[PostgresTransaction] = AsyncConnectionPool(
+            conninfo, kwargs=self._settings, min_size=1, max_size=max_connections, open=False, timeout=5.0
+        )
+        self._opening = asyncio.Lock()
+        self._is_open = False
+        self._listener: asyncio.Task[None] | None = None
+        self._key = key_of(schema)
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore, schema {self._schema!r}>"
+
+    @property
+    def migration(self) -> str:
+        """The statements that `migrate` runs, for those who run migrations of their own. They can be run again."""
+        return _SCHEMA.format(schema=self._quoted, p=f"{self._quoted}.")
+
+    async def migrate(self) -> None:
+        """Make the schema and its tables, where they are missing; several processes may do it at once."""
+        async with self.transaction() as tx:
+            await tx.execute("SELECT pg_advisory_xact_lock(%s, %s)", (self._key, MIGRATION))
+            await tx.execute(_own(self.migration))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[PostgresTransaction]:
+        """Begin a transaction; see `Store.transaction`. ``commit`` and ``rollback`` are refused inside."""
+        if not self._is_open:
+            await self._open()
+        stack, connection = await self._begin()
+        async with stack:
+            yield connection
+
+    async def _begin(self) -> tuple[AsyncExitStack, PostgresTransaction]:
+        """Begin a transaction. After a restart of the database, all connections of the pool may be dead."""
+        for may_try_again in (*(True for _ in range(self._pool.max_size)), False):
+            try:
+                async with AsyncExitStack() as stack:
+                    connection = await stack.enter_async_context(self._pool.connection())
+                    await stack.enter_async_context(connection.transaction())
+                    return stack.pop_all(), connection
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if isinstance(error, PoolTimeout) or not may_try_again:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if not self._is_open:
+                await self._pool.open()
+                self._is_open = True
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
+        if self._is_open:
+            self._is_open = False
+            await self._pool.close()
+
+    # -- for the fleet ------------------------------------------------------------------------------------------------
+
+    async def _run(self, tx: PostgresTransaction, sql: str, parameters: Sequence[object]) -> list[Row]:
+        cursor = await tx.execute(_own(sql), parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def replace_tokens(self, tx: PostgresTransaction, tokens: Iterable[tuple[str, str]]) -> None:
+        """Store tokens, each with its session's id."""
+        pairs = list(tokens)
+        await self.run(tx, "replace_tokens", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+    async def tell_workers(self, tx: PostgresTransaction, message: str) -> None:
+        """Send a message to all workers, when the transaction commits."""
+        await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("workers"), message))
+
+    async def tell_waits(self, tx: PostgresTransaction, session_id: str) -> None:
+        """Wake those who wait for the session in any process, when the transaction commits."""
+        await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("news"), session_id))
+
+    def _channel(self, name: str) -> str:
+        return f"hpp_{name}:{self._schema}"
+
+    async def listen(self) -> None:
+        """
+        Listen to messages of all processes on a connection of its own, until `aclose`.
+
+        A connection that breaks is made anew, and then everybody looks for themselves.
+        """
+        async with self._opening:
+            if self._listener is None:
+                connection = await self._listening()
+                self._listener = asyncio.create_task(self._receive(connection), name="hpp_async.fleet listener")
+
+    async def _listening(self) -> PostgresTransaction:
+        connection = await self._connect()
+        try:
+            for name in ("workers", "news"):
+                quoted = '"' + self._channel(name).replace('"', '""') + '"'
+                await connection.execute(_own(f"LISTEN {quoted}"))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _connect(self) -> PostgresTransaction:
+        """Return a connection that nobody else has, and no pooler in transaction mode gives away."""
+        connection = await self._new_connection()
+        try:
+            await check_is_direct(connection, self._new_connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _new_connection(self) -> PostgresTransaction:
+        return await psycopg.AsyncConnection.connect(self._conninfo, **self._settings)
+
+    async def _receive(self, connection: PostgresTransaction) -> None:
+        failures = 0
+        while True:
+            try:
+                if failures:
+                    connection = await self._listening()
+                    self.channels.catch_up()
+                    failures = 0
+                await self._pass_on(connection)
+            except (psycopg.Error, OSError, ConfigurationError) as error:
+                failures += 1
+                logger.warning("the connection that listens broke (%s): it is made anew", type(error).__name__)
+                await asyncio.sleep(reconnect_after(failures, 0.5))
+            finally:
+                await connection.close()
+
+    async def _pass_on(self, connection: PostgresTransaction) -> None:
+        loop = asyncio.get_running_loop()
+        tell = {
+            self._channel("workers"): self.channels.tell_workers,
+            self._channel("news"): self.channels.tell_waits,
+        }
+        while True:
+            async for message in connection.notifies(timeout=_PING):
+                tell[message.channel](message.payload)
+            watchdog = loop.call_later(_PING, hang_up, connection)
+            try:
+                await connection.execute("SELECT 1")
+            finally:
+                watchdog.cancel()
+
+    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
+        """Enter the fleet as a worker, on a connection of its own; see `hpp_async.fleet._locks`."""
+        return self._own(lease, lost)
+
+    @asynccontextmanager
+    async def _own(self, lease: Lease, lost: Callable[[], object]) -> AsyncGenerator[Ownership]:
+        connection = await self._connect()
+        locks = Locks(connection, key=self._key, channel=self._channel("workers"), lease=lease, lost=lost)
+        try:
+            await locks.enter()
+            yield locks
+        finally:
+            locks.close()
+            await connection.close()
+
+    async def owners(self, tx: PostgresTransaction) -> dict[int, int]:
+        """Return the owner of each shard that has one: the process id of its backend."""
+        return dict((await survey_of(tx, self._key)).owners)
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Tell whether *error* says that the database could not be reached, or that the connection broke."""
+        return (
+            isinstance(error, psycopg.InterfaceError | PoolTimeout | OSError)
+            or (
+                isinstance(error, psycopg.OperationalError)
+                # The others are of one statement: a deadlock, a serialization failure, a lock that was not available.
+                and (error.sqlstate is None or error.sqlstate[:2] in {"08", "57"} or error.sqlstate == "25P03")
+            )
+        )
+
+    def hang_up(self, tx: PostgresTransaction) -> None:
+        """Cut the connection of a transaction: what it waits for fails at once, and nothing of it is stored."""
+        hang_up(tx)
+
+
+def _settings_in(conninfo: str) -> Collection[str] | None:
+    try:
+        return conninfo_to_dict(conninfo).keys()
+    except psycopg.Error:
+        return None
+
+
+def _dialect(schema: str) -> Dialect:
+    now = "clock_timestamp()"
+    return Dialect(
+        prefix=f"{schema}.",
+        now=now,
+        ago=f"extract(epoch FROM {now} - {{}})::float8",
+        later=f"{now} + make_interval(secs => %s)",
+        lock=" FOR SHARE OF h FOR UPDATE OF s",
+        limit_idleness="set_config('idle_in_transaction_session_timeout', %s, true)",
+    )
+
+
+def _own(sql: str) -> LiteralString:
+    """Return a statement of the fleet's as what psycopg takes: it is the fleet's own, but for the schema's name."""
+    return cast("LiteralString", sql)  # type: ignore[redundant-cast]  # mypy takes both for one type, pyright does not

@@ -1,0 +1,343 @@
+"""
+One owned shard: its sessions are watched, and each event is dealt with in the transaction that stores its token.
+
+The transaction locks the rows of the shard and of the session, and goes on only if the shard is still this worker's and
+the event is news to what is stored. So the effects of an event are stored once, whoever believes to own the shard. If
+the transaction fails, the session leaves the watch, and comes back after a pause, from the token that is stored: its
+news comes again then. The other sessions go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final, Generic, TypeGuard
+
+import attrs
+
+from hpp_async import (
+    AnyStatus,
+    AuthenticationError,
+    HPPClient,
+    OutageError,
+    Transition,
+    Watch,
+    WatchEvent,
+    is_newer,
+)
+from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
+from hpp_async.fleet._store import FencedError, Row, Store, Tx
+
+logger: Final = logging.getLogger("hpp_async.fleet")
+
+_OUTAGE_PAUSE: Final = 30.0
+"""Seconds until a session is read again whose wait ended with an outage: it may still be paid."""
+
+_CHUNK: Final = 1000
+"""How many tokens are stored with one statement."""
+
+
+@attrs.frozen(kw_only=True)
+class Work(Generic[Tx]):
+    """
+    What all shards of a worker have in common.
+
+    Attributes:
+        client: reads the sessions.
+        store: where they are kept.
+        shards: how many shards there are.
+        lease: for how long a transaction may be idle.
+        stop_on: the statuses that end a session, beside the final ones.
+        deal_with: the user's function.
+        pause: the seconds before an event that failed so many times comes again; ``None`` to park its session.
+    """
+
+    client: HPPClient
+    store: Store[Tx]
+    shards: int
+    lease: Lease
+    stop_on: Collection[AnyStatus | str]
+    deal_with: Callable[[WatchEvent, Tx], Awaitable[object]]
+    pause: Callable[[int, float], float | None] = retry_after
+
+
+class ShardWork(Generic[Tx]):
+    """
+    Follows the sessions of one shard, from `start` until `close` or `abort`.
+
+    Everything runs in ``task``. The task ends with an error if the shard was fenced off, if the provider refuses the
+    credentials, or if the user's own schedule or hook raised one.
+    """
+
+    def __init__(self, number: int, work: Work[Tx]) -> None:
+        self.number = number
+        self._work = work
+        self._epoch = 0
+        self._watch: Watch | None = None
+        self._tx: Tx | None = None
+        """The transaction that is under way for an event."""
+        self._is_dealing = self._is_closing = False
+        self._expected: set[str] = set()
+        """Sessions to look up: they were added or discarded, or their pause is over."""
+        self._has_missed = False
+        self._look = asyncio.Event()
+        self._pauses: dict[str, asyncio.TimerHandle] = {}
+        self.task = asyncio.create_task(self._run(), name=f"hpp_async.fleet shard {number}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<ShardWork {self.number}, epoch {self._epoch}, {0 if self._watch is None else len(self._watch)} sessions>"
+        )
+
+    # -- called by the worker -----------------------------------------------------------------------------------------
+
+    def look_up(self, session_id: str) -> None:
+        """Note that the session may have been added or discarded."""
+        self._expected.add(session_id)
+        self._look.set()
+
+    def look_up_all(self) -> None:
+        """Note that messages were missed: any session may have been added or discarded."""
+        self._has_missed = True
+        self._look.set()
+
+    async def close(self) -> None:
+        """
+        Stop reading, let the event under way be dealt with, and store the tokens of all sessions.
+
+        An event that is not dealt with within the lease is given up, and comes again elsewhere.
+        """
+        if self._watch is None:
+            await self._end()
+            return
+        self._is_closing = True
+        if self._is_dealing:
+            await asyncio.wait([self.task], timeout=self._work.lease.seconds)
+        await self._end()
+        try:
+            await self._store_tokens(self._watch)
+        except FencedError:
+            logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
+        except Exception as error:
+            if not self._work.store.is_unreachable(error):
+                raise
+            logger.warning("the tokens of shard %d could not be stored (%s)", self.number, type(error).__name__)
+
+    def abort(self) -> None:
+        """Stop reading and storing at once: the shard may belong to another worker."""
+        if self._tx is not None:
+            self._work.store.hang_up(self._tx)
+        self.task.cancel()
+
+    async def _end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    # -- the task -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        rows = await self._persist(self._take_over)
+        watch = self._work.client.watch(
+            {session_id: token for session_id, token, pause in rows if not _is_ahead(pause)},
+            stop_on=self._work.stop_on,
+            forever=True,
+        )
+        async with watch:
+            self._watch = watch
+            for session_id, _, pause in rows:
+                if _is_ahead(pause):
+                    self._pause(watch, session_id, pause)
+            looking = asyncio.create_task(self._look_up(watch), name=f"hpp_async.fleet look-ups {self.number}")
+            try:
+                async for event in watch:
+                    self._is_dealing = True
+                    await self._deal_with(event, watch)
+                    self._is_dealing = False
+                    if self._is_closing:
+                        break
+            finally:
+                for timer in self._pauses.values():
+                    timer.cancel()
+                looking.cancel()
+
+    async def _take_over(self) -> list[Row]:
+        async with self._work.store.transaction() as tx:
+            [(self._epoch,)] = await self._work.store.run(tx, "next_epoch", self.number)
+        # After the commit: whatever the owner before has stored until then is seen.
+        return await self._load()
+
+    async def _persist(self, do: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
+        """Do it again while the database cannot be reached: whether the shard is owned is decided elsewhere."""
+        failures = 0
+        while True:
+            try:
+                return await do()
+            except Exception as error:
+                if not self._work.store.is_unreachable(error):
+                    raise
+                failures += 1
+                await asyncio.sleep(reconnect_after(failures, random.random()))  # noqa: S311 - no secret
+
+    # -- sessions that come and go ------------------------------------------------------------------------------------
+
+    async def _look_up(self, watch: Watch) -> None:
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            if self._has_missed:
+                self._has_missed = False
+                await self._compare(watch, await self._persist(self._load))
+            while self._expected:
+                session_id = next(iter(self._expected))
+                rows = await self._persist(lambda session_id=session_id: self._row(session_id))  # type: ignore[misc]  # mypy infers no lambda with a default
+                self._expected.discard(session_id)
+                token, is_open, pause = rows[0] if rows else (None, False, None)
+                self._place(watch, session_id, token, is_open=is_open, pause=pause)
+
+    async def _load(self) -> list[Row]:
+        async with self._work.store.transaction() as tx:
+            return await self._work.store.run(tx, "load", self._work.shards, self.number)
+
+    async def _row(self, session_id: str) -> list[Row]:
+        async with self._work.store.transaction() as tx:
+            return await self._work.store.run(tx, "row", session_id)
+
+    async def _compare(self, watch: Watch, rows: list[Row]) -> None:
+        for session_id in watch.tokens().keys() - {row[0] for row in rows}:
+            self.look_up(session_id)  # by a look of its own: it may have been added since
+        for session_id, token, pause in rows:
+            self._place(watch, session_id, token, is_open=True, pause=pause)
+
+    def _place(self, watch: Watch, session_id: str, token: str | None, *, is_open: bool, pause: float | None) -> None:
+        if not is_open:
+            self._let_go(watch, session_id)
+        elif _is_ahead(pause):
+            self._pause(watch, session_id, pause)
+        elif session_id not in self._pauses:
+            watch.add(session_id, since=token)
+
+    def _let_go(self, watch: Watch, session_id: str) -> None:
+        watch.discard(session_id)
+        timer = self._pauses.pop(session_id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _pause(self, watch: Watch, session_id: str, seconds: float) -> None:
+        """Follow the session no more for so many seconds."""
+        self._let_go(watch, session_id)
+
+        def end() -> None:
+            del self._pauses[session_id]
+            self.look_up(session_id)
+
+        self._pauses[session_id] = asyncio.get_running_loop().call_later(seconds, end)
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    async def _deal_with(self, event: WatchEvent, watch: Watch) -> None:
+        session_id = event.session_id
+        if isinstance(event.news, AuthenticationError):
+            raise event.news  # it is about the credentials: every session would get it
+        if isinstance(event.news, OutageError):
+            self._pause(watch, session_id, _OUTAGE_PAUSE)
+            return
+        try:
+            async with self._work.store.transaction() as tx:
+                self._tx = tx
+                if not await self._store_event(tx, event):
+                    self._let_go(watch, session_id)
+        except FencedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of the user's function: it comes again, and others go on
+            self._pause(watch, session_id, await self._failed(session_id, error))
+        except BaseException:
+            watch.discard(session_id)  # so that its token, which counts the event as dealt with, is not stored
+            raise
+        finally:
+            self._tx = None
+
+    async def _store_event(self, tx: Tx, event: WatchEvent) -> bool:
+        """Deal with an event and store its token; return whether the session is to be followed on."""
+        work, session_id = self._work, event.session_id
+        rows = await work.store.run(tx, "lock", str(work.lease.milliseconds), self.number, self._epoch, session_id)
+        if not rows:
+            await self._check_epoch(tx)
+            return False  # its row was deleted
+        token, is_open, _ = rows[0]
+        if not is_open:
+            return False
+        if not _is_news(event, token):
+            return True
+        await work.deal_with(event, tx)
+        data = event.news.to_dict()
+        status = data.get("status")
+        ending = None if isinstance(event.news, Transition) else type(event.news).__name__
+        await work.store.run(tx, "store", event.token, status, json.dumps(data), ending, ending is not None, session_id)
+        await work.store.tell_waits(tx, session_id)
+        return ending is None
+
+    async def _check_epoch(self, tx: Tx) -> None:
+        [(epoch,)] = await self._work.store.run(tx, "epoch", self.number)
+        if epoch != self._epoch:
+            raise FencedError(f"shard {self.number} was taken by another worker")
+
+    async def _failed(self, session_id: str, error: Exception) -> float:
+        """Note that an event failed; return for how many seconds its session pauses."""
+        store, name = self._work.store, type(error).__name__
+        draw = random.random()  # noqa: S311 - no secret
+        if store.is_unreachable(error):
+            logger.warning("session %s: the database was not reached (%s); its event comes again", session_id, name)
+            return reconnect_after(3, draw)
+        try:
+            async with store.transaction() as tx:
+                rows = await store.run(tx, "fail", name, session_id, self.number, self._epoch)
+                if not rows:
+                    await self._check_epoch(tx)
+                    return 0.0
+                [(failures,)] = rows
+                pause = self._work.pause(failures, draw)
+                if pause is None:
+                    await store.run(tx, "park", session_id)
+                else:
+                    await store.run(tx, "retry", pause, session_id)
+        except Exception as second:
+            if not store.is_unreachable(second):
+                raise
+            return reconnect_after(3, draw)
+        if pause is None:
+            logger.error(
+                "session %s is parked: deal_with failed %d times, the last time with %s", session_id, failures, name
+            )
+            return 0.0  # the look-up that follows finds it parked
+        logger.warning("session %s: deal_with failed with %s; its event comes again in %.1f s", session_id, name, pause)
+        return pause
+
+    async def _store_tokens(self, watch: Watch) -> None:
+        store = self._work.store
+        tokens = {session_id: token for session_id, token in watch.tokens().items() if token is not None}
+        async with store.transaction() as tx:
+            rows = await store.run(tx, "lock_tokens", self.number, self._epoch, self._work.shards, self.number)
+            await self._check_epoch(tx)
+            newer = [
+                (session_id, tokens[session_id])
+                for session_id, stored in rows
+                if session_id in tokens and (stored is None or not is_newer(stored, tokens[session_id]))
+            ]
+            for first in range(0, len(newer), _CHUNK):
+                await store.replace_tokens(tx, newer[first : first + _CHUNK])
+
+
+def _is_ahead(pause: float | None) -> TypeGuard[float]:
+    return pause is not None and pause > 0
+
+
+def _is_news(event: WatchEvent, stored: str | None) -> bool:
+    """Tell whether the event is news. The end of a session has the same token as its last transition."""
+    if event.token is None or stored is None:
+        return True
+    if isinstance(event.news, Transition):
+        return is_newer(event.token, stored)
+    return not is_newer(stored, event.token)

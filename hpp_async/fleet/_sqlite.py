@@ -1,0 +1,255 @@
+"""A store in a SQLite file, for one process: nothing to install, the same API."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from hpp_async import ConfigurationError
+from hpp_async.fleet._division import Survey
+from hpp_async.fleet._lease import Lease
+from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+
+_NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
+_DIALECT: Final = Dialect(
+    prefix="hpp_",
+    now=_NOW,
+    ago=f"{_NOW} - {{}}",
+    later=f"{_NOW} + %s",
+    lock="",
+    limit_idleness="%s",
+)
+_SCHEMA: Final = """\
+CREATE TABLE IF NOT EXISTS hpp_setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS hpp_shard (number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS hpp_session (
+    id TEXT PRIMARY KEY,
+    bucket INTEGER NOT NULL,
+    token TEXT,
+    status TEXT,
+    news TEXT,
+    news_at REAL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    retry_at REAL,
+    parked_at REAL,
+    ending TEXT,
+    ended_at REAL,
+    added_at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS hpp_session_open ON hpp_session (bucket) WHERE ended_at IS NULL;
+"""
+
+T = TypeVar("T")
+
+
+class SQLiteCursor:
+    """The result of a statement: its rows are in memory already."""
+
+    def __init__(self, rows: list[Row], rowcount: int) -> None:
+        self._rows = rows
+        self.rowcount: int = rowcount
+
+    async def fetchone(self) -> Row | None:
+        """Return the next row; ``None`` after the last one."""
+        return self._rows.pop(0) if self._rows else None
+
+    async def fetchall(self) -> list[Row]:
+        """Return all rows that are left."""
+        rows, self._rows = self._rows, []
+        return rows
+
+
+class SQLiteTransaction:
+    """A transaction on a `SQLiteStore`; `execute` runs your own statements, with ``?`` for each parameter."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self.messages: list[tuple[Callable[[str], object], str]] = []
+        """What to pass on after the commit: to whom, and the message."""
+
+    async def execute(self, sql: str, parameters: Sequence[object] = ()) -> SQLiteCursor:
+        """Run a statement in a worker thread, and return its result."""
+
+        def execute() -> SQLiteCursor:
+            cursor = self._database.execute(sql, tuple(parameters))
+            return SQLiteCursor(cursor.fetchall(), cursor.rowcount)
+
+        return await _in_thread(execute)
+
+    async def executemany(self, sql: str, parameters: Iterable[Sequence[object]]) -> None:
+        """Run a statement once for each of the *parameters*, in a worker thread."""
+        rows = [tuple(row) for row in parameters]
+        await _in_thread(lambda: self._database.executemany(sql, rows))
+
+
+class SQLiteStore(Store[SQLiteTransaction]):
+    """
+    Keeps a fleet's sessions in a SQLite file, for development and for shops that run as one process.
+
+    Statements run in worker threads, one transaction at a time. Only one process may work on a file at a time, and
+    `Fleet.notify` and `Fleet.wait_for_outcome` reach only this process. For several processes use `PostgresStore`.
+
+    Args:
+        path: the file. Beside it, a file with ``-worker`` at the end of its name is locked by the worker.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(_DIALECT)
+        self._path = str(path)
+        self._database: sqlite3.Connection | None = None
+        self._turn = anyio.Lock()
+        self._is_working = False
+
+    def __repr__(self) -> str:
+        return f"<SQLiteStore {self._path}>"
+
+    @property
+    def migration(self) -> str:
+        """The statements that `migrate` runs."""
+        return _SCHEMA
+
+    async def migrate(self) -> None:
+        """Make the tables, where they are missing."""
+        async with self._turn:
+            database = await self._open()
+            await _in_thread(lambda: database.executescript(_SCHEMA))
+
+    async def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = await _in_thread(lambda: _connect(self._path))
+        return self._database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[SQLiteTransaction]:
+        """Begin a transaction; see `Store.transaction`. The others of this process wait until it is over."""
+        async with self._turn:
+            database = await self._open()
+            tx = SQLiteTransaction(database)
+            is_done = False
+            try:
+                await tx.execute("BEGIN IMMEDIATE")
+                yield tx
+                is_done = True
+                await tx.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    await tx.execute("ROLLBACK")
+                elif is_done:  # also if it was cancelled while it was committed
+                    for tell, message in tx.messages:
+                        tell(message)
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        async with self._turn:
+            database, self._database = self._database, None
+            if database is not None:
+                await _in_thread(database.close)
+
+    async def _run(self, tx: SQLiteTransaction, sql: str, parameters: Sequence[object]) -> list[Row]:
+        cursor = await tx.execute(sql.replace("%s", "?").replace("%%", "%"), parameters)
+        return await cursor.fetchall()
+
+    async def replace_tokens(self, tx: SQLiteTransaction, tokens: Iterable[tuple[str, str]]) -> None:
+        """Store tokens, each with its session's id."""
+        await tx.executemany("UPDATE hpp_session SET token = ?2 WHERE id = ?1", tokens)
+
+    async def tell_workers(self, tx: SQLiteTransaction, message: str) -> None:
+        """Pass on a message for workers, once the transaction is committed."""
+        tx.messages.append((self.channels.tell_workers, message))
+
+    async def tell_waits(self, tx: SQLiteTransaction, session_id: str) -> None:
+        """Wake those who wait for the session, once the transaction is committed."""
+        tx.messages.append((self.channels.tell_waits, session_id))
+
+    async def listen(self) -> None:
+        """Do nothing: there is only one process."""
+
+    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
+        """Lock the file against a second worker; everything is owned until the context ends."""
+        return self._own(shards)
+
+    @asynccontextmanager
+    async def _own(self, shards: int) -> AsyncGenerator[Ownership]:
+        lock = await _in_thread(lambda: _lock(self._path))
+        try:
+            self._is_working = True
+            yield _Alone(shards)
+        finally:
+            self._is_working = False
+            if lock is not None:
+                lock.close()
+
+    async def owners(self, tx: SQLiteTransaction) -> dict[int, int]:
+        """Return this process as the owner of all shards, while it works."""
+        rows = await self.run(tx, "shards")
+        return dict.fromkeys(range(rows[0][0]), 0) if self._is_working and rows else {}
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Tell whether the file was locked by another process for too long."""
+        return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+    def hang_up(self, tx: SQLiteTransaction) -> None:
+        """Do nothing: a statement in a thread cannot be cut, and ends by itself."""
+
+
+@attrs.define
+class _Alone:
+    """The ownership of the only worker."""
+
+    _shards: int
+    _mine: set[int] = attrs.field(init=False, factory=set[int])
+
+    async def survey(self) -> Survey:
+        return Survey(me=0, workers=frozenset({0}), owners=dict.fromkeys(self._mine, 0))
+
+    async def take(self, shard: int) -> bool:
+        self._mine.add(shard)
+        return True
+
+    async def give_back(self, shard: int) -> None:
+        self._mine.discard(shard)
+
+    async def leave(self) -> None:
+        pass
+
+
+async def _in_thread(do: Callable[[], T]) -> T:
+    """Return what *do* returns in a worker thread. A caller that is cancelled waits for the end: it uses the file."""
+    task = asyncio.ensure_future(anyio.to_thread.run_sync(do))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        raise
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL")
+    return database
+
+
+def _lock(path: str) -> sqlite3.Connection | None:
+    """Lock a file beside *path*, until the connection that is returned is closed or the process ends."""
+    if path == ":memory:":
+        return None
+    lock = sqlite3.connect(f"{path}-worker", isolation_level=None, check_same_thread=False, timeout=0)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        raise ConfigurationError(
+            f"another process works on {path}: a SQLiteStore is for one process; use a PostgresStore for several"
+        ) from error
+    return lock

@@ -1,0 +1,308 @@
+"""
+What a fleet needs of a database, and what both databases have in common: statements and the news of this process.
+
+The statements are written once. `Dialect` holds what PostgreSQL and SQLite call differently.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
+
+import attrs
+
+from hpp_async.fleet._division import Survey
+from hpp_async.fleet._lease import Lease
+
+Tx = TypeVar("Tx")
+Row = tuple[Any, ...]
+
+
+class OwnershipLostError(Exception):
+    """The connection that holds the locks is gone, or was silent for as long as the lease: nothing is owned."""
+
+
+class FencedError(Exception):
+    """Another worker has taken the shard since: what this one would store is refused."""
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """
+    What the two databases call differently.
+
+    Attributes:
+        prefix: what stands before the name of a table.
+        now: the database's time.
+        ago: seconds since the time in a column, as a format.
+        later: a time so many seconds from now, for a parameter.
+        lock: what locks the rows of a session and of its shard, for a transaction that stores an event.
+        limit_idleness: an expression that ends the transaction on the server if it is idle for longer than a parameter.
+    """
+
+    prefix: str
+    now: str
+    ago: str
+    later: str
+    lock: str
+    limit_idleness: str
+
+
+_STATEMENTS: Final = {
+    "settle_shards": (
+        "INSERT INTO {p}setting (name, value) VALUES ('shards', %s) ON CONFLICT (name) DO UPDATE SET value = "
+        "{p}setting.value RETURNING value"
+    ),
+    "shards": "SELECT value FROM {p}setting WHERE name = 'shards'",
+    "add": (
+        "INSERT INTO {p}session AS s (id, bucket, added_at) VALUES (%s, %s, {now}) ON CONFLICT (id) DO UPDATE SET "
+        "parked_at = NULL, failures = 0, error = NULL, retry_at = NULL, ended_at = NULL, ending = NULL "
+        "WHERE s.parked_at IS NOT NULL OR s.ending = 'Discarded' RETURNING id"
+    ),
+    "discard": (
+        "UPDATE {p}session SET ended_at = {now}, ending = 'Discarded', parked_at = NULL, retry_at = NULL "
+        "WHERE id = %s AND ended_at IS NULL RETURNING id"
+    ),
+    "next_epoch": (
+        "INSERT INTO {p}shard AS h (number, epoch) VALUES (%s, 1) ON CONFLICT (number) DO UPDATE SET "
+        "epoch = h.epoch + 1 RETURNING epoch"
+    ),
+    "load": (
+        "SELECT id, token, {retry_in} FROM {p}session WHERE ended_at IS NULL AND parked_at IS NULL "
+        "AND bucket %% %s = %s ORDER BY added_at"
+    ),
+    "row": "SELECT token, ended_at IS NULL AND parked_at IS NULL, {retry_in} FROM {p}session WHERE id = %s",
+    "lock": (
+        "SELECT s.token, s.ended_at IS NULL AND s.parked_at IS NULL, {limit_idleness} FROM {p}shard h, {p}session s "
+        "WHERE h.number = %s AND h.epoch = %s AND s.id = %s{lock}"
+    ),
+    "epoch": "SELECT epoch FROM {p}shard WHERE number = %s",
+    "store": (
+        "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
+        "ending = %s, ended_at = CASE WHEN %s THEN {now} END, failures = 0, error = NULL, retry_at = NULL WHERE id = %s"
+    ),
+    "fail": (
+        "UPDATE {p}session SET failures = failures + 1, error = %s WHERE id = %s AND ended_at IS NULL "
+        "AND EXISTS (SELECT 1 FROM {p}shard WHERE number = %s AND epoch = %s) RETURNING failures"
+    ),
+    "retry": "UPDATE {p}session SET retry_at = {later} WHERE id = %s",
+    "park": "UPDATE {p}session SET parked_at = {now}, retry_at = NULL WHERE id = %s",
+    "lock_tokens": (
+        "SELECT s.id, s.token FROM {p}shard h, {p}session s WHERE h.number = %s AND h.epoch = %s "
+        "AND s.bucket %% %s = %s AND s.ended_at IS NULL{lock}"
+    ),
+    "news": ("SELECT status, ending, news, {news_ago}, parked_at IS NOT NULL, bucket FROM {p}session WHERE id = %s"),
+    "overview": (
+        "SELECT id, bucket, status, parked_at IS NOT NULL, failures, error, {added_ago} FROM {p}session "
+        "WHERE ended_at IS NULL ORDER BY added_at, id"
+    ),
+    "count": ("SELECT bucket %% %s, COUNT(*), COUNT(parked_at) FROM {p}session WHERE ended_at IS NULL GROUP BY 1"),
+}
+
+
+def statements(dialect: Dialect) -> dict[str, str]:
+    """Return the fleet's statements in *dialect*, by name, with ``%s`` for each parameter."""
+    words = {
+        "p": dialect.prefix,
+        "now": dialect.now,
+        "later": dialect.later,
+        "lock": dialect.lock,
+        "limit_idleness": dialect.limit_idleness,
+        "retry_in": f"-({dialect.ago.format('retry_at')})",
+        "news_ago": dialect.ago.format("news_at"),
+        "added_ago": dialect.ago.format("added_at"),
+    }
+    return {name: text.format(**words) for name, text in _STATEMENTS.items()}
+
+
+class Cursor(Protocol):
+    """The result of a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed or found."""
+        ...
+
+    async def fetchone(self) -> Row | None:
+        """Return the next row; ``None`` after the last one."""
+        ...
+
+    async def fetchall(self) -> list[Row]:
+        """Return all rows that are left."""
+        ...
+
+
+class Ownership(Protocol):
+    """
+    The locks of one worker, on a connection of its own.
+
+    Every call raises `OwnershipLostError` once the connection is gone. *lost* in `Store.own` is called at that moment,
+    also between two calls.
+    """
+
+    async def survey(self) -> Survey:
+        """Ping the database, and return all workers and the owners of all shards."""
+        ...
+
+    async def take(self, shard: int) -> bool:
+        """Take a shard, if it is free; return whether this worker owns it now."""
+        ...
+
+    async def give_back(self, shard: int) -> None:
+        """Give up a shard."""
+        ...
+
+    async def leave(self) -> None:
+        """Count no longer among the workers; the shards stay owned until they are given back."""
+        ...
+
+
+class Channels:
+    """Passes on, in this process, what happens to sessions: to workers, and to those who wait for one session."""
+
+    def __init__(self) -> None:
+        self._workers: list[Callable[[str, str], object]] = []
+        self._waits: dict[str, list[Callable[[], object]]] = {}
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._workers or self._waits)
+
+    def join(self, worker: Callable[[str, str], object]) -> None:
+        """Call *worker* with each message for workers, as a verb and a session id, until `leave`."""
+        self._workers.append(worker)
+
+    def leave(self, worker: Callable[[str, str], object]) -> None:
+        """Undo `join`."""
+        self._workers.remove(worker)
+
+    def subscribe(self, session_id: str, wake: Callable[[], object]) -> None:
+        """Call *wake* whenever something was stored of the session, until `unsubscribe`."""
+        self._waits.setdefault(session_id, []).append(wake)
+
+    def unsubscribe(self, session_id: str, wake: Callable[[], object]) -> None:
+        """Undo `subscribe`."""
+        waits = self._waits[session_id]
+        waits.remove(wake)
+        if not waits:
+            del self._waits[session_id]
+
+    def tell_workers(self, message: str) -> None:
+        """Pass on a message for workers."""
+        verb, _, session_id = message.partition(":")
+        for worker in tuple(self._workers):
+            worker(verb, session_id)
+
+    def tell_waits(self, session_id: str) -> None:
+        """Wake those who wait for the session."""
+        for wake in tuple(self._waits.get(session_id, ())):
+            wake()
+
+    def catch_up(self) -> None:
+        """Let everybody look for themselves: messages may have been missed."""
+        self.tell_workers("missed")
+        for session_id in tuple(self._waits):
+            self.tell_waits(session_id)
+
+
+class Store(ABC, Generic[Tx]):
+    """
+    Where a fleet keeps its sessions: a `PostgresStore` or a `SQLiteStore`.
+
+    Use it as ``async with``, or call `aclose` at the end. It is used in one event loop.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._sql = statements(dialect)
+        self.channels = Channels()
+
+    # -- for users ----------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def migration(self) -> str:
+        """The statements that `migrate` runs, for those who run migrations of their own. They can be run again."""
+        ...
+
+    @abstractmethod
+    async def migrate(self) -> None:
+        """Make the tables, where they are missing. It can be called at each start, and by several processes at once."""
+        ...
+
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Tx]:
+        """
+        Begin a transaction, for statements of yours and for ``tx=`` of `Fleet.add`, `Fleet.discard`, `Fleet.notify`.
+
+        It is committed at the end of the ``async with`` block, and rolled back if the block raises.
+        """
+        ...
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # -- for the fleet ------------------------------------------------------------------------------------------------
+
+    async def run(self, tx: Tx, name: str, *parameters: object) -> list[Row]:
+        """Run one of the fleet's statements, and return its rows."""
+        return await self._run(tx, self._sql[name], parameters)
+
+    @abstractmethod
+    async def _run(self, tx: Tx, sql: str, parameters: Sequence[object]) -> list[Row]: ...
+
+    @abstractmethod
+    async def replace_tokens(self, tx: Tx, tokens: Iterable[tuple[str, str]]) -> None:
+        """Store tokens, each with its session's id."""
+        ...
+
+    @abstractmethod
+    async def tell_workers(self, tx: Tx, message: str) -> None:
+        """Send a message to all workers, when the transaction commits."""
+        ...
+
+    @abstractmethod
+    async def tell_waits(self, tx: Tx, session_id: str) -> None:
+        """Wake those who wait for the session in any process, when the transaction commits."""
+        ...
+
+    @abstractmethod
+    async def listen(self) -> None:
+        """Make sure that messages of other processes reach `channels`; return once none is missed any more."""
+        ...
+
+    @abstractmethod
+    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
+        """Enter the fleet as a worker: a context in which shards can be owned. *lost* is called when nothing is."""
+        ...
+
+    @abstractmethod
+    async def owners(self, tx: Tx) -> dict[int, int]:
+        """Return the owner of each shard that has one."""
+        ...
+
+    @abstractmethod
+    def is_unreachable(self, error: Exception) -> bool:
+        """Tell whether *error* says that the database could not be reached, or that the connection broke."""
+        ...
+
+    @abstractmethod
+    def hang_up(self, tx: Tx) -> None:
+        """Cut the connection of a transaction: what it waits for fails at once, and nothing of it is stored."""
+        ...

@@ -1,0 +1,84 @@
+"""What a fleet says of its sessions and its shards, in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from hpp_async import AnyStatus
+
+
+@attrs.frozen(kw_only=True)
+class News:
+    """
+    What the fleet has stored of a session: its status after the last event that was dealt with.
+
+    No token and no personal data is in it. What an order is booked with is what ``deal_with`` stored in your tables.
+
+    Attributes:
+        session_id: the session.
+        status: its status; ``None`` before the first reading.
+        ending: how the fleet's work on the session ended: the name of an outcome class, such as ``"Completed"``, or of
+            an error class; ``"Discarded"``; ``None`` while it goes on.
+        data: the event as plain data, by `WatchEvent.to_dict` without secrets; ``None`` before the first one.
+        age: for how many seconds this has been stored, by the database's clock; ``None`` before the first event.
+        is_followed: whether a worker owned the session's shard when this was read. If not, the status may be old.
+        is_parked: whether ``deal_with`` failed so often that the session waits for a person.
+    """
+
+    session_id: str
+    status: AnyStatus | None
+    ending: str | None
+    data: Mapping[str, object] | None = attrs.field(repr=False)
+    age: float | None
+    is_followed: bool
+    is_parked: bool
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the fleet is done with the session."""
+        return self.ending is not None
+
+
+@attrs.frozen(kw_only=True)
+class FleetSession:
+    """
+    One session of the overview.
+
+    Attributes:
+        session_id: the session.
+        shard: the shard that it belongs to.
+        status: its status after the last event that was dealt with; ``None`` before the first.
+        is_parked: whether it waits for a person: ``deal_with`` failed ten times. `Fleet.add` takes it up again.
+        failures: how many times in a row ``deal_with`` failed.
+        error: the class name of the last error that ``deal_with`` raised. Its message is not stored: it could hold
+            anything.
+        added_ago: how many seconds ago it was added.
+    """
+
+    session_id: str
+    shard: int
+    status: AnyStatus | None
+    is_parked: bool
+    failures: int
+    error: str | None
+    added_ago: float
+
+
+@attrs.frozen(kw_only=True)
+class Shard:
+    """
+    One shard of the overview.
+
+    Attributes:
+        number: from 0.
+        owner: the worker that owns it: the process id of its backend in PostgreSQL; ``None`` if nobody does.
+        sessions: how many sessions in it are followed.
+        parked: how many wait for a person.
+    """
+
+    number: int
+    owner: int | None
+    sessions: int
+    parked: int

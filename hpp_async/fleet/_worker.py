@@ -1,0 +1,148 @@
+"""
+One worker: it enters the fleet, takes its share of the shards, and leaves in order.
+
+Twice a second it asks the lock manager who is there and who owns what. That question is also the ping that renews its
+lease. What it does then follows from the answer alone (`hpp_async.fleet._division`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Final, Generic
+
+import attrs
+
+from hpp_async import ReadBudget
+from hpp_async.fleet._division import Moves, Survey, moves, shard_of
+from hpp_async.fleet._lease import PING
+from hpp_async.fleet._shard import ShardWork, Work
+from hpp_async.fleet._store import FencedError, Ownership, OwnershipLostError, Tx
+
+logger: Final = logging.getLogger("hpp_async.fleet")
+
+_NO_READS: Final = 0.001
+"""Reads per second of a worker without shards: the lowest rate of a `ReadBudget`."""
+
+
+class Worker(Generic[Tx]):
+    """The work of one process, as long as its connection with the locks lives; another `Worker` follows then."""
+
+    def __init__(self, work: Work[Tx], budget: ReadBudget) -> None:
+        self._work = work
+        self._budget = budget
+        self._open: dict[int, ShardWork[Tx]] = {}
+        self._closing: dict[int, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._is_leaving = False
+        self._is_lost = False
+        self.has_owned: bool = False
+        """Whether this worker has ever owned a shard."""
+
+    # -- called from outside ------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Hand all shards over, and let `run` return then."""
+        self._is_leaving = True
+        self._wake.set()
+
+    def lose(self) -> None:
+        """Stop reading and storing at once: the shards may belong to others now."""
+        self._is_lost = True
+        for shard in self._open.values():
+            shard.abort()
+        self._set_rate()
+        self._wake.set()
+
+    def heard(self, verb: str, session_id: str) -> None:
+        """Take note of a message for workers."""
+        match verb:
+            case "notify":
+                self._work.client.notify(session_id)
+            case "workers":
+                self._wake.set()
+            case "missed":
+                self._wake.set()
+                for shard in self._open.values():
+                    shard.look_up_all()
+            case _:
+                owned = self._open.get(shard_of(session_id, self._work.shards))
+                if owned is not None:
+                    owned.look_up(session_id)
+
+    # -- the work -----------------------------------------------------------------------------------------------------
+
+    async def run(self, ownership: Ownership) -> None:
+        """
+        Follow the share of this worker until it leaves.
+
+        Raises:
+            OwnershipLostError: nothing is owned any more.
+            Exception: a shard's task ended with it; see `ShardWork`.
+        """
+        has_left = False
+        try:
+            while True:
+                survey = await ownership.survey()
+                if self._is_leaving and not has_left:
+                    has_left = True
+                    await ownership.leave()
+                await self._move(ownership, survey)
+                if has_left and not self._open and not self._closing:
+                    return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PING):
+                        await self._wake.wait()
+                self._wake.clear()
+                self._check()
+        finally:
+            self.lose()
+            await self._settle()
+
+    async def _move(self, ownership: Ownership, survey: Survey) -> None:
+        done = [number for number, closing in self._closing.items() if closing.done()]
+        for number in done:
+            self._closing.pop(number).result()
+            await ownership.give_back(number)
+        planned = (
+            Moves(give_back=tuple(self._open))
+            if self._is_leaving
+            else moves(survey, self._work.shards, leaving=[*self._closing, *done])
+        )
+        for number in planned.give_back:
+            shard = self._open.pop(number, None)
+            if shard is not None:
+                closing = self._closing[number] = asyncio.create_task(shard.close())
+                closing.add_done_callback(lambda _: self._wake.set())
+        self._set_rate()
+        for number in planned.take:
+            if await ownership.take(number):
+                self.has_owned = True
+                self._open[number] = ShardWork(number, self._work)
+                self._set_rate()
+
+    def _set_rate(self) -> None:
+        """Give this worker its part of the fleet's rate: what it owns of all shards."""
+        owned = 0 if self._is_lost else len(self._open)
+        rate = self._budget.reads_per_second * owned / self._work.shards
+        self._work.client.set_budget(attrs.evolve(self._budget, reads_per_second=max(_NO_READS, rate)))
+
+    def _check(self) -> None:
+        if self._is_lost:
+            raise OwnershipLostError("the shards may belong to others now")
+        for shard in self._open.values():
+            if shard.task.done():
+                try:
+                    shard.task.result()
+                except FencedError as error:
+                    raise OwnershipLostError(str(error)) from error
+                raise AssertionError("a shard's task ends with an error, unless it is closed")
+
+    async def _settle(self) -> None:
+        """Return once no task of a shard runs: each is cancelled, and the connections that they use are cut."""
+        tasks = [*(shard.task for shard in self._open.values()), *self._closing.values()]
+        for closing in self._closing.values():
+            closing.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._work.lease.seconds)
