@@ -25,6 +25,7 @@ SET_UP: Final = {
     "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q '/path/to/checkout[cli,simulator]'\n",
     "pip install '/path/to/checkout[testing]'\n",
+    "pip install '/path/to/checkout[postgres]'\n",
     "python3 -m venv .venv && .venv/bin/pip install -q 'nox[uv]' && .venv/bin/nox\n",
     "python examples/worker.py shop.db & sleep 5  # the worker makes the tables\n"
     "sqlite3 shop.db \"INSERT INTO session (id) VALUES ('${session##*/}')\"\n",

@@ -237,6 +237,7 @@ class Fleet(Generic[Tx]):
                 worker.leave()
                 # As long as the events under way may take, and then as long as storing the tokens may.
                 await asyncio.wait([working], timeout=2 * self._lease.seconds)
+                _report(working)
                 raise
             finally:
                 self._store.channels.leave(worker.heard)
@@ -254,6 +255,14 @@ class Fleet(Generic[Tx]):
 
     def _is_unreachable(self, error: BaseException) -> bool:
         return isinstance(error, Exception) and self._store.is_unreachable(error)
+
+
+def _report(working: asyncio.Task[None]) -> None:
+    """Log what went wrong while the shards were handed over: the caller gets the cancellation."""
+    error = None if not working.done() or working.cancelled() else working.exception()
+    if error is not None or not working.done():
+        name = "it takes too long" if error is None else type(error).__name__
+        logger.warning("the shards were not handed over in order (%s): others take them, and no event is lost", name)
 
 
 def _refuse_trio() -> None:

@@ -37,6 +37,8 @@ _WORKERS: Final = 2**31 - 1
 """The number of the lock that all workers share; shards have the numbers from 0."""
 
 _PROBES: Final = 3
+_PATIENCE: Final = 2.0
+"""Seconds for all probes."""
 
 _SURVEY: Final = """\
 SELECT pg_backend_pid(), objid::bigint, pid FROM pg_locks
@@ -82,6 +84,8 @@ async def check_is_direct(connection: Connection, connect: Callable[[], Awaitabl
     if first == connection.info.backend_pid:
         return  # nobody in between: a pooler makes up the number that it gives at the beginning
     other = await connect()
+    # With one session for all, this connection would wait for the transaction of the other one.
+    patience = asyncio.get_running_loop().call_later(_PATIENCE, hang_up, connection)
     try:
         for _ in range(_PROBES):
             async with other.transaction():
@@ -98,6 +102,7 @@ async def check_is_direct(connection: Connection, connect: Callable[[], Awaitabl
             "transaction: give the fleet the address of the database itself"
         ) from error
     finally:
+        patience.cancel()
         await other.close()
 
 

@@ -16,6 +16,7 @@ from hpp_async import ConfigurationError
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, survey_of
 from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
 
@@ -148,8 +149,7 @@ class PostgresStore(Store[PostgresTransaction]):
         """Close all connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
+            await end([listener])
         if self._is_open:
             self._is_open = False
             await self._pool.close()

@@ -30,6 +30,7 @@ from hpp_async import (
 )
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
 from hpp_async.fleet._store import FencedError, Row, Store, Tx
+from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
 
@@ -86,6 +87,8 @@ class ShardWork(Generic[Tx]):
         self._look = asyncio.Event()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
         self.task = asyncio.create_task(self._run(), name=f"hpp_async.fleet shard {number}")
+        self.tasks = [self.task]
+        """All tasks of the shard; one that ends by itself has failed."""
 
     def __repr__(self) -> str:
         return (
@@ -111,12 +114,12 @@ class ShardWork(Generic[Tx]):
         An event that is not dealt with within the lease is given up, and comes again elsewhere.
         """
         if self._watch is None:
-            await self._end()
+            await end([self.task])
             return
         self._is_closing = True
         if self._is_dealing:
             await asyncio.wait([self.task], timeout=self._work.lease.seconds)
-        await self._end()
+        await end([self.task])
         try:
             await self._store_tokens(self._watch)
         except FencedError:
@@ -131,10 +134,6 @@ class ShardWork(Generic[Tx]):
         if self._tx is not None:
             self._work.store.hang_up(self._tx)
         self.task.cancel()
-
-    async def _end(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
 
     # -- the task -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +150,7 @@ class ShardWork(Generic[Tx]):
                 if _is_ahead(pause):
                     self._pause(watch, session_id, pause)
             looking = asyncio.create_task(self._look_up(watch), name=f"hpp_async.fleet look-ups {self.number}")
+            self.tasks.append(looking)
             try:
                 async for event in watch:
                     self._is_dealing = True
@@ -161,7 +161,7 @@ class ShardWork(Generic[Tx]):
             finally:
                 for timer in self._pauses.values():
                     timer.cancel()
-                looking.cancel()
+                await end([looking])
 
     async def _take_over(self) -> list[Row]:
         async with self._work.store.transaction() as tx:
@@ -229,11 +229,11 @@ class ShardWork(Generic[Tx]):
         """Follow the session no more for so many seconds."""
         self._let_go(watch, session_id)
 
-        def end() -> None:
+        def is_over() -> None:
             del self._pauses[session_id]
             self.look_up(session_id)
 
-        self._pauses[session_id] = asyncio.get_running_loop().call_later(seconds, end)
+        self._pauses[session_id] = asyncio.get_running_loop().call_later(seconds, is_over)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

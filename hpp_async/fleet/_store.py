@@ -94,6 +94,10 @@ _STATEMENTS: Final = {
         "SELECT s.id, s.token FROM {p}shard h, {p}session s WHERE h.number = %s AND h.epoch = %s "
         "AND s.bucket %% %s = %s AND s.ended_at IS NULL{lock}"
     ),
+    "replace_tokens": (  # in PostgreSQL only
+        "UPDATE {p}session AS s SET token = t.token FROM unnest(%s::text[], %s::text[]) AS t (id, token) "
+        "WHERE s.id = t.id"
+    ),
     "news": ("SELECT status, ending, news, {news_ago}, parked_at IS NOT NULL, bucket FROM {p}session WHERE id = %s"),
     "overview": (
         "SELECT id, bucket, status, parked_at IS NOT NULL, failures, error, {added_ago} FROM {p}session "

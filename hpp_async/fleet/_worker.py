@@ -19,6 +19,7 @@ from hpp_async.fleet._division import Moves, Survey, moves, shard_of
 from hpp_async.fleet._lease import PING
 from hpp_async.fleet._shard import ShardWork, Work
 from hpp_async.fleet._store import FencedError, Ownership, OwnershipLostError, Tx
+from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
 
@@ -131,18 +132,13 @@ class Worker(Generic[Tx]):
     def _check(self) -> None:
         if self._is_lost:
             raise OwnershipLostError("the shards may belong to others now")
-        for shard in self._open.values():
-            if shard.task.done():
+        for task in [task for shard in self._open.values() for task in shard.tasks]:
+            if task.done():
                 try:
-                    shard.task.result()
+                    task.result()
                 except FencedError as error:
                     raise OwnershipLostError(str(error)) from error
-                raise AssertionError("a shard's task ends with an error, unless it is closed")
 
     async def _settle(self) -> None:
-        """Return once no task of a shard runs: each is cancelled, and the connections that they use are cut."""
-        tasks = [*(shard.task for shard in self._open.values()), *self._closing.values()]
-        for closing in self._closing.values():
-            closing.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._work.lease.seconds)
+        """Return once no task of a shard runs: the connections that they wait for are cut."""
+        await end([*(shard.task for shard in self._open.values()), *self._closing.values()])

@@ -99,3 +99,11 @@ def cluster() -> Generator[Cluster]:
         finally:
             if (home / "data" / "postmaster.pid").exists():
                 running.stop()
+
+
+@pytest.fixture(scope="module")
+def database() -> Generator[Cluster]:
+    """Run a cluster for the tests of a module."""
+    pytest.importorskip("psycopg")
+    with cluster() as running:
+        yield running

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from postgres import Cluster, cluster
+from postgres import Cluster, database
 from shops import Shop, eventually, shop, until
 
 import hpp_async.fleet
@@ -23,29 +25,34 @@ from hpp_async import (
 )
 from hpp_async.fleet import Fleet, SQLiteStore, Store
 from hpp_async.fleet._division import shard_of
+from hpp_async.fleet._sqlite import _Alone
 from hpp_async.testing import Answered, Script, ScriptedProvider, VirtualClock, declines, opens, pays, retries
 
 pytestmark = pytest.mark.anyio
 
+__all__ = ["database"]
+
 PAID = Script(opens(after=5), pays(after=20))
 
 
-@pytest.fixture(scope="module")
-def database() -> Generator[Cluster]:
-    pytest.importorskip("psycopg")
-    with cluster() as running:
-        yield running
+BACKENDS: Final = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
+
+
+@pytest.fixture(params=BACKENDS[: 1 if sys.platform == "win32" else 2], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """Run every test on asyncio, and on uvloop: a fleet runs on these."""
+    return request.param
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store[Any]:
     if request.param == "sqlite":
         return SQLiteStore(tmp_path / "shop.db")
-    database: Cluster = request.getfixturevalue("database")
+    running: Cluster = request.getfixturevalue("database")
     own = uuid.uuid4().hex
-    async with hpp_async.fleet.PostgresStore(database.conninfo) as store, store.transaction() as tx:
+    async with hpp_async.fleet.PostgresStore(running.conninfo) as store, store.transaction() as tx:
         await tx.execute(f"CREATE SCHEMA s{own}".encode())
-    conninfo = f"{database.conninfo} options='-c search_path=s{own}'"
+    conninfo = f"{running.conninfo} options='-c search_path=s{own}'"
     return hpp_async.fleet.PostgresStore(conninfo, schema=f'odd "%s{{}}{own[:30]}')
 
 
@@ -116,6 +123,11 @@ async def test_a_second_worker_goes_on_where_the_first_one_was(here: Shop) -> No
     await here.fleet.add(session)
     async with here.working():
         await until(lambda: here.statuses(session) == ["WAITING"])
+        async with here.store.transaction() as tx:
+            await here.store.run(tx, "store", "hpp1:0:-:-:" + session + ":WAITING", None, "{}", None, False, session)
+    async with here.store.transaction() as tx:
+        [(token, *_)] = await here.store.run(tx, "row", session)
+    assert token == here.events[-1].token  # stored when the shards were handed over
     here.provider.model.change(session, "COMPLETED")
     async with here.working():
         await here.fleet.wait_for_outcome(session)
@@ -146,6 +158,25 @@ async def test_an_event_that_is_stored_already_is_not_dealt_with_again(here: Sho
 
     assert shards == 4
     assert here.statuses(session) == ["Completed"]  # no transition that the stored token knows comes again
+
+
+async def test_two_workers_that_both_believe_to_own_everything_book_once(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def believe(shards: int, *_: object) -> AsyncGenerator[_Alone]:
+        yield _Alone(shards)
+
+    monkeypatch.setattr(here.store, "own", believe)
+    second = Fleet(here.client, here.store, shards=4)
+    sessions = [here.client.session_id(here.provider.add(PAID)) for _ in range(10)]
+    for session in sessions:
+        await here.fleet.add(session)
+    async with here.working(), here.working(second):  # on one client: both see each reading at the same time
+        for session in sessions:
+            await here.fleet.wait_for_outcome(session)
+
+    assert await here.booked() == sorted(sessions)
 
 
 # -- what fails -----------------------------------------------------------------------------------------------------

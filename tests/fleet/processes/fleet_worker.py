@@ -1,0 +1,41 @@
+"""A worker of a fleet as a process of its own: started, killed and frozen by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+from hpp_async import Completed, HPPClient, PollSchedule, ReadBudget, WatchEvent
+from hpp_async.fleet import Fleet, PostgresStore, PostgresTransaction
+
+AUTH = ("PK00000_test", "not-a-secret")
+
+
+async def deal_with(event: WatchEvent, tx: PostgresTransaction) -> None:
+    if isinstance(event.news, Completed):
+        # There is no constraint on it: whoever books a payment twice is found out.
+        await tx.execute("INSERT INTO booked (session_id, worker) VALUES (%s, %s)", (event.session_id, sys.argv[1]))
+
+
+async def main(name: str, conninfo: str, endpoint: str, lease: str, rate: str) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    client = HPPClient(
+        auth=AUTH,
+        endpoint=endpoint,
+        schedule=PollSchedule.every(0.2),
+        budget=ReadBudget(float(rate)),
+        user_agent=name,
+    )
+    async with client, PostgresStore(conninfo) as store:
+        await Fleet(client, store, shards=8, lease=float(lease)).work(deal_with)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {sys.argv[1]} %(message)s")
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(main(*sys.argv[1:]))
