@@ -292,7 +292,10 @@ def _dialect(schema: str) -> Dialect:
         ago=f"extract(epoch FROM {now} - {{}})::float8",
         later=f"{now} + make_interval(secs => %s)",
         lock=" FOR SHARE OF h FOR UPDATE OF s",
-        limit_idleness="set_config('idle_in_transaction_session_timeout', %s, true)",
+        limits=(
+            "(SELECT set_config('idle_in_transaction_session_timeout', t.milliseconds, true) "
+            "|| set_config('lock_timeout', t.milliseconds, true) FROM (VALUES (%s::text)) AS t (milliseconds))"
+        ),
     )
 
 

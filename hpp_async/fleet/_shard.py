@@ -124,9 +124,7 @@ class ShardWork(Generic[Tx]):
             await self._store_tokens(self._watch)
         except FencedError:
             logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
-        except Exception as error:
-            if not self._work.store.is_unreachable(error):
-                raise
+        except Exception as error:  # noqa: BLE001 - without its tokens a session is read once more, and nothing is lost
             logger.warning("the tokens of shard %d could not be stored (%s)", self.number, type(error).__name__)
 
     def abort(self) -> None:
@@ -319,6 +317,7 @@ class ShardWork(Generic[Tx]):
         store = self._work.store
         tokens = {session_id: token for session_id, token in watch.tokens().items() if token is not None}
         async with store.transaction() as tx:
+            await store.run(tx, "limit", str(self._work.lease.milliseconds))
             rows = await store.run(tx, "lock_tokens", self.number, self._epoch, self._work.shards, self.number)
             await self._check_epoch(tx)
             newer = [

@@ -25,7 +25,7 @@ _DIALECT: Final = Dialect(
     ago=f"{_NOW} - {{}}",
     later=f"{_NOW} + %s",
     lock="",
-    limit_idleness="%s",
+    limits="%s",
 )
 _SCHEMA: Final = """\
 CREATE TABLE IF NOT EXISTS hpp_setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL);

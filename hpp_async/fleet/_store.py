@@ -40,7 +40,8 @@ class Dialect:
         ago: seconds since the time in a column, as a format.
         later: a time so many seconds from now, for a parameter.
         lock: what locks the rows of a session and of its shard, for a transaction that stores an event.
-        limit_idleness: an expression that ends the transaction on the server if it is idle for longer than a parameter.
+        limits: an expression with a parameter in milliseconds: a transaction that is idle for longer is ended by the
+            server, and a statement that waits for a lock for longer fails.
     """
 
     prefix: str
@@ -48,7 +49,7 @@ class Dialect:
     ago: str
     later: str
     lock: str
-    limit_idleness: str
+    limits: str
 
 
 _STATEMENTS: Final = {
@@ -76,9 +77,10 @@ _STATEMENTS: Final = {
     ),
     "row": "SELECT token, ended_at IS NULL AND parked_at IS NULL, {retry_in} FROM {p}session WHERE id = %s",
     "lock": (
-        "SELECT s.token, s.ended_at IS NULL AND s.parked_at IS NULL, {limit_idleness} FROM {p}shard h, {p}session s "
+        "SELECT s.token, s.ended_at IS NULL AND s.parked_at IS NULL, {limits} FROM {p}shard h, {p}session s "
         "WHERE h.number = %s AND h.epoch = %s AND s.id = %s{lock}"
     ),
+    "limit": "SELECT {limits}",
     "epoch": "SELECT epoch FROM {p}shard WHERE number = %s",
     "store": (
         "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
@@ -114,7 +116,7 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "now": dialect.now,
         "later": dialect.later,
         "lock": dialect.lock,
-        "limit_idleness": dialect.limit_idleness,
+        "limits": dialect.limits,
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
         "added_ago": dialect.ago.format("added_at"),

@@ -34,7 +34,7 @@ class Worker(Generic[Tx]):
         self._work = work
         self._budget = budget
         self._open: dict[int, ShardWork[Tx]] = {}
-        self._closing: dict[int, asyncio.Task[None]] = {}
+        self._closing: dict[int, tuple[ShardWork[Tx], asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_leaving = False
         self._is_lost = False
@@ -51,7 +51,7 @@ class Worker(Generic[Tx]):
     def lose(self) -> None:
         """Stop reading and storing at once: the shards may belong to others now."""
         self._is_lost = True
-        for shard in self._open.values():
+        for shard in self._shards():
             shard.abort()
         self._set_rate()
         self._wake.set()
@@ -102,9 +102,9 @@ class Worker(Generic[Tx]):
             await self._settle()
 
     async def _move(self, ownership: Ownership, survey: Survey) -> None:
-        done = [number for number, closing in self._closing.items() if closing.done()]
+        done = [number for number, (_, closing) in self._closing.items() if closing.done()]
         for number in done:
-            self._closing.pop(number).result()
+            self._closing.pop(number)[1].result()
             await ownership.give_back(number)
         planned = (
             Moves(give_back=tuple(self._open))
@@ -112,10 +112,10 @@ class Worker(Generic[Tx]):
             else moves(survey, self._work.shards, leaving=[*self._closing, *done])
         )
         for number in planned.give_back:
-            shard = self._open.pop(number, None)
-            if shard is not None:
-                closing = self._closing[number] = asyncio.create_task(shard.close())
-                closing.add_done_callback(lambda _: self._wake.set())
+            shard = self._open.pop(number)
+            closing = asyncio.create_task(shard.close(), name=f"hpp_async.fleet end of shard {number}")
+            closing.add_done_callback(lambda _: self._wake.set())
+            self._closing[number] = shard, closing
         self._set_rate()
         for number in planned.take:
             if await ownership.take(number):
@@ -141,4 +141,7 @@ class Worker(Generic[Tx]):
 
     async def _settle(self) -> None:
         """Return once no task of a shard runs: the connections that they wait for are cut."""
-        await end([*(shard.task for shard in self._open.values()), *self._closing.values()])
+        await end([*(shard.task for shard in self._shards()), *(closing for _, closing in self._closing.values())])
+
+    def _shards(self) -> list[ShardWork[Tx]]:
+        return [*self._open.values(), *(shard for shard, _ in self._closing.values())]

@@ -1,0 +1,255 @@
+"""A database that fails at the wrong moment, on SQLite with faults in it; tests/fleet/processes has the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sqlite3
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import trio
+from shops import Shop, eventually, shop, until
+
+import hpp_async.fleet
+from hpp_async import Completed, ConfigurationError, WatchEvent
+from hpp_async.fleet import Fleet, SQLiteStore
+from hpp_async.fleet._sqlite import _Alone
+from hpp_async.testing import Script, ScriptedProvider, opens, pays
+
+pytestmark = pytest.mark.anyio
+
+PAID = Script(opens(after=5), pays(after=20))
+LOCKED = sqlite3.OperationalError("database is locked")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def here(provider: ScriptedProvider, tmp_path: Path) -> AsyncGenerator[Shop]:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=2, lease=2) as here:
+        yield here
+
+
+@pytest.fixture
+def fails(here: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets a statement of the fleet's fail so many times."""
+    run, left = here.store.run, dict[str, tuple[int, Exception]]()
+
+    async def failing(tx: Any, name: str, *parameters: object) -> Any:
+        count, error = left.get(name, (0, Exception()))
+        if count:
+            left[name] = (count - 1, error)
+            raise error
+        return await run(tx, name, *parameters)
+
+    monkeypatch.setattr(here.store, "run", failing)
+
+    def let_fail(name: str, times: int = 1, error: Exception = LOCKED) -> None:
+        left[name] = (times, error)
+
+    return let_fail
+
+
+async def paid(here: Shop) -> str:
+    session = here.client.session_id(here.provider.add(PAID))
+    await here.fleet.add(session)
+    return session
+
+
+@pytest.mark.parametrize("statement", ["next_epoch", "load", "row", "lock", "store", "news"])
+async def test_a_database_that_cannot_be_reached_for_a_while_is_tried_again(
+    here: Shop, fails: Callable[..., None], statement: str
+) -> None:
+    fails(statement, times=2)
+    async with here.working():
+        await eventually(lambda: owned(here))
+        session = await paid(here)
+        await here.fleet.wait_for_outcome(session)
+
+    assert await here.booked() == [session]
+    assert all(item.failures == 0 for item in await here.fleet.sessions())
+
+
+async def owned(here: Shop) -> bool:
+    return all(shard.owner is not None for shard in await here.fleet.shards())
+
+
+@pytest.mark.parametrize("statement", ["fail", "limit"])
+async def test_what_fails_beside_a_failure_is_made_up_for(
+    here: Shop, fails: Callable[..., None], statement: str
+) -> None:
+    fails(statement)
+    tries = 0
+
+    async def trouble(_: WatchEvent) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ZeroDivisionError
+
+    here.trouble = trouble
+    session = await paid(here)
+    async with here.working():
+        await here.fleet.wait_for_outcome(session)
+
+    assert await here.booked() == [session]
+
+
+@pytest.mark.parametrize("statement", ["load", "row", "fail"])
+async def test_an_error_of_the_fleets_own_statements_ends_the_work(
+    here: Shop, fails: Callable[..., None], statement: str
+) -> None:
+    async def trouble(_: WatchEvent) -> None:
+        if statement == "fail":
+            raise ZeroDivisionError
+
+    here.trouble = trouble
+    fails(statement, times=100, error=sqlite3.OperationalError("no such column"))
+    async with here.working() as working:
+        await eventually(lambda: asyncio.sleep(0, working.done() or here.store.channels.is_used))
+        await paid(here)
+        with pytest.raises(sqlite3.OperationalError):
+            await working
+
+
+async def test_a_shard_with_nobody_to_wait_for_is_handed_over_at_once(here: Shop, fails: Callable[..., None]) -> None:
+    fails("next_epoch", times=1000)
+    async with here.working():
+        await eventually(lambda: owned(here))
+
+    assert here.events == []
+
+
+async def test_an_event_under_way_is_dealt_with_before_its_shard_is_handed_over(here: Shop) -> None:
+    is_dealing, may_end = asyncio.Event(), asyncio.Event()
+
+    async def trouble(_: WatchEvent) -> None:
+        is_dealing.set()
+        await may_end.wait()
+
+    here.trouble = trouble
+    await here.fleet.add(here.provider.add())
+    async with here.working() as working:
+        await is_dealing.wait()
+        working.cancel()
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+
+    assert [item.status for item in await here.fleet.sessions()] == ["WAITING"]
+
+
+async def test_an_event_that_takes_longer_than_the_lease_is_given_up_at_a_hand_over_and_comes_again(here: Shop) -> None:
+    async def trouble(_: WatchEvent) -> None:
+        await asyncio.Event().wait()
+
+    here.trouble = trouble
+    session = await paid(here)
+    async with here.working():
+        await until(lambda: here.events)
+    here.trouble = None
+    async with here.working():
+        await here.fleet.wait_for_outcome(session)
+
+    assert await here.booked() == [session]
+
+
+async def test_nothing_is_read_and_stored_once_ownership_is_in_doubt(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing: list[Callable[[], object]] = []
+
+    @asynccontextmanager
+    async def own(shards: int, _: object, lost: Callable[[], object]) -> AsyncGenerator[_Alone]:
+        losing.append(lost)
+        yield _Alone(shards)
+
+    monkeypatch.setattr(here.store, "own", own)
+
+    async def trouble(event: WatchEvent) -> None:
+        if len(losing) == 1 and isinstance(event.news, Completed):
+            losing[0]()  # in the middle of the transaction
+            await asyncio.Event().wait()
+
+    here.trouble = trouble
+    session = await paid(here)
+    async with here.working():
+        await here.fleet.wait_for_outcome(session)
+
+    assert len(losing) == 2
+    assert await here.booked() == [session]
+
+
+async def test_a_pause_outlives_its_worker(provider: ScriptedProvider, tmp_path: Path) -> None:
+    def pause(*_: object) -> float:
+        return 3600.0
+
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=1, _pause=pause) as here:
+
+        async def trouble(_: WatchEvent) -> None:
+            raise ZeroDivisionError
+
+        here.trouble = trouble
+        session = await paid(here)
+        for _ in range(2):
+            async with here.working():
+                await eventually(lambda: owned(here))
+                await until(lambda: here.events)
+                await here.fleet.add(session)  # it is followed already, and stays where it is
+
+        [item] = await here.fleet.sessions()
+    assert (item.failures, item.error, item.is_parked, len(here.events)) == (1, "ZeroDivisionError", False, 1)
+
+
+async def test_a_row_that_was_deleted_is_let_go(here: Shop) -> None:
+    session = here.client.session_id(here.provider.add())
+    await here.fleet.add(session)
+    async with here.working():
+        await until(lambda: here.events)
+        async with here.store.transaction() as tx:
+            await tx.execute("DELETE FROM hpp_session")
+        here.provider.model.change(session, "COMPLETED")
+        await here.fleet.notify(session)
+        reads = len(here.provider.requests)
+        await until(lambda: len(here.provider.requests) > reads)
+
+    assert await here.fleet.sessions() == []
+    assert await here.booked() == []
+
+
+async def test_a_second_process_on_a_file_is_refused(here: Shop, tmp_path: Path) -> None:
+    async with here.working(), SQLiteStore(tmp_path / "shop.db") as other:
+        await eventually(lambda: owned(here))
+        with pytest.raises(ConfigurationError, match="another process works on"):
+            await Fleet(here.client, other, shards=2).work(here.deal_with)
+
+    assert repr(other).startswith("<SQLiteStore ")
+
+
+def test_trio_is_refused_with_a_sentence(provider: ScriptedProvider) -> None:
+    async def work() -> None:
+        async with provider.client() as client:
+            await Fleet(client, SQLiteStore(":memory:")).work(lambda *_: anyio.sleep_forever())
+
+    with pytest.raises(RuntimeError, match="runs on asyncio only"):
+        trio.run(work)
+
+
+def test_without_psycopg_there_is_sqlite_and_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    for name in ("_postgres", "_locks"):
+        monkeypatch.delitem(sys.modules, f"hpp_async.fleet.{name}", raising=False)
+        monkeypatch.delattr(hpp_async.fleet, name, raising=False)
+
+    assert importlib.import_module("hpp_async.fleet").SQLiteStore is SQLiteStore
+    with pytest.raises(ImportError, match=r"PostgresStore needs psycopg.*hpp-async\[postgres\]"):
+        hpp_async.fleet.PostgresStore  # noqa: B018 - looking has an effect
+    with pytest.raises(AttributeError, match="no attribute 'MySQLStore'"):
+        hpp_async.fleet.MySQLStore  # type: ignore[attr-defined]  # noqa: B018 - there is none
