@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -32,6 +31,7 @@ from hpp_async._http.commands import Commands
 from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
+from hpp_async._http.headers import headers_of, user_agent_of
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._loop import Clock, LoopClock
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from hpp_async._core.orders.answers import CreatedSession
 
 VERSION: Final = "0.1.0"
-
-_USER_AGENT: Final = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 
 _SHARE: Final = 0.25
 """The default budget's share of the merchant's quota, which captures and refunds use as well (rate limit page)."""
@@ -146,7 +144,7 @@ class HPPClient(Ordering):
             raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
         self._attempts = attempts
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
-        agent = _user_agent(user_agent)
+        agent = user_agent_of(user_agent, own=f"hpp-async/{VERSION}")
 
         # Done now, so that the first read does not block the event loop for it.
         connections.load_ahead()
@@ -157,7 +155,7 @@ class HPPClient(Ordering):
             Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
         )
         exchange = Exchange(
-            self._connections, headers=_headers(self._target, credentials, agent), timeout=self._timeout
+            self._connections, headers=headers_of(self._target, credentials, agent), timeout=self._timeout
         )
         self._exchange = exchange
         provider_clock = ProviderClock()
@@ -444,25 +442,3 @@ def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[AnyStatus]:
         raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
     statuses = frozenset(status_of(status) for status in stop_on)
     return OUTCOME if statuses == OUTCOME else statuses  # so that thousands of waits share one set
-
-
-def _headers(target: Target, credentials: Credentials, user_agent: str) -> dict[str, str]:
-    """Return the headers of the read page's example, and ``User-Agent``, which the provider asks integrators for."""
-    return {
-        # No Accept-Encoding: a session is too small to be worth compressing.
-        "Host": target.authority,
-        "Authorization": credentials.authorization,
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        "Cache-Control": "no-cache",
-        "User-Agent": user_agent,
-    }
-
-
-def _user_agent(integrator: str | None) -> str:
-    own = f"hpp-async/{VERSION}"
-    if integrator is None:
-        return own
-    if not isinstance(integrator, str) or not _USER_AGENT.fullmatch(integrator):
-        raise ConfigurationError("user_agent: give your product's name and version in plain ASCII, such as 'shop/1.0'")
-    return f"{integrator} {own}"
