@@ -22,6 +22,7 @@ from hpp_async.testing import (
     Envelope,
     Fault,
     Operation,
+    OrderNotification,
     Provider,
     Scenario,
     Script,
@@ -146,6 +147,7 @@ def test_no_token_and_no_cart_is_in_the_journal_or_the_log(
     token = shop.get(f"/hpp/v1/sessions/{session_id}").json()["authorization_token"]
     shop.post(f"/payments/v1/authorizations/{token}/order", json=CART)
     shop.get(f"/payments/v1/sessions/{payment_session}?secret=5ebe2294")
+    shop.post(f"/payments/v1/authorizations/{token}/customer-token", json={})
     shop.delete(f"/payments/v1/authorizations/{token}")
     shop.get(f"/payments/v1/authorisations/{token}")  # mistyped
 
@@ -187,6 +189,29 @@ def test_a_callback_is_noted_with_what_came_of_it(body: bytes, status: str | Non
             "status": status,
             "call": 2,
             "result": "204",
+        }
+    ]
+
+
+def test_a_notification_about_an_order_is_noted_with_what_came_of_it() -> None:
+    journal = Journal()
+    url, about = "https://shop.example/?secret=1", "FRAUD_RISK_REJECTED"
+    notification = OrderNotification(
+        session_id="one", order_id="o", event_type=about, url=url, body=b"{}", call=7, due_at=START
+    )
+
+    journal.note_callback(START, notification, "500")
+
+    assert journal.entries == [
+        {
+            "number": 1,
+            "at": "2026-01-15T12:00:00.000Z",
+            "kind": "callback",
+            "session_id": "one",
+            "order_id": "o",
+            "status": about,
+            "call": 7,
+            "result": "500",
         }
     ]
 
