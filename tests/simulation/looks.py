@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil
@@ -42,13 +42,14 @@ def looks_come_in_time(record: Record, wait: WaitRecord) -> Iterator[str]:
         return
     end = max((step[1] for step in wait.steps), default=wait.started_at)
     alone = is_alone(record, wait)
-    looks = [request.asked_at for request in record.requests if is_read_of(request, wait)]
+    reads = [request for request in record.requests if is_read_of(request, wait)]
     for request in answers_heard(record, wait):
         if request.served.kind != "reading" and not alone:
             continue
         told_at = landed_at(request)
-        index = bisect_right(looks, request.asked_at)
-        after = min(looks[index], end) if index < len(looks) else end
+        # By its place and not by its time: an answer without latency, and the next look, may have the same.
+        place = next(place for place, read in enumerate(reads) if read is request) + 1
+        after = min(reads[place].asked_at, end) if place < len(reads) else end
         longest = _longest_delay(record, wait, request)
         if after - told_at > longest + _slack(record, wait, told_at, after) + TINY:
             yield f"{after - told_at:.3f} s from the answer at {told_at:.3f} to the next look, instead of {longest:.3f}"
