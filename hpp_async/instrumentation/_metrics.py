@@ -11,7 +11,7 @@ import enum
 from collections import Counter
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final
+from typing import Final, assert_never
 
 import attrs
 
@@ -208,6 +208,8 @@ class Measurements:
                 yield from self._closed(event.session_id)
             case WaitDropped():
                 yield from self._closed(event.session_id)
+            case _ as never:
+                assert_never(never)
 
     def _closed(self, session_id: str) -> Iterator[tuple[Metric, float, Attributes]]:
         self._open[session_id] -= 1

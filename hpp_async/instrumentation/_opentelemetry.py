@@ -9,7 +9,7 @@ They make no span then, and write no ``traceparent`` into what the provider gets
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, assert_never
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.metrics import Meter, MeterProvider
@@ -126,3 +126,5 @@ def _instrument(meter: Meter, metric: Metric) -> _Record:
             return meter.create_up_down_counter(name, unit, description).add
         case Kind.COUNTER:
             return meter.create_counter(name, unit, description).add
+        case _ as never:
+            assert_never(never)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, assert_never
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -57,3 +57,5 @@ def _collector(metric: Metric, registry: CollectorRegistry) -> _Collector:
             for value in metric.known:
                 counter.labels(value)
             return counter
+        case _ as never:
+            assert_never(never)

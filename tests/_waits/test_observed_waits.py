@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from hpp_async import (
     ClientClosedError,
     Event,
     HPPError,
+    OutcomeWait,
     ReadFailed,
     ReadFinished,
     TransitionSeen,
@@ -87,6 +89,24 @@ async def test_a_wait_that_is_dropped_is_an_event_soon_afterwards(provider: Scri
         await provider.clock.sleep(0)
 
         assert of_waits(events) == [WaitStarted, WaitDropped]
+
+
+def test_a_wait_that_is_dropped_after_its_loop_is_an_event_in_the_next(provider: ScriptedProvider) -> None:
+    events: list[Event] = []
+    client = provider.client(observers=[events.append])
+
+    async def begin() -> OutcomeWait:
+        wait = client.wait_for_outcome(provider.add())
+        await anext(wait)
+        return wait
+
+    wait = asyncio.run(begin())
+    del wait
+    gc.collect()
+    assert of_waits(events) == [WaitStarted]
+    asyncio.run(client.aclose())
+
+    assert of_waits(events) == [WaitStarted, WaitDropped]
 
 
 async def test_a_wait_that_is_dropped_after_its_end_is_no_event(provider: ScriptedProvider) -> None:
