@@ -36,8 +36,6 @@ if not TYPE_CHECKING:  # pragma: no branch - for type checkers: to them a module
         try:
             from hpp_async.fleet import _postgres  # noqa: PLC0415 - psycopg is an extra
         except ModuleNotFoundError as error:
-            if error.name not in ("psycopg", "psycopg_pool"):
-                raise
             raise ImportError(
                 f"{name} needs psycopg, which the extra postgres installs: pip install 'hpp-async[postgres]'"
             ) from error

@@ -84,7 +84,10 @@ class PostgresStore(Store[PostgresTransaction]):
             raise ConfigurationError(f"schema={schema!r}: PostgreSQL keeps names that begin with pg_ for itself")
         self._schema = schema
         self._quoted = '"' + schema.replace('"', '""') + '"'
-        super().__init__(_dialect(self._quoted.replace("%", "%%")))
+        channel = self._channel("news").replace("'", "''")
+        super().__init__(
+            _dialect(self._quoted.replace("%", "%%"), news=f"pg_notify('{channel}', id)".replace("%", "%%"))
+        )
         given = _settings_in(conninfo)
         if given is None:
             del conninfo  # a frame that raises must have no secrets among its locals
@@ -172,6 +175,9 @@ class PostgresStore(Store[PostgresTransaction]):
     async def tell_waits(self, tx: PostgresTransaction, session_id: str) -> None:
         """Wake those who wait for the session in any process, when the transaction commits."""
         await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("news"), session_id))
+
+    def stored(self, tx: PostgresTransaction, session_id: str) -> None:
+        """Do nothing: the statement itself wakes those who wait."""
 
     def _channel(self, name: str) -> str:
         return f"hpp_{name}:{self._schema}"
@@ -284,7 +290,7 @@ def _settings_in(conninfo: str) -> Collection[str] | None:
         return None
 
 
-def _dialect(schema: str) -> Dialect:
+def _dialect(schema: str, *, news: str) -> Dialect:
     now = "clock_timestamp()"
     return Dialect(
         prefix=f"{schema}.",
@@ -292,6 +298,7 @@ def _dialect(schema: str) -> Dialect:
         ago=f"extract(epoch FROM {now} - {{}})::float8",
         later=f"{now} + make_interval(secs => %s)",
         lock=" FOR SHARE OF h FOR UPDATE OF s",
+        news=news,
         limits=(
             "(SELECT set_config('idle_in_transaction_session_timeout', t.milliseconds, true) "
             "|| set_config('lock_timeout', t.milliseconds, true) FROM (VALUES (%s::text)) AS t (milliseconds))"

@@ -274,7 +274,7 @@ class ShardWork(Generic[Tx]):
         status = data.get("status")
         ending = None if isinstance(event.news, Transition) else type(event.news).__name__
         await work.store.run(tx, "store", event.token, status, json.dumps(data), ending, ending is not None, session_id)
-        await work.store.tell_waits(tx, session_id)
+        work.store.stored(tx, session_id)
         return ending is None
 
     async def _check_epoch(self, tx: Tx) -> None:

@@ -25,6 +25,7 @@ _DIALECT: Final = Dialect(
     ago=f"{_NOW} - {{}}",
     later=f"{_NOW} + %s",
     lock="",
+    news="id",
     limits="%s",
 )
 _SCHEMA: Final = """\
@@ -167,6 +168,10 @@ class SQLiteStore(Store[SQLiteTransaction]):
         tx.messages.append((self.channels.tell_workers, message))
 
     async def tell_waits(self, tx: SQLiteTransaction, session_id: str) -> None:
+        """Wake those who wait for the session, once the transaction is committed."""
+        self.stored(tx, session_id)
+
+    def stored(self, tx: SQLiteTransaction, session_id: str) -> None:
         """Wake those who wait for the session, once the transaction is committed."""
         tx.messages.append((self.channels.tell_waits, session_id))
 

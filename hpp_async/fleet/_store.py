@@ -40,6 +40,7 @@ class Dialect:
         ago: seconds since the time in a column, as a format.
         later: a time so many seconds from now, for a parameter.
         lock: what locks the rows of a session and of its shard, for a transaction that stores an event.
+        news: an expression that wakes those who wait for the session, when the transaction commits.
         limits: an expression with a parameter in milliseconds: a transaction that is idle for longer is ended by the
             server, and a statement that waits for a lock for longer fails.
     """
@@ -49,6 +50,7 @@ class Dialect:
     ago: str
     later: str
     lock: str
+    news: str
     limits: str
 
 
@@ -84,7 +86,8 @@ _STATEMENTS: Final = {
     "epoch": "SELECT epoch FROM {p}shard WHERE number = %s",
     "store": (
         "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
-        "ending = %s, ended_at = CASE WHEN %s THEN {now} END, failures = 0, error = NULL, retry_at = NULL WHERE id = %s"
+        "ending = %s, ended_at = CASE WHEN %s THEN {now} END, failures = 0, error = NULL, retry_at = NULL "
+        "WHERE id = %s RETURNING {news}"
     ),
     "fail": (
         "UPDATE {p}session SET failures = failures + 1, error = %s WHERE id = %s AND ended_at IS NULL "
@@ -116,6 +119,7 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "now": dialect.now,
         "later": dialect.later,
         "lock": dialect.lock,
+        "news": dialect.news,
         "limits": dialect.limits,
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
@@ -286,6 +290,11 @@ class Store(ABC, Generic[Tx]):
     @abstractmethod
     async def tell_waits(self, tx: Tx, session_id: str) -> None:
         """Wake those who wait for the session in any process, when the transaction commits."""
+        ...
+
+    @abstractmethod
+    def stored(self, tx: Tx, session_id: str) -> None:
+        """Do what the statement ``store`` could not do itself: wake those who wait for the session."""
         ...
 
     @abstractmethod

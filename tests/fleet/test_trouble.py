@@ -192,20 +192,103 @@ async def test_a_pause_outlives_its_worker(provider: ScriptedProvider, tmp_path:
         return 3600.0
 
     async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=1, _pause=pause) as here:
+        bad = here.client.session_id(here.provider.add())
 
-        async def trouble(_: WatchEvent) -> None:
-            raise ZeroDivisionError
+        async def trouble(event: WatchEvent) -> None:
+            if event.session_id == bad:
+                raise ZeroDivisionError
 
         here.trouble = trouble
-        session = await paid(here)
+        await here.fleet.add(bad)
         for _ in range(2):
             async with here.working():
-                await eventually(lambda: owned(here))
-                await until(lambda: here.events)
-                await here.fleet.add(session)  # it is followed already, and stays where it is
-
+                await here.fleet.wait_for_outcome(await paid(here))
+                here.store.channels.catch_up()
+                await here.fleet.wait_for_outcome(await paid(here))
         [item] = await here.fleet.sessions()
-    assert (item.failures, item.error, item.is_parked, len(here.events)) == (1, "ZeroDivisionError", False, 1)
+        async with here.working():
+            await here.fleet.wait_for_outcome(await paid(here))
+            await here.fleet.discard(bad)
+            await here.fleet.wait_for_outcome(await paid(here))
+
+    assert (item.failures, item.error, item.is_parked, len(here.statuses(bad))) == (1, "ZeroDivisionError", False, 1)
+    assert provider.clock.now() < 3600
+
+
+async def test_a_shard_that_another_worker_took_stores_no_tokens(here: Shop) -> None:
+    session = here.client.session_id(here.provider.add())
+    await here.fleet.add(session)
+    async with here.working():
+        await until(lambda: here.events)
+        async with here.store.transaction() as tx:
+            await here.store.run(tx, "store", None, None, "{}", None, False, session)
+            await tx.execute("UPDATE hpp_session SET token = NULL")
+            await tx.execute("UPDATE hpp_shard SET epoch = epoch + 1")
+    async with here.store.transaction() as tx:
+        cursor = await tx.execute("SELECT token FROM hpp_session")
+        assert await cursor.fetchone() == (None,)
+        assert await cursor.fetchone() is None
+
+
+async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_dropped(here: Shop) -> None:
+    for sql in ("UPDATE hpp_session SET ended_at = 1, ending = 'Discarded'", "DELETE FROM hpp_session"):
+        session = here.client.session_id(here.provider.add())
+
+        async def trouble(_: WatchEvent, sql: str = sql) -> None:
+            raise ZeroDivisionError(sql)
+
+        await here.fleet.add(session)
+        async with here.working():
+            await until(lambda session=session: here.statuses(session))  # type: ignore[misc]  # mypy infers no lambda with a default
+            async with here.store.transaction() as tx:
+                await tx.execute(sql)
+            here.provider.model.change(session, "COMPLETED")
+            await here.fleet.notify(session)
+            other = await paid(here)
+            await here.fleet.wait_for_outcome(other)
+            reads = len(here.provider.requests)
+            await until(lambda reads=reads: len(here.provider.requests) >= reads)  # type: ignore[misc]  # the same
+
+        assert session not in await here.booked()
+        here.events.clear()
+
+
+async def test_what_is_not_there_can_be_discarded(here: Shop) -> None:
+    await here.fleet.discard("nowhere")
+    async with here.working():
+        await eventually(lambda: owned(here))
+        here.store.channels.tell_workers("workers")
+        here.store.channels.tell_workers("add:of-another-worker")
+        here.store.channels.tell_waits("nobody-waits")
+
+    assert "hpp_session" in here.store.migration
+    assert repr(here.fleet.wait_for_outcome("abc")) == "<FleetWait for session abc: not seen>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"conninfo": "no conninfo"}, "give a PostgreSQL URL"),
+        ({"conninfo": "", "schema": ""}, "give a name of up to 48 bytes"),
+        ({"conninfo": "", "schema": "x" * 49}, "give a name of up to 48 bytes"),
+        ({"conninfo": "", "schema": "a\0b"}, "give a name of up to 48 bytes"),
+        ({"conninfo": "", "schema": "pg_mine"}, "names that begin with pg_"),
+    ],
+)
+async def test_what_postgres_would_refuse_is_refused_at_once(arguments: dict[str, Any], says: str) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(ConfigurationError, match=says):
+        hpp_async.fleet.PostgresStore(**arguments)
+
+
+async def test_a_postgres_store_shows_no_password() -> None:
+    pytest.importorskip("psycopg")
+    store = hpp_async.fleet.PostgresStore("postgresql://shop:not-a-secret@127.0.0.1/x", schema='we"ird')
+
+    assert repr(store) == "<PostgresStore, schema 'we\"ird'>"
+    assert 'CREATE TABLE IF NOT EXISTS "we""ird".session' in store.migration
+    assert store.is_unreachable(OSError())
+    assert not store.is_unreachable(ZeroDivisionError())
 
 
 async def test_a_row_that_was_deleted_is_let_go(here: Shop) -> None:

@@ -152,7 +152,7 @@ async def scene(database: Cluster) -> AsyncGenerator[Scene]:
     async with asyncio.timeout(90), PostgresStore(database.conninfo) as store:
         async with store.transaction() as tx:
             await tx.execute("DROP SCHEMA IF EXISTS hpp CASCADE")
-            await tx.execute("DROP TABLE IF EXISTS booked")
+            await tx.execute("DROP TABLE IF EXISTS booked, payment")
             await tx.execute("CREATE TABLE booked (session_id text, worker text)")
         await store.migrate()
         provider = Provider(now=lambda: datetime.now(UTC), auth=AUTH, quota=None, base_url="http://127.0.0.1")
