@@ -138,8 +138,9 @@ class WaitEnded:
 @attrs.frozen(kw_only=True)
 class WaitDropped:
     """
-    A wait was given up without an ending: nothing refers to it any more, or its session is not watched any more.
+    A wait was given up without an ending.
 
+    Nothing refers to it any more, its session is not watched any more, or it was one `HPPClient.step` of several.
     Observers are called with it soon afterwards, not at that moment.
     """
 

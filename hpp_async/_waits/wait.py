@@ -240,7 +240,8 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             assert token is not None, "a wait that has read has something to remember"
             return Parked(session_id=self.session_id, token=token, resume_in=resume_in or 0.0)
         finally:
-            self._unsubscribe()
+            if self._unsubscribe():
+                self._tracker.drop()
 
     async def _step(self, until: float, *, hold: float = _FOREVER) -> Transition | AnyOutcome | None:
         """

@@ -18,6 +18,7 @@ from hpp_async import (
     OutcomeWait,
     ReadFailed,
     ReadFinished,
+    Transition,
     TransitionSeen,
     WaitDropped,
     WaitEnded,
@@ -107,6 +108,22 @@ def test_a_wait_that_is_dropped_after_its_loop_is_an_event_in_the_next(provider:
     asyncio.run(client.aclose())
 
     assert of_waits(events) == [WaitStarted, WaitDropped]
+
+
+@pytest.mark.parametrize(("script", "end"), [([(3600, "COMPLETED")], WaitDropped), ([(0, "FAILED")], WaitEnded)])
+async def test_a_step_that_hands_the_wait_back_drops_it(
+    provider: ScriptedProvider, script: list[tuple[float, str]], end: type[Event]
+) -> None:
+    events: list[Event] = []
+    session = provider.add(script)
+    async with provider.client(observers=[events.append]) as client:
+        news = await client.step(session, hold=0)
+        while isinstance(news, Transition):
+            news = await client.step(session, since=news.token, hold=0)
+        await provider.clock.sleep(0)
+
+    assert of_waits(events)[-2:] == [WaitStarted, end]
+    assert of_waits(events).count(WaitStarted) == len(of_waits(events)) / 2
 
 
 async def test_a_wait_that_is_dropped_after_its_end_is_no_event(provider: ScriptedProvider) -> None:
