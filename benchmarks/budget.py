@@ -331,7 +331,7 @@ class Row:
         scenario = seen.scenario
         latency, moments = np.array(seen.latencies or [np.nan]), np.array(seen.moments)
         counted = moments[(moments >= scenario.warm_up) & (moments < scenario.warm_up + scenario.seconds)]
-        gaps = np.array(seen.gaps)
+        gaps = np.array(seen.gaps or [(np.nan, np.nan, np.nan)])
         reads_per_session = len(counted) / scenario.seconds / seen.arrivals
         p50, p95 = (float(value) for value in np.quantile(latency, [0.5, 0.95]))
         return cls(
