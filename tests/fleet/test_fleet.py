@@ -22,6 +22,7 @@ from hpp_async import (
     ReadBudget,
     SessionStatus,
     WatchEvent,
+    is_newer,
 )
 from hpp_async.fleet import Fleet, SQLiteStore, Store
 from hpp_async.fleet._division import shard_of
@@ -124,10 +125,12 @@ async def test_a_second_worker_goes_on_where_the_first_one_was(here: Shop) -> No
     async with here.working():
         await until(lambda: here.statuses(session) == ["WAITING"])
         async with here.store.transaction() as tx:
-            await here.store.run(tx, "store", "hpp1:0:-:-:" + session + ":WAITING", None, "{}", None, False, session)
+            old = f"hpp1:0:-:-:{session}:WAITING"
+            await here.store.run(tx, "store", old, None, "{}", None, False, session)
     async with here.store.transaction() as tx:
         [(token, *_)] = await here.store.run(tx, "row", session)
-    assert token == here.events[-1].token  # stored when the shards were handed over
+    assert token != old  # another one was stored when the shards were handed over
+    assert not is_newer(here.events[-1].token or old, token)
     here.provider.model.change(session, "COMPLETED")
     async with here.working():
         await here.fleet.wait_for_outcome(session)

@@ -233,10 +233,6 @@ async def test_a_shard_that_another_worker_took_stores_no_tokens(here: Shop) -> 
 async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_dropped(here: Shop) -> None:
     for sql in ("UPDATE hpp_session SET ended_at = 1, ending = 'Discarded'", "DELETE FROM hpp_session"):
         session = here.client.session_id(here.provider.add())
-
-        async def trouble(_: WatchEvent, sql: str = sql) -> None:
-            raise ZeroDivisionError(sql)
-
         await here.fleet.add(session)
         async with here.working():
             await until(lambda session=session: here.statuses(session))  # type: ignore[misc]  # mypy infers no lambda with a default
