@@ -243,7 +243,7 @@ class Fleet(Generic[Tx]):
                 self._store.channels.leave(worker.heard)
                 working.cancel()
             failures = 0 if worker.has_owned else failures + 1
-            error = working.exception()
+            error = OwnershipLostError("its work was cancelled") if working.cancelled() else working.exception()
             if error is not None and not (isinstance(error, OwnershipLostError) or self._is_unreachable(error)):
                 raise error
             logger.warning("this worker owns no shard now: %s", error)

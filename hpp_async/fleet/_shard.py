@@ -88,7 +88,7 @@ class ShardWork(Generic[Tx]):
         self._pauses: dict[str, asyncio.TimerHandle] = {}
         self.task = asyncio.create_task(self._run(), name=f"hpp_async.fleet shard {number}")
         self.tasks = [self.task]
-        """All tasks of the shard; one that ends by itself has failed."""
+        """All tasks of the shard. None ends by itself, unless it fails."""
 
     def __repr__(self) -> str:
         return (
@@ -114,12 +114,12 @@ class ShardWork(Generic[Tx]):
         An event that is not dealt with within the lease is given up, and comes again elsewhere.
         """
         if self._watch is None:
-            await end([self.task])
+            await end(self.tasks)
             return
         self._is_closing = True
         if self._is_dealing:
             await asyncio.wait([self.task], timeout=self._work.lease.seconds)
-        await end([self.task])
+        await end(self.tasks)
         try:
             await self._store_tokens(self._watch)
         except FencedError:
@@ -131,7 +131,8 @@ class ShardWork(Generic[Tx]):
         """Stop reading and storing at once: the shard may belong to another worker."""
         if self._tx is not None:
             self._work.store.hang_up(self._tx)
-        self.task.cancel()
+        for task in self.tasks:
+            task.cancel()
 
     # -- the task -----------------------------------------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class Worker(Generic[Tx]):
         if self._is_lost:
             raise OwnershipLostError("the shards may belong to others now")
         for task in [task for shard in self._open.values() for task in shard.tasks]:
-            if task.done():
+            if task.done() and not task.cancelled():  # a task that fails cancels the other one first
                 try:
                     task.result()
                 except FencedError as error:
@@ -141,7 +141,8 @@ class Worker(Generic[Tx]):
 
     async def _settle(self) -> None:
         """Return once no task of a shard runs: the connections that they wait for are cut."""
-        await end([*(shard.task for shard in self._shards()), *(closing for _, closing in self._closing.values())])
+        closing = [closing for _, closing in self._closing.values()]
+        await end([*closing, *(task for shard in self._shards() for task in shard.tasks)])
 
     def _shards(self) -> list[ShardWork[Tx]]:
         return [*self._open.values(), *(shard for shard, _ in self._closing.values())]

@@ -36,6 +36,8 @@ class Process:
 
     name: str
     _process: asyncio.subprocess.Process
+    is_told: bool = attrs.field(init=False, default=False)
+    """Whether it was told to end."""
 
     @property
     def ended_with(self) -> int | None:
@@ -45,6 +47,7 @@ class Process:
         self._process.send_signal(number)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.is_told = True
         if self._process.returncode is None:
             self.send(number)
             if number is signal.SIGTERM:
@@ -94,7 +97,7 @@ class Scene:
         return wire(self.provider.answer(method, path, headers))
 
     def unexpectedly_over(self) -> list[str]:
-        return [worker.name for worker in self.workers if worker.ended_with not in (None, 0, -signal.SIGKILL)]
+        return [worker.name for worker in self.workers if worker.ended_with is not None and not worker.is_told]
 
     # -- what must hold ---------------------------------------------------------------------------------------------
 
@@ -121,10 +124,14 @@ class Scene:
             return None not in held and len(held) == count and max(held.values()) - min(held.values()) <= 1
 
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(25):
                 while not await is_fair():  # noqa: ASYNC110 - nobody sets an event for it
                     await asyncio.sleep(0.05)
         except TimeoutError:
+            for worker in self.workers:
+                if worker.ended_with is None:
+                    worker.send(signal.SIGUSR1)
+            await asyncio.sleep(1.0)
             pytest.fail(f"the division is {held}, and not that of {count} workers")
 
     async def followed_by(self, names: Set[str], sessions: Collection[str]) -> float:

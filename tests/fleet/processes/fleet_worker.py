@@ -20,10 +20,17 @@ async def deal_with(event: WatchEvent, tx: PostgresTransaction) -> None:
         await tx.execute("INSERT INTO booked (session_id, worker) VALUES (%s, %s)", (event.session_id, sys.argv[1]))
 
 
+def show_tasks() -> None:
+    """Show where everything waits, for a test that fails."""
+    for task in asyncio.all_tasks():
+        task.print_stack(limit=8)
+
+
 async def main(name: str, conninfo: str, endpoint: str, lease: str, rate: str) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show_tasks)
     client = HPPClient(
         auth=AUTH,
         endpoint=endpoint,
