@@ -240,10 +240,11 @@ class OrderRefusedError(ResponseError):
     The provider does not place the order; the message says what to do.
 
     Attributes:
-        reason: to branch on: ``"expired"`` (the token's 60 minutes are over), ``"superseded"`` (it is younger, and a
-            newer one replaced it), ``"lapsed"`` (one of the two: of a bare token it is not known which), ``"used"`` (an
-            order was placed with it already), ``"rejected"`` (the provider does not approve the payment), or
-            ``"mismatch"`` (the order is another one than before; ``error_messages`` names the fields).
+        reason: to branch on: ``"expired"`` (the token's 60 minutes are over), ``"superseded"`` (they are not over, and
+            a newer token replaced it), ``"lapsed"`` (expired or superseded: the age of a bare token is not known),
+            ``"used"`` (an order was placed with it, or with another token of the payment session), ``"rejected"`` (the
+            provider does not approve the payment), or ``"mismatch"`` (the order is another one than before;
+            ``error_messages`` names the fields).
     """
 
     def __init__(

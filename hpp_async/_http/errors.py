@@ -32,12 +32,13 @@ class Subject:
     Attributes:
         said: how messages begin.
         session_id: the session, if there is one yet.
-        advice: what to do about a status code; those that are missing have the advice for a read.
+        advice: what to do about an error code, or else about a status code; those that are missing have the advice for
+            a read.
     """
 
     said: str
     session_id: str | None = None
-    advice: Mapping[int, str] = attrs.field(factory=dict[int, str])
+    advice: Mapping[int | str | None, str] = attrs.field(factory=dict[int | str | None, str])
 
     @classmethod
     def session(cls, session_id: str) -> Subject:
@@ -62,7 +63,7 @@ def response_error(subject: Subject, answer: Answer, *, dated: Dated, correlatio
     said = f"{answer.status_code} {details.error_code}" if details.error_code else str(answer.status_code)
 
     kind, advice = _kind_of(answer.status_code)
-    advice = subject.advice.get(answer.status_code, advice)
+    advice = subject.advice.get(details.error_code) or subject.advice.get(answer.status_code, advice)
     return kind(
         f"{subject.said}: {said}: {advice}{support(correlation_id)}",
         session_id=subject.session_id,

@@ -34,12 +34,15 @@ T = TypeVar("T")
 
 _BAD_VALUE: Final = "the provider refuses a field; error_messages names it"
 _ACCESS: Final = "check credentials, region and environment, and the right to do this"
-_ADVICE: Final[Mapping[int, str]] = {400: _BAD_VALUE, 401: _ACCESS, 403: _ACCESS}
+_ADVICE: Final[Mapping[int | str | None, str]] = {400: _BAD_VALUE, 401: _ACCESS, 403: _ACCESS}
 _SESSION_ADVICE: Final = {
     **_ADVICE,
     404: (
         "the payment session has expired, or is unknown to this region, environment and merchant: create another one, "
         "and the session with it"
+    ),
+    "SESSION_COMPLETED": (
+        "the payment session has an order already: look for that order by its reference before anything is sold again"
     ),
 }
 _LINK_ADVICE: Final = {

@@ -314,7 +314,7 @@ def answer(status_code: int, error_code: str | None = None) -> ResponseError:
             answer(404, "NOT_FOUND"),
             NOW,
             "expired",
-            "has expired, as it lives 60 minutes: the consumer has to authorize",
+            "has expired, as it lives 60 minutes. Read the payment session",
         ),
         (
             answer(404, "NOT_FOUND"),
@@ -333,7 +333,7 @@ def answer(status_code: int, error_code: str | None = None) -> ResponseError:
             answer(403, "INVALID_OPERATION"),
             LATER,
             "used",
-            "order: 403 INVALID_OPERATION: the authorization token was used",
+            "order: 403 INVALID_OPERATION: an order was placed already, with this authorization token or another",
         ),
         (answer(403, "REJECTED"), LATER, "rejected", "the provider does not approve the payment: ask the consumer"),
         (answer(409, "BAD_VALUE"), LATER, "mismatch", "place that very order; error_messages names the fields"),

@@ -32,7 +32,7 @@ from hpp_async._core.position import Position
 from hpp_async._core.session import status_of
 from hpp_async._core.settings import Settings
 
-pure = settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+pure = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 LEFT: Final = Life(changes=((0.0, "WAITING"), (5.0, "IN_PROGRESS")), lifetime=47 * 3600.0)
 """The consumer opens the page, and leaves."""

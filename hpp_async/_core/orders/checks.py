@@ -157,7 +157,7 @@ def a(kind: type[object]) -> Validator:
 
     def check(model: object, field: attrs.Attribute[Any], value: Any) -> None:
         if not isinstance(value, kind):
-            raise refusal(model, field.name, f"give a {kind.__name__}; its type is {type(value).__name__}")
+            raise refusal(model, field.name, f"give it as {kind.__name__}(…); its type is {type(value).__name__}")
 
     return check
 

@@ -31,7 +31,7 @@ _WHOLE: Final = 10_000
 
 
 class LineType(StrEnum):
-    """What a line of a cart is."""
+    """What a line of a cart is: ``PHYSICAL`` where nothing is said, ``SHIPPING_FEE``, ``DISCOUNT``, and others."""
 
     PHYSICAL = "physical"
     DISCOUNT = "discount"

@@ -48,7 +48,8 @@ def _checked(authorization: Authorization, session_id: str | None) -> tuple[Auth
 
 _ADVICE: Final[dict[OrderRefusal, str]] = {
     "expired": (
-        "the authorization token has expired, as it lives 60 minutes: the consumer has to authorize the payment anew"
+        "the authorization token has expired, as it lives 60 minutes. Read the payment session: if it is complete, an "
+        "order was placed; if not, the consumer has to authorize the payment anew"
     ),
     "superseded": (
         "the authorization token is unknown, and younger than 60 minutes: a newer one replaced it. Read the session, "
@@ -56,12 +57,12 @@ _ADVICE: Final[dict[OrderRefusal, str]] = {
     ),
     "lapsed": (
         "the authorization token has expired, a newer one replaced it, or it is of another region, environment or "
-        "merchant. Read the session: if it has another token, place the order with that one; if not, the consumer has "
-        "to authorize the payment anew"
+        "merchant. Read the session: if it has another token, place the order with that one. If not, read the payment "
+        "session: if it is complete, an order was placed; if not, the consumer has to authorize the payment anew"
     ),
     "used": (
-        "the authorization token was used: an order was placed with it. Look for that order by its reference before "
-        "anything is placed again"
+        "an order was placed already, with this authorization token or another one of the payment session. Look for "
+        "that order by its reference before anything is placed again"
     ),
     "rejected": "the provider does not approve the payment: ask the consumer for another way to pay",
     "mismatch": (
