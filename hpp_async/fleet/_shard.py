@@ -215,7 +215,7 @@ class ShardWork(Generic[Tx]):
             self._let_go(watch, session_id)
         elif _is_ahead(pause):
             self._pause(watch, session_id, pause)
-        elif session_id not in self._pauses:
+        else:
             watch.add(session_id, since=token)
 
     def _let_go(self, watch: Watch, session_id: str) -> None:

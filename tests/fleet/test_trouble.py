@@ -240,10 +240,7 @@ async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_
                 await tx.execute(sql)
             here.provider.model.change(session, "COMPLETED")
             await here.fleet.notify(session)
-            other = await paid(here)
-            await here.fleet.wait_for_outcome(other)
-            reads = len(here.provider.requests)
-            await until(lambda reads=reads: len(here.provider.requests) >= reads)  # type: ignore[misc]  # the same
+            await until(lambda session=session: not here.client.notify(session))  # type: ignore[misc]  # the same
 
         assert session not in await here.booked()
         here.events.clear()
@@ -287,20 +284,73 @@ async def test_a_postgres_store_shows_no_password() -> None:
     assert not store.is_unreachable(ZeroDivisionError())
 
 
-async def test_a_row_that_was_deleted_is_let_go(here: Shop) -> None:
+async def test_a_session_that_is_discarded_while_its_event_fails_is_let_go(here: Shop) -> None:
     session = here.client.session_id(here.provider.add())
+
+    async def trouble(_: WatchEvent) -> None:
+        discarding.append(asyncio.create_task(here.fleet.discard(session)))
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    discarding: list[asyncio.Task[None]] = []
+    here.trouble = trouble
     await here.fleet.add(session)
     async with here.working():
         await until(lambda: here.events)
-        async with here.store.transaction() as tx:
-            await tx.execute("DELETE FROM hpp_session")
-        here.provider.model.change(session, "COMPLETED")
-        await here.fleet.notify(session)
-        reads = len(here.provider.requests)
-        await until(lambda: len(here.provider.requests) > reads)
+        await until(lambda: not here.client.notify(session))
+        assert (await here.fleet.wait_for_outcome(session)).ending == "Discarded"
 
-    assert await here.fleet.sessions() == []
-    assert await here.booked() == []
+
+async def test_a_hand_over_that_fails_is_logged_and_the_caller_is_cancelled(
+    here: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(_Alone):
+        async def take(self, shard: int) -> bool:
+            return shard == 0 and await super().take(shard)
+
+        async def leave(self) -> None:
+            raise ZeroDivisionError
+
+    @asynccontextmanager
+    async def own(shards: int, *_: object) -> AsyncGenerator[Broken]:
+        yield Broken(shards)
+        pytest.fail("it is left by an error")
+
+    monkeypatch.setattr(here.store, "own", own)
+    async with here.working() as working:
+        await eventually(lambda: asyncio.sleep(0, here.client.budget.reads_per_second == 6.25))
+        here.store.channels.tell_workers("add:b")
+        here.store.channels.tell_workers("add:c")
+
+    assert working.cancelled()
+    assert "not handed over in order (ZeroDivisionError)" in caplog.text
+
+
+async def test_several_wait_for_one_session_in_memory(provider: ScriptedProvider) -> None:
+    await SQLiteStore(":memory:").aclose()
+    async with shop(provider, SQLiteStore(":memory:"), placeholder="?", shards=1) as here:
+        session = await paid(here)
+        wait = here.fleet.wait_for_outcome(session)
+        tasks = [asyncio.create_task(wait), asyncio.create_task(wait)]
+        others = [asyncio.create_task(here.fleet.wait_for_outcome(session)) for _ in range(2)]
+        with pytest.raises(RuntimeError, match="another task"):
+            await tasks[1]
+        others[0].cancel()
+        here.store.channels.catch_up()
+        async with here.working():
+            assert (await tasks[0]).is_last
+            assert (await others[1]).is_last
+
+
+async def test_a_transaction_that_cannot_begin_is_no_transaction(here: Shop, tmp_path: Path) -> None:
+    async with SQLiteStore(tmp_path / "shop.db") as other:
+        async with other.transaction() as tx:
+            await tx.execute("SELECT 1")
+        other._database.execute("PRAGMA busy_timeout = 0")  # type: ignore[union-attr]  # it is open now
+        async with here.store.transaction():
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                await Fleet(here.client, other, shards=2).notify("abc")
 
 
 async def test_a_second_process_on_a_file_is_refused(here: Shop, tmp_path: Path) -> None:
