@@ -90,11 +90,6 @@ class ShardWork(Generic[Tx]):
         self.tasks = [self.task]
         """All tasks of the shard. None ends by itself, unless it fails."""
 
-    def __repr__(self) -> str:
-        return (
-            f"<ShardWork {self.number}, epoch {self._epoch}, {0 if self._watch is None else len(self._watch)} sessions>"
-        )
-
     # -- called by the worker -----------------------------------------------------------------------------------------
 
     def look_up(self, session_id: str) -> None:

@@ -284,6 +284,25 @@ async def test_a_postgres_store_shows_no_password() -> None:
     assert not store.is_unreachable(ZeroDivisionError())
 
 
+async def test_an_event_of_a_session_that_ended_at_the_last_moment_is_dropped(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = here.store.run
+
+    async def late(tx: Any, name: str, *parameters: object) -> Any:
+        if name == "lock":
+            await tx.execute("UPDATE hpp_session SET ended_at = 1, ending = 'Discarded'")
+        return await run(tx, name, *parameters)
+
+    monkeypatch.setattr(here.store, "run", late)
+    session = await paid(here)
+    async with here.working():
+        await until(lambda: here.provider.requests)
+        await until(lambda: not here.client.notify(session))
+
+    assert here.events == []
+
+
 async def test_a_session_that_is_discarded_while_its_event_fails_is_let_go(here: Shop) -> None:
     session = here.client.session_id(here.provider.add())
 
