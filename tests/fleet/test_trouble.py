@@ -284,14 +284,17 @@ async def test_a_postgres_store_shows_no_password() -> None:
     assert not store.is_unreachable(ZeroDivisionError())
 
 
+@pytest.mark.parametrize(
+    "sql", ["UPDATE hpp_session SET ended_at = 1, ending = 'Discarded'", "DELETE FROM hpp_session"]
+)
 async def test_an_event_of_a_session_that_ended_at_the_last_moment_is_dropped(
-    here: Shop, monkeypatch: pytest.MonkeyPatch
+    here: Shop, monkeypatch: pytest.MonkeyPatch, sql: str
 ) -> None:
     run = here.store.run
 
     async def late(tx: Any, name: str, *parameters: object) -> Any:
         if name == "lock":
-            await tx.execute("UPDATE hpp_session SET ended_at = 1, ending = 'Discarded'")
+            await tx.execute(sql)
         return await run(tx, name, *parameters)
 
     monkeypatch.setattr(here.store, "run", late)
