@@ -306,6 +306,24 @@ async def test_an_event_of_a_session_that_ended_at_the_last_moment_is_dropped(
     assert here.events == []
 
 
+async def test_a_transition_that_another_worker_has_stored_is_not_dealt_with(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = here.store.run
+    session = await paid(here)
+
+    async def late(tx: Any, name: str, *parameters: object) -> Any:
+        if name == "lock":
+            await tx.execute("UPDATE hpp_session SET token = ?", (f"hpp1:9:-:-:{session}:COMPLETED",))
+        return await run(tx, name, *parameters)
+
+    monkeypatch.setattr(here.store, "run", late)
+    async with here.working():
+        await here.fleet.wait_for_outcome(session)
+
+    assert here.statuses(session) == ["Completed"]
+
+
 async def test_a_session_that_is_discarded_while_its_event_fails_is_let_go(here: Shop) -> None:
     session = here.client.session_id(here.provider.add())
 
