@@ -391,8 +391,8 @@ def authorized(clock: VirtualClock, age: timedelta) -> Completed:
     [
         (timedelta(minutes=61), problem(404, "NOT_FOUND"), "expired", "has expired, as it lives 60 minutes"),
         (timedelta(minutes=5), problem(404, "NOT_FOUND"), "superseded", "a newer one replaced it"),
-        (timedelta(minutes=5), problem(403, "INVALID_OPERATION"), "used", "an order was placed with it"),
-        (timedelta(minutes=5), problem(404, "SESSION_COMPLETED"), "used", "an order was placed with it"),
+        (timedelta(minutes=5), problem(403, "INVALID_OPERATION"), "used", "an order was placed already, with"),
+        (timedelta(minutes=5), problem(404, "SESSION_COMPLETED"), "used", "an order was placed already, with"),
         (timedelta(minutes=5), problem(403, "REJECTED"), "rejected", "ask the consumer for another way to pay"),
         (timedelta(minutes=5), problem(409, "BAD_VALUE"), "mismatch", "place that very order"),
     ],

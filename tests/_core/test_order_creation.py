@@ -328,7 +328,12 @@ def answer(status_code: int, error_code: str | None = None) -> ResponseError:
             "lapsed",
             "or it is of another region, environment or merchant. Read the session: if it has",
         ),
-        (answer(404, "SESSION_COMPLETED"), LATER, "used", "was used: an order was placed with it. Look for that order"),
+        (
+            answer(404, "SESSION_COMPLETED"),
+            LATER,
+            "used",
+            "already, with this authorization token or another one of the payment session. Look for",
+        ),
         (
             answer(403, "INVALID_OPERATION"),
             LATER,
