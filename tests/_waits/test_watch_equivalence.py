@@ -145,12 +145,16 @@ async def waited(lives: Sequence[Life], stop_on: frozenset[str]) -> tuple[dict[s
 
 
 def by_session(events: list[Event]) -> dict[str, list[object]]:
-    """Return the events of each session; of reads and sleeps only that there was one."""
+    """Return the events of each session, whichever number its wait has; of reads and sleeps only that there was one."""
     told: dict[str, list[object]] = {}
     for event in events:
-        if not isinstance(event, BudgetPaused):
-            is_exact = isinstance(event, TransitionSeen | WaitEnded)
-            told.setdefault(event.session_id, []).append(event if is_exact else type(event))
+        match event:
+            case BudgetPaused():
+                pass
+            case TransitionSeen() | WaitEnded():
+                told.setdefault(event.session_id, []).append(attrs.evolve(event, wait=0))
+            case _:
+                told.setdefault(event.session_id, []).append(type(event))
     return told
 
 
