@@ -82,6 +82,13 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
+async def is_let_go(here: Shop, session_id: str) -> None:
+    """Return once nobody follows the session. Time passes meanwhile: a test that only asks would stop the clock."""
+    async with asyncio.timeout(60):
+        while here.client.notify(session_id):
+            await here.provider.clock.sleep(1)
+
+
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
     """Do the same for a condition that has to be awaited."""
     async with asyncio.timeout(60):

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 import trio
-from shops import Shop, eventually, shop, until
+from shops import Shop, eventually, is_let_go, shop, until
 
 import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
@@ -240,7 +240,7 @@ async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_
                 await tx.execute(sql)
             here.provider.model.change(session, "COMPLETED")
             await here.fleet.notify(session)
-            await until(lambda session=session: not here.client.notify(session))  # type: ignore[misc]  # the same
+            await is_let_go(here, session)
 
         assert session not in await here.booked()
         here.events.clear()
@@ -301,7 +301,7 @@ async def test_an_event_of_a_session_that_ended_at_the_last_moment_is_dropped(
     session = await paid(here)
     async with here.working():
         await until(lambda: here.provider.requests)
-        await until(lambda: not here.client.notify(session))
+        await is_let_go(here, session)
 
     assert here.events == []
 
@@ -338,7 +338,7 @@ async def test_a_session_that_is_discarded_while_its_event_fails_is_let_go(here:
     await here.fleet.add(session)
     async with here.working():
         await until(lambda: here.events)
-        await until(lambda: not here.client.notify(session))
+        await is_let_go(here, session)
         assert (await here.fleet.wait_for_outcome(session)).ending == "Discarded"
 
 

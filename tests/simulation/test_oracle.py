@@ -22,7 +22,7 @@ from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import Dated, ProviderClock
 from hpp_async._core.token_bucket import TokenBucket
 from hpp_async._loop import Sleeper
-from hpp_async._waits.flight import Flight, Notification
+from hpp_async._waits.flight import Flight
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
@@ -170,7 +170,14 @@ def dates_answers_to_their_arrival(patch: pytest.MonkeyPatch) -> Build:
     def late(clock: ProviderClock, header: str | None, *, now: float, today: datetime, asked_at: float) -> Dated:
         return read(clock, None if now - asked_at > 5.0 else header, now=now, today=today)
 
+    observe = Expiry.observe
+
+    def careless(expiry: Expiry, reading: Session, now: float, **more: Any) -> bool:
+        more["asked_at"] = now
+        return observe(expiry, reading, now, **more)
+
     patch.setattr(ProviderClock, "read", late)
+    patch.setattr(Expiry, "observe", careless)
     return HPPClient
 
 
@@ -330,14 +337,14 @@ def follows_each_callback_at_once(patch: pytest.MonkeyPatch) -> Build:
 
 
 def puts_a_read_off_with_each_callback(patch: pytest.MonkeyPatch) -> Build:
-    bring_forward = Tracker.bring_forward
+    due_for = Reads._due_for_notification
 
-    def forgetful(tracker: Tracker, notification: Notification) -> bool:
-        if tracker.asked is not None:
-            tracker._poller._notified_at = float("-inf")
-        return bring_forward(tracker, notification)
+    def forgetful(reads: Reads, session_id: str, now: float) -> float:
+        if session_id in reads._notified:
+            reads._notified[session_id] = reads._notified[session_id][0], True
+        return due_for(reads, session_id, now)
 
-    patch.setattr(Tracker, "bring_forward", forgetful)
+    patch.setattr(Reads, "_due_for_notification", forgetful)
     return HPPClient
 
 
