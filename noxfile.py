@@ -129,7 +129,7 @@ def faults(session: nox.Session) -> None:
 def fleet(session: nox.Session) -> None:
     """Kill, freeze and cut off the workers of a fleet on a real PostgreSQL, where there is one."""
     session.install(*CHECKOUT, *_group("faults"))
-    session.run("python", "-m", "pytest", "tests/fleet", "tests/fleet/processes", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/fleet/processes", *session.posargs)
 
 
 @nox.session

@@ -170,7 +170,7 @@ class Observers:
     __slots__ = ("_enter_task", "_late", "_observers", "host")
 
     def __init__(self, observers: Iterable[Observer], *, host: str = "") -> None:
-        self.host = host
+        self.host: str = host
         self._observers = tuple(observers)
         self._late: deque[Event] = deque()
         for observer in self._observers:

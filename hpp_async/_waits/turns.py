@@ -205,7 +205,7 @@ class CountedTurns:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self.attempts = 1
+        self.attempts: int = 1
         self.status_code: int | None = None
         """The HTTP status of the last attempt, if that is 2xx."""
 

@@ -228,7 +228,7 @@ class Store(ABC, Generic[Tx]):
 
     def __init__(self, dialect: Dialect) -> None:
         self._sql = statements(dialect)
-        self.channels = Channels()
+        self.channels: Channels = Channels()
 
     # -- for users ----------------------------------------------------------------------------------------------------
 
