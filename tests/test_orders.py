@@ -264,6 +264,15 @@ async def test_advice_fits_the_call(provider: ScriptedProvider) -> None:
     ]
 
 
+async def test_a_payment_session_that_has_an_order_is_not_to_be_paid_again(provider: ScriptedProvider) -> None:
+    provider.answer_next(problem(404, "SESSION_COMPLETED"))
+    with pytest.raises(ResponseError) as caught:
+        await CALLS["session"][0](provider.client())
+
+    assert "the payment session has an order already: look for that order" in str(caught.value)
+    assert "create another one" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "answer", [httpx.Response(200, text="<html>"), httpx.Response(200, json={}), httpx.Response(204)]
 )
