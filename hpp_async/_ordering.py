@@ -213,8 +213,9 @@ class Ordering:
 
         This is the documented way to give up on a session (disable page); otherwise it stays payable for up to 47
         hours. If the session was completed meanwhile, the provider refuses the request: then the session is read, and
-        its outcome is returned. In every wait and watch on the session a read becomes due, even if the request
-        failed. Cancelling this call does not cancel a request in flight: its answer is abandoned.
+        its outcome is returned. The page does not say whether it refuses after another outcome: if it does not, this
+        returns ``None``. In every wait and watch on the session a read becomes due, even if the request failed.
+        Cancelling this call does not cancel a request in flight: its answer is abandoned.
 
         Raises:
             ConfigurationError: *session* is refused, before anything is sent.

@@ -63,7 +63,7 @@ DISABLE: Final = f"""\
 Disable a session, so that nobody can pay it any more.
 
 The exit code is 0 if nobody can pay the session any more, and {ALREADY_PAID} if it was completed before. An outcome \
-that the session had already is printed as wait prints it. The other exit codes are those of wait; after \
+for which the provider refuses is printed as wait prints it. The other exit codes are those of wait; after \
 {exit_code(HPPError())} the session may be disabled all the same.
 
 With --json the line is an outcome, or
