@@ -161,7 +161,9 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def replace_tokens(self, tx: SQLiteTransaction, tokens: Iterable[tuple[str, str]]) -> None:
         """Store tokens, each with its session's id."""
-        await tx.executemany("UPDATE hpp_session SET token = ?2 WHERE id = ?1", tokens)
+        await tx.executemany(
+            "UPDATE hpp_session SET token = ? WHERE id = ?", ((token, session_id) for session_id, token in tokens)
+        )
 
     async def tell_workers(self, tx: SQLiteTransaction, message: str) -> None:
         """Pass on a message for workers, once the transaction is committed."""
