@@ -108,7 +108,7 @@ class SQLiteStore(Store[SQLiteTransaction]):
         self._path = str(path)
         self._database: sqlite3.Connection | None = None
         self._turn = anyio.Lock()
-        self._is_working = False
+        self._worker: _Alone | None = None
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {self._path}>"
@@ -188,17 +188,16 @@ class SQLiteStore(Store[SQLiteTransaction]):
     async def _own(self, shards: int) -> AsyncGenerator[Ownership]:
         lock = await _in_thread(lambda: _lock(self._path))
         try:
-            self._is_working = True
-            yield _Alone(shards)
+            self._worker = _Alone(shards)
+            yield self._worker
         finally:
-            self._is_working = False
+            self._worker = None
             if lock is not None:
                 lock.close()
 
     async def owners(self, tx: SQLiteTransaction) -> dict[int, int]:
-        """Return this process as the owner of all shards, while it works."""
-        rows = await self.run(tx, "shards")
-        return dict.fromkeys(range(rows[0][0]), 0) if self._is_working and rows else {}
+        """Return this process as the owner of each shard that its worker has taken."""
+        return {} if self._worker is None else self._worker.owners()
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether the file was locked by another process for too long."""
@@ -216,7 +215,10 @@ class _Alone:
     _mine: set[int] = attrs.field(init=False, factory=set[int])
 
     async def survey(self) -> Survey:
-        return Survey(me=0, workers=frozenset({0}), owners=dict.fromkeys(self._mine, 0))
+        return Survey(me=0, workers=frozenset({0}), owners=self.owners())
+
+    def owners(self) -> dict[int, int]:
+        return dict.fromkeys(self._mine, 0)
 
     async def take(self, shard: int) -> bool:
         self._mine.add(shard)
