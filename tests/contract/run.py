@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -31,10 +33,16 @@ RUNS: Final[tuple[tuple[Script, tuple[str, ...]], ...]] = (
 
 
 def main() -> int:
-    return max(run(consumer, options) for consumer, options in RUNS)
+    code = 0
+    with ThreadPoolExecutor(os.cpu_count()) as side_by_side:
+        for done in side_by_side.map(lambda a_run: run(*a_run), RUNS):
+            print(done.stdout, flush=True)
+            code = max(code, abs(done.returncode))
+    return code
 
 
-def run(consumer: Script, options: tuple[str, ...]) -> int:
+def run(consumer: Script, options: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Return what schemathesis printed, and its exit code."""
     provider = Provider(now=Calendar(), auth=AUTH, quota=100_000, creation_quota=100_000, consumer=consumer)
     provider.beginning = lambda begun: begun.create()  # a session for the control API, also after a reset
     provider.beginning(provider)
@@ -45,7 +53,9 @@ def run(consumer: Script, options: tuple[str, ...]) -> int:
             *sys.argv[1:],
         ]
         with TemporaryDirectory() as elsewhere:  # for what it keeps of a run
-            return subprocess.run(command, cwd=elsewhere, check=False).returncode
+            return subprocess.run(
+                command, cwd=elsewhere, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
 
 
 if __name__ == "__main__":
