@@ -29,6 +29,7 @@ from typing import Final
 
 import attrs
 
+from hpp_async._core.failures import CONFIRMATION_DELAY
 from hpp_async._core.memory import Memory
 from hpp_async._core.position import expiry_of
 from hpp_async._core.session import Session
@@ -41,6 +42,9 @@ UNKNOWN_FOR: Final = 72 * 3600.0
 
 _QUORUM: Final = 5
 """How many estimates are kept, and how many must agree where no reading was made before the expiry."""
+
+_SHARE_OF_DOUBT: Final = 0.1
+"""How long a confirmation read waits, as a share of the time for which the expiry has been in doubt."""
 
 _DATE_RESOLUTION: Final = 1.0
 """Seconds. ``Date`` has whole seconds, so the estimates of two readings may differ by one."""
@@ -56,6 +60,8 @@ class Expiry:
     """Whether any reading was made before the expiry that it gave."""
     _late_readings: int = attrs.field(init=False, default=0)
     """How many reads in a row began and ended after the expiry."""
+    _in_doubt_since: float | None = attrs.field(init=False, default=None)
+    """Since when the expiry has passed by some of the kept estimates; ``None`` if it has passed by none."""
     _expected_at: float | None = attrs.field(init=False, default=None)
     """When the session expires by the resume token; for the time until there is an estimate."""
     _seen_at: float | None = attrs.field(init=False, default=None)
@@ -104,9 +110,16 @@ class Expiry:
         """Tell whether the session was first seen 72 hours ago, and no reading gave an estimate."""
         return self._seen_at is not None and now >= self._seen_at + UNKNOWN_FOR
 
-    def is_suspected(self, now: float) -> bool:
-        """Tell whether the expiry has passed by the newest estimate, whether or not the others agree."""
-        return bool(self._estimates) and self._estimates[-1] + EXPIRY_GRACE <= now
+    def confirm_after(self, now: float) -> float:
+        """
+        Return in how many seconds another read must help to settle the expiry; ∞ if nothing is to be settled.
+
+        That is so if the expiry has passed by the newest estimate, whether or not the others agree. The time grows with
+        the doubt: where a part of the provider's clocks is two hours behind, it may last for two hours.
+        """
+        if self._in_doubt_since is None or now < self._estimates[-1] + EXPIRY_GRACE:
+            return float("inf")
+        return max(CONFIRMATION_DELAY, _SHARE_OF_DOUBT * (now - self._in_doubt_since))
 
     def is_past(self, asked_at: float, *, said_at: datetime | None, known: datetime | None) -> bool:
         """
@@ -170,4 +183,8 @@ class Expiry:
         if self._estimates and abs(estimate - self._estimates[-1]) <= _DATE_RESOLUTION:
             estimate = self._estimates[-1]  # whole seconds cannot tell the two apart
         self._estimates = (*self._estimates, estimate)[-_QUORUM:]
+        if now < min(self._estimates) + EXPIRY_GRACE:
+            self._in_doubt_since = None
+        elif self._in_doubt_since is None:
+            self._in_doubt_since = now
         self._was_open = self._was_open or expires_in > 0

@@ -421,7 +421,7 @@ class Poller:
             # Thundering herd: waits that start together for old sessions would read together again and again. So the
             # first delay is drawn from its whole length.
             delay *= draw
-        return min(delay, CONFIRMATION_DELAY) if self._expiry.is_suspected(now) else delay
+        return min(delay, self._expiry.confirm_after(now))
 
     def _age(self, now: float) -> float:
         # No delay is computed before the first reading, so `_born_at` is never None here; the types do not say so.

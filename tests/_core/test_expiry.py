@@ -11,6 +11,7 @@ from hpp_async import Session
 from hpp_async._core.expiry import EXPIRY_GRACE, UNKNOWN_FOR, Expiry
 
 HOUR = 3600.0
+FOREVER = float("inf")
 
 
 def observed(*readings: tuple[Session, float], is_believed: bool = True, known: float | None = None) -> list[bool]:
@@ -32,7 +33,7 @@ def test_nothing_is_known_before_the_first_reading() -> None:
     expiry = Expiry()
 
     assert (expiry.at, expiry.deciding_read_at) == (None, None)
-    assert not expiry.is_suspected(1e9)
+    assert expiry.confirm_after(1e9) == FOREVER
 
 
 def test_the_expiry_is_a_distance_from_the_date_of_the_reading_on_the_loops_clock() -> None:
@@ -79,13 +80,36 @@ def test_the_latest_of_the_last_five_estimates_counts() -> None:
     assert estimates == [900.0, 900.0, 900.0, 900.0, 100.0]
 
 
-def test_expiry_is_suspected_as_soon_as_the_newest_reading_says_that_it_has_passed() -> None:
+def test_confirmation_reads_begin_as_soon_as_the_newest_reading_says_that_the_expiry_has_passed() -> None:
     expiry = Expiry()
     expiry.observe(reading(expires=DAY), 0.0, known=None, is_believed=True)
     expiry.observe(reading(expires=DAY, read=3 * DAY), 0.0, known=None, is_believed=True)
 
-    assert expiry.is_suspected(0.0)
+    assert expiry.confirm_after(0.0) == 2.0
     assert expiry.at == DAY
+
+
+def test_a_confirmation_read_follows_after_two_seconds_and_later_after_a_tenth_of_how_long_the_doubt_lasts() -> None:
+    expiry = Expiry()
+    expiry.observe(*arriving(90.0), known=None, is_believed=True)
+    before = expiry.confirm_after(90.0)
+    expiry.observe(*arriving(200.0, skew=-2 * HOUR), known=None, is_believed=True)
+    expiry.observe(*arriving(300.0), known=None, is_believed=True)
+
+    assert before == FOREVER
+    assert [expiry.confirm_after(now) for now in (200.0, 220.0, 800.0)] == [2.0, 2.0, 60.0]
+
+
+def test_a_doubt_of_two_hours_costs_dozens_of_reads_and_not_thousands() -> None:
+    expiry, now, reads, is_expired = Expiry(), 0.0, 0, False
+    while not is_expired:
+        skew = -2 * HOUR if reads % 4 == 0 else 0.0  # never five in a row that agree
+        is_expired = expiry.observe(*arriving(now, skew=skew), known=None, is_believed=True)
+        now += min(expiry.confirm_after(now), 10.0 if now < 100.0 else 60.0)
+        reads += 1
+
+    assert now > 2 * HOUR
+    assert reads < 220
 
 
 # -- whether ----------------------------------------------------------------------------------------------------------
