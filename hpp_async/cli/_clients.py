@@ -44,7 +44,7 @@ def simulated_of(endpoint: str | None, session: str | None) -> tuple[str, str | 
     Raises:
         ConfigurationError: the endpoint is missing, refused or the provider's own, or *session* is refused.
     """
-    url = endpoint or os.environ.get("HPP_ENDPOINT", "")
+    url = os.environ.get("HPP_ENDPOINT", "") if endpoint is None else endpoint
     if url in Endpoint.__members__ or url.rstrip("/") in [str(member) for member in Endpoint]:
         raise ConfigurationError(
             f"{url} is the provider's own, and nothing was sent: run hpp-async simulate, and give the URL that it "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -13,6 +14,8 @@ from hpp_async import ConfigurationError, HPPError, SessionNotFoundError, Transp
 from hpp_async._provider.scripts import ACTS
 
 _PATIENCE: Final = 10.0
+_ARGUMENT: Final = re.compile(r"^(visitor|advance|pace)=")
+"""Arguments of the control API that are options of ``act``, at the beginning of a refusal."""
 
 
 def bodies_of(acts: Iterable[str], *, status: str | None, visitor: str | None) -> list[Mapping[str, object]]:
@@ -68,6 +71,7 @@ class Control:
         Let something happen to the session; *body* is that of ``POST sessions/{id}/acts``.
 
         Raises:
+            ConfigurationError: an argument is refused, such as a visitor that this provider does not have.
             SessionNotFoundError: there is no such session.
             HPPError: it is refused; the message says why.
         """
@@ -78,6 +82,7 @@ class Control:
         Move the time; *body* is that of ``POST time``.
 
         Raises:
+            ConfigurationError: an argument is refused.
             SessionNotFoundError: there is no session to whose expiry the time could jump.
             HPPError: it is refused; the message says why.
         """
@@ -106,6 +111,8 @@ class Control:
             raise SessionNotFoundError(
                 f"the simulated provider has no such session: {said}", session_id=None, status_code=response.status_code
             )
+        if response.status_code == HTTPStatus.BAD_REQUEST:
+            raise ConfigurationError(_ARGUMENT.sub(r"--\1 ", said))
         raise HPPError(said)
 
     def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:

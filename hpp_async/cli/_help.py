@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from hpp_async import HPPError, SessionNotFoundError
+from hpp_async import ConfigurationError, HPPError, SessionNotFoundError
 from hpp_async._provider.callbacks import PATIENCE
 from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS
@@ -206,8 +206,8 @@ Acts
 {_ACTS_NOW}
 
 No credentials are needed. The exit code is 0 if all of it happened; {exit_code(_UNKNOWN)} if the session is unknown; \
-{exit_code(HPPError())} if there is no simulated provider, or if it refuses an act: nothing can happen to a session \
-that is over. The acts before that one have happened.
+{exit_code(ConfigurationError())} if an argument is refused; {exit_code(HPPError())} if there is no simulated \
+provider, or if nothing can happen to the session because it is over. The acts before a refused one have happened.
 
 With --json the line is an object
   acted       session_id, status, updated_at, expires_at, is_over, now,

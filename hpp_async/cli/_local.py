@@ -55,14 +55,19 @@ def simulate(
     host: Annotated[
         str, typer.Option(help="Listen on this loopback address, or on 0.0.0.0 in a container.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes any free one.")] = 8888,
+    port: Annotated[
+        int, typer.Option(help="The port to listen on; 0 takes any free one.", callback=options.port)
+    ] = 8888,
     consumer: Annotated[
         Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
     ] = None,
     speed: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=1000, metavar="FACTOR", help="The visits' speed; 2 is twice a person's.", show_default="1"
+            metavar="FACTOR",
+            help="The visits' speed; 2 is twice a person's.",
+            show_default="1",
+            callback=options.speed,
         ),
     ] = None,
     scenario: Annotated[
@@ -102,7 +107,11 @@ def act(
     *,
     status: Annotated[
         str | None,
-        typer.Option(metavar="STATUS", help="Let the session enter this status, also an unknown one."),
+        typer.Option(
+            metavar="STATUS",
+            help="Let the session enter this status, also an unknown one.",
+            callback=options.status,
+        ),
     ] = None,
     visitor: Annotated[
         str | None,
@@ -113,12 +122,12 @@ def act(
         ),
     ] = None,
     advance: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Jump ahead by this time.", callback=options.number)
+        float | None, typer.Option(metavar="SECONDS", help="Jump ahead by this time.", callback=options.advance)
     ] = None,
     to_expiry: Annotated[bool, typer.Option("--to-expiry", help="Jump past the session's expiry.")] = False,
     pace: Annotated[
         float | None,
-        typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.", callback=options.number),
+        typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.", callback=options.pace),
     ] = None,
     endpoint: EndpointOption = None,
     as_json: JSONOption = False,

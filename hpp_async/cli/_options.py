@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final
 
 import typer
 
@@ -15,25 +15,37 @@ from hpp_async.testing import Consumer
 # -- checks, so that a refusal names the option and not the argument that it becomes -----------------------------------
 
 
-def interval(seconds: float | None) -> float | None:
-    """Check ``--every``."""
-    if seconds is not None and not 0.1 <= seconds < math.inf:
-        raise typer.BadParameter("give seconds, at least 0.1")
-    return seconds
+def number(what: str, *, at_least: float, at_most: float = math.inf) -> Callable[[float | None], float | None]:
+    """Return the check of an option that takes *what*, a number within these limits; without a limit, infinity too."""
+    limits = f", at least {at_least}" if at_most == math.inf else f" from {at_least} to {at_most}"
+
+    def check(value: float | None) -> float | None:
+        if value is not None and not at_least <= value <= at_most:  # true for nan, too
+            raise typer.BadParameter(f"give {what}{limits}")
+        return value
+
+    return check
 
 
-def timeout(seconds: float | None) -> float | None:
-    """Check ``--timeout``."""
-    if seconds is not None and not seconds >= 0:
-        raise typer.BadParameter("give seconds, at least 0")
-    return seconds
+interval: Final = number("seconds", at_least=0.1, at_most=1_000_000_000)
+"""The check of ``--every``."""
+timeout: Final = number("seconds", at_least=0)
+"""The check of ``--timeout``."""
+speed: Final = number("a factor", at_least=0.01, at_most=1000)
+"""The check of ``--speed``."""
+port: Final = number("a port", at_least=0, at_most=65_535)
+"""The check of ``--port``."""
+pace: Final = number("a factor", at_least=0.01, at_most=86_400)
+"""The check of ``--pace``: up to a day in a second, as the simulated provider takes it."""
+advance: Final = number("seconds", at_least=0, at_most=1_000_000_000)
+"""The check of ``--advance``, as the simulated provider takes it."""
 
 
-def number(value: float | None) -> float | None:
-    """Check ``--advance`` and ``--pace``."""
-    if value is not None and not 0 <= value < math.inf:
-        raise typer.BadParameter("give a number, at least 0")
-    return value
+def status(text: str | None) -> str | None:
+    """Check ``--status``."""
+    if text is not None and not text.strip():
+        raise typer.BadParameter("give a status, such as FAILED")
+    return text
 
 
 def token(text: str | None) -> str | None:
@@ -88,7 +100,7 @@ EveryOption = Annotated[
 ]
 ConsumerOption = Annotated[Consumer, typer.Option(metavar="NAME", help="Who visits the session.")]
 SpeedOption = Annotated[
-    float, typer.Option(min=0.01, max=1000, metavar="FACTOR", help="The visit's speed; 2 is twice a person's.")
+    float, typer.Option(metavar="FACTOR", help="The visit's speed; 2 is twice a person's.", callback=speed)
 ]
 VerboseOption = Annotated[
     int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Log to stderr; -vv logs more.")

@@ -136,13 +136,28 @@ def test_a_refused_argument_is_code_2_and_nothing_is_sent(
     assert provider.status("one") == "WAITING"
 
 
-@pytest.mark.parametrize("option", ["--advance", "--pace"])
-@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
-def test_a_refusal_names_the_option_as_it_was_typed(
-    capsys: pytest.CaptureFixture[str], option: str, value: str
+def test_an_empty_endpoint_is_refused_and_not_replaced_by_that_of_the_environment(
+    provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("act", option, value) == 2
-    assert f"Invalid value for '{option}': give a number, at least 0" in capsys.readouterr().err
+    assert run("act", provider.create(Consumer.NOBODY, session_id="one"), "pays", "--endpoint", "") == 2
+
+    assert capsys.readouterr().err.startswith("hpp-async: set HPP_ENDPOINT to ")
+    assert provider.status("one") == "WAITING"
+
+
+@pytest.mark.parametrize("options", [["--visitor", "somebody"], ["--visitor", ""]], ids=" ".join)
+def test_a_visitor_that_the_provider_does_not_have_is_refused_by_the_options_name(
+    provider: Provider, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert run("act", provider.create(Consumer.NOBODY), *options) == 2
+    assert capsys.readouterr().err.startswith(f"hpp-async: --visitor {options[1]!r}: give one of pay, ")
+
+
+def test_time_cannot_jump_past_the_last_date(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    provider.now.jump(datetime(8990, 1, 1, tzinfo=UTC))  # type: ignore[attr-defined]  # the fixture has a calendar
+
+    assert run("act", "--advance", "1000000000") == 2
+    assert "give a date before 9000" in capsys.readouterr().err
 
 
 def test_without_an_endpoint_it_says_what_to_set(
@@ -165,11 +180,6 @@ def test_an_act_on_a_session_that_is_over_is_code_13(provider: Provider, capsys:
 
     assert run("act", "one", "pays") == 13
     assert capsys.readouterr().err == "hpp-async: session one is CANCELLED, which is final: nothing can follow\n"
-
-
-def test_a_visitor_that_is_not_known_is_code_13(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("act", provider.create(Consumer.NOBODY), "--visitor", "somebody") == 13
-    assert capsys.readouterr().err.startswith("hpp-async: visitor='somebody': give one of pay, ")
 
 
 class AnotherServer(BaseHTTPRequestHandler):
