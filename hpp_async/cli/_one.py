@@ -13,6 +13,7 @@ import typer
 
 from hpp_async import FINAL, OUTCOME, Completed
 from hpp_async.cli import _options as options
+from hpp_async.cli._cart import doubts
 from hpp_async.cli._clients import client_of, id_of
 from hpp_async.cli._exits import ALREADY_PAID, exit_code
 from hpp_async.cli._flags import cart_of, naming_flags, with_flags
@@ -46,6 +47,8 @@ def create(
     with exiting(verbose):
         with naming_flags(flags):
             cart = cart_of(file, flags)
+        for remark in doubts(cart.order) if file is not None else doubts(cart.order, "--tax-rate"):
+            say(remark)
         client = client_of(endpoint)
 
         async def create_session() -> None:

@@ -86,11 +86,16 @@ def test_the_cart_in_the_help_of_create_can_be_read(
 @pytest.mark.parametrize(
     ("cart", "said"),
     [
-        ("=", "Invalid statement (at line 1, column 1)"),
+        ("=", "it is read as TOML, because its name does not end in .json: Invalid statement (at line 1, column 1)"),
         ('purchase_country = "SE"', "purchase_currency is missing"),
         (CART.replace("unit_price = 1999", "unit_price = 19.99"), "order_lines[0]: OrderLine.unit_price: give a whole"),
         (CART.replace("unit_price = 1999", ""), "order_lines[0].unit_price is missing"),
-        (CART.replace("unit_price", "unit_prise"), "order_lines[0].unit_price is missing"),
+        (
+            CART.replace("unit_price", "price"),
+            "order_lines[0].price is not known (do you mean unit_price?): for other fields of the provider's, take ",
+        ),
+        (CART.replace("[page]", "[pages]"), "pages is not known (do you mean page?): for other fields of the"),
+        (CART.replace("options =", "option ="), "page.option is not known (do you mean options?): there are "),
         (CART.replace("tax_rate", "vat"), "order_lines[0].vat is not known: for other fields of the provider's, take"),
         (f"vat = 1\n{CART}", "vat is not known: for other fields of the provider's, take extra"),
         (CART.replace('"SE"', '"Sweden"'), "PurchaseOrder.purchase_country: give two letters"),
@@ -110,6 +115,42 @@ def test_create_refuses_a_cart_by_its_file_and_field(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"hpp-async: {'profile_id is a int' if said is None else f'{file}: {said}'}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cart.json", "it is read as JSON, because its name ends in .json: Expecting value: line 2 column 1 (char 1)"),
+        ("cart.JSON", "it is read as JSON, because its name ends in .json: Expecting value: line 2 column 1 (char 1)"),
+        ("cart", "it is read as TOML, because its name does not end in .json: 'utf-8' codec can't decode byte 0xff "),
+    ],
+)
+def test_an_error_in_a_file_says_that_its_name_decided_between_toml_and_json(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, said: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(CART.encode() if "." in name else b"\xff")
+
+    assert run("create", str(file)) == 2
+    assert capsys.readouterr().err.startswith(f"hpp-async: {file}: {said}")
+
+
+def test_a_tax_rate_below_one_per_cent_is_remarked_on_and_taken(
+    simulated: Provider, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = saved(CART.replace("tax_rate = 2500", "tax_rate = 25"), tmp_path / "cart.toml")
+
+    assert run("create", file) == run("create", *ONE_LINE, "--tax-rate", "19", "--json") == 0
+
+    in_file, _, in_options = capsys.readouterr().err.splitlines()
+    assert in_file == "hpp-async: order_lines[0].tax_rate 25 is 0.25 %: if you mean 25 %, give 2500"
+    assert in_options == "hpp-async: --tax-rate 19 is 0.19 %: if you mean 19 %, give 1900"
+
+
+@pytest.mark.parametrize("rate", ["0", "100", "2500"])
+def test_nothing_is_said_of_other_tax_rates(simulated: Provider, capsys: pytest.CaptureFixture[str], rate: str) -> None:
+    assert run("create", *ONE_LINE, "--tax-rate", rate, "--json") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_create_says_that_there_is_no_file(simulated: Provider, capsys: pytest.CaptureFixture[str]) -> None:
