@@ -30,9 +30,11 @@ from hpp_async import (
     HPPClient,
     HPPError,
     NotProcessedError,
+    Options,
     OrderLine,
     OutageError,
     PlacedOrder,
+    PlaceOrderMode,
     PurchaseOrder,
     RateLimitedError,
     ServerError,
@@ -59,6 +61,8 @@ CART = {
     "purchase_currency": "SEK",
     "order_lines": [{"name": "Running shoe", "quantity": 2, "unit_price": 49900, "tax_rate": 2500}],
 }
+PAGE = Options(place_order_mode=PlaceOrderMode.NONE, page_title="Running shoes")
+"""What the payment page is; a shop on the web gives its ``merchant_urls``, too."""
 PASSING = (
     NotProcessedError,
     OutageError,
@@ -198,8 +202,9 @@ async def take_next_step(
 
 async def create_page(client: HPPClient, store: Store, purchase: Purchase) -> None:
     """Create the page. If that is repeated, nobody has the URL of the page that is left over, so nobody pays there."""
+    client.check_creation(options=PAGE)  # sends nothing: what is refused only later leaves a payment session behind
     payment_session = await client.create_payment_session(purchase.order)
-    session = await client.create_session(payment_session)
+    session = await client.create_session(payment_session, options=PAGE)
     store.keep(
         purchase,
         payment_session_id=payment_session.session_id,

@@ -82,12 +82,11 @@ def create_app(hpp: HPPClient, *, url: str) -> FastAPI:
     @app.post("/orders", status_code=201)
     async def create_order(request: Request) -> dict[str, str]:
         number, secret = str(next(numbers)), callback_secret()
+        urls = MerchantURLs(status_update=f"{url}/klarna/{secret}/{number}")
+        options = Options(place_order_mode=PlaceOrderMode.PLACE_ORDER)  # checkout.py places orders itself
+        hpp.check_creation(merchant_urls=urls, options=options)
         payment_session = await hpp.create_payment_session(cart_of(number))
-        session = await hpp.create_session(
-            payment_session,
-            merchant_urls=MerchantURLs(status_update=f"{url}/klarna/{secret}/{number}"),
-            options=Options(place_order_mode=PlaceOrderMode.PLACE_ORDER),  # checkout.py places orders itself
-        )
+        session = await hpp.create_session(payment_session, merchant_urls=urls, options=options)
         orders[number] = Order(session, secret)
         request.app.state.tasks.start_soon(settle, hpp, orders[number])
         return {"number": number, "redirect_url": str(session.redirect_url)}

@@ -18,6 +18,7 @@ from hpp_async._waits.reads import Reads
 
 if TYPE_CHECKING:
     from hpp_async._core.orders.answers import CreatedSession, PaymentSession
+    from hpp_async._core.orders.creation import Creation
     from hpp_async._core.orders.distribution import Distribution
     from hpp_async._core.orders.options import Options
     from hpp_async._core.orders.order import PurchaseOrder
@@ -59,9 +60,10 @@ class Ordering:
         """
         Create a payment session for *order*: the first step of a payment. `create_session` is the next one.
 
-        Transient failures are tried again, up to ``attempts`` in all; a payment session that is left over by that harms
-        nobody. At most 40 are created per second, 5 in the playground (rate limit page). Cancelling this call abandons
-        the answer, not the request: what was created is logged with its id.
+        To check the arguments of `create_session` before there is a payment session, call `check_creation`. Transient
+        failures are tried again, up to ``attempts`` in all; a payment session that is left over by that harms nobody.
+        At most 40 are created per second, 5 in the playground (rate limit page). Cancelling this call abandons the
+        answer, not the request: what was created is logged with its id.
 
         Raises:
             ConfigurationError: *order* is refused, or the endpoint is Kustom's, which has no payment sessions; nothing
@@ -112,6 +114,50 @@ class Ordering:
             said=lambda _: f"payment session {session_id} was read",
         )
 
+    def check_creation(
+        self,
+        *,
+        merchant_urls: MerchantURLs | None = None,
+        options: Options | None = None,
+        profile_id: str | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """
+        Check these arguments of `create_session` as it does, before there is a payment session. Nothing is sent.
+
+        Call it before `create_payment_session`: what only `create_session` refuses leaves a payment session behind.
+
+        Raises:
+            ConfigurationError: an argument is refused, or a placeholder in a URL would never be replaced.
+        """
+        from hpp_async._core.orders.creation import any_payment_session_url  # noqa: PLC0415 - see the class
+
+        # As in create_session: an error reporter that prints the locals finds nothing of the cart.
+        hidden = Hidden(extra)
+        del extra
+        self._creation(any_payment_session_url(self._target), merchant_urls, options, profile_id, hidden)
+
+    def _creation(
+        self,
+        payment_session_url: str,
+        merchant_urls: MerchantURLs | None,
+        options: Options | None,
+        profile_id: str | None,
+        extra: Hidden[Mapping[str, object] | None],
+    ) -> Creation:
+        """Return the checked request for a session."""
+        from hpp_async._core.orders.creation import Creation  # noqa: PLC0415 - see the class
+
+        creation = Creation(
+            payment_session_url=payment_session_url,
+            merchant_urls=merchant_urls,
+            options=options,
+            profile_id=profile_id,
+            extra=extra() or {},
+        )
+        creation.check(self._target)
+        return creation
+
     async def create_session(
         self,
         payment_session: PaymentSession | str,
@@ -147,20 +193,14 @@ class Ordering:
             AuthenticationError, ResponseError: at once; ``error_messages`` names the field that the provider refuses.
             ClientClosedError: the client was closed, before or meanwhile.
         """
-        from hpp_async._core.orders.creation import Creation, payment_session_url  # noqa: PLC0415 - see the class
+        from hpp_async._core.orders.creation import payment_session_url  # noqa: PLC0415 - see the class
         from hpp_async._http.payloads import session_body  # noqa: PLC0415 - see the class
 
         # Whatever is refused from here on: an error reporter that prints the locals finds nothing of the cart.
         hidden = Hidden(extra)
         del extra
-        creation = Creation(
-            payment_session_url=payment_session_url(payment_session, self._target),
-            merchant_urls=merchant_urls,
-            options=options,
-            profile_id=profile_id,
-            extra=hidden() or {},
-        )
-        creation.check(self._target)
+        url = payment_session_url(payment_session, self._target)
+        creation = self._creation(url, merchant_urls, options, profile_id, hidden)
         body, orders = session_body(creation), self._orders()
         return await self._detached.run(
             lambda turns: orders.create_session(body, turns),

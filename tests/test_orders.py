@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 from support.histories import reading
-from support.orders import CREATED, HOST, callbacks, created, order, payment_session, placed, problem
+from support.orders import CREATED, HOST, SECRET, callbacks, created, order, payment_session, placed, problem
 
 from hpp_async import (
     AuthenticationError,
@@ -192,6 +192,56 @@ async def test_what_cannot_work_is_not_sent(provider: ScriptedProvider, name: st
         await call(provider.client())
 
     assert said in str(caught.value)
+    assert sent(provider) == []
+
+
+CREATIONS: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "a placeholder": (
+        {"merchant_urls": MerchantURLs(success="https://s.example/{{order_id}}")},
+        "it is never replaced",
+    ),
+    "a callback to this machine": (
+        {"merchant_urls": callbacks(f"http://localhost/{SECRET}")},
+        "MerchantURLs.status_update: it is an http URL of this machine, which the provider cannot call: give https",
+    ),
+    "no URLs": ({"merchant_urls": "https://shop.example"}, "merchant_urls is a str: give MerchantURLs(…)"),
+    "no options": ({"options": {"place_order_mode": "NONE"}}, "options is a dict: give Options(…)"),
+    "no profile": ({"profile_id": 1}, "profile_id is a int: give text"),
+    "the mode at top level": ({"extra": {"place_order_mode": "PLACE_ORDER"}}, "it belongs into options"),
+}
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+async def test_what_create_session_refuses_can_be_refused_before_there_is_a_payment_session(
+    provider: ScriptedProvider, name: str
+) -> None:
+    client, (given, said) = provider.client(), CREATIONS[name]
+    with pytest.raises(ConfigurationError) as before:
+        client.check_creation(**given)
+    with pytest.raises(ConfigurationError) as after:
+        await client.create_session("kp-1", **given)
+
+    assert said in str(before.value)
+    assert str(before.value) == str(after.value)
+    assert sent(provider) == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options", "placeholder"),
+    [
+        (Endpoint.EU_PLAYGROUND, None, Placeholder.AUTHORIZATION_TOKEN),
+        (Endpoint.EU_PLAYGROUND, Options(place_order_mode=PlaceOrderMode.PLACE_ORDER), Placeholder.ORDER_ID),
+        (Endpoint.KUSTOM_PLAYGROUND, None, Placeholder.ORDER_ID),
+    ],
+)
+async def test_what_create_session_takes_is_not_refused_before(
+    clock: VirtualClock, endpoint: Endpoint, options: Options | None, placeholder: Placeholder
+) -> None:
+    provider = ScriptedProvider(clock, endpoint=endpoint)
+    urls = callbacks(success=f"https://shop.example/{placeholder}")
+
+    provider.client().check_creation(merchant_urls=urls, options=options, profile_id=None, extra={"new": 1})
+
     assert sent(provider) == []
 
 

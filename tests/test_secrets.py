@@ -248,6 +248,13 @@ async def test_what_is_refused_with_extra_fields_is_in_no_frame(client: HPPClien
     assert_frames_are_discreet(caught.value, BODY)
 
 
+async def test_what_is_refused_before_the_first_request_is_in_no_frame(client: HPPClient) -> None:
+    with pytest.raises(HPPError) as caught:
+        client.check_creation(extra={"place_order_mode": BODY})
+
+    assert_frames_are_discreet(caught.value, BODY)
+
+
 @pytest.mark.parametrize("payment", [f"{TOKEN}\n", f"{TOKEN}/..", Authorization(token=f"{TOKEN} ")])
 async def test_a_token_that_is_refused_is_in_no_frame(client: HPPClient, payment: str | Authorization) -> None:
     with pytest.raises(HPPError) as caught:

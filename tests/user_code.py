@@ -233,19 +233,18 @@ CART: Final = PurchaseOrder(
 
 async def page_for(client: HPPClient, secret: str) -> CreatedSession:
     """Return the session of a payment page for the cart."""
+    urls = MerchantURLs(
+        success=f"https://shop.example/paid?sid={Placeholder.SESSION_ID}",
+        status_update=f"https://shop.example/klarna/{secret}",
+    )
+    options = Options(
+        place_order_mode=PlaceOrderMode.NONE,
+        payment_method_categories=[PaymentCategory.PAY_NOW, PaymentCategory.PAY_LATER],
+    )
+    client.check_creation(merchant_urls=urls, options=options)
     payment_session = await client.create_payment_session(CART)
     assert_type(payment_session.client_token, str | None)
-    session = await client.create_session(
-        payment_session,
-        merchant_urls=MerchantURLs(
-            success=f"https://shop.example/paid?sid={Placeholder.SESSION_ID}",
-            status_update=f"https://shop.example/klarna/{secret}",
-        ),
-        options=Options(
-            place_order_mode=PlaceOrderMode.NONE,
-            payment_method_categories=[PaymentCategory.PAY_NOW, PaymentCategory.PAY_LATER],
-        ),
-    )
+    session = await client.create_session(payment_session, merchant_urls=urls, options=options)
     assert_type(session.redirect_url, str | None)
     assert_type(CART.order_amount, int)
     return session

@@ -53,6 +53,9 @@ def create(
 
         async def create_session() -> None:
             async with client:
+                client.check_creation(
+                    merchant_urls=cart.merchant_urls, options=cart.options, profile_id=cart.profile_id
+                )
                 created = await client.create_session(
                     await client.create_payment_session(cart.order),
                     merchant_urls=cart.merchant_urls,

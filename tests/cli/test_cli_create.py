@@ -192,6 +192,15 @@ def test_create_refuses_options_by_their_names(
     assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
 
 
+def test_create_leaves_no_payment_session_behind_where_the_page_is_refused(
+    simulated: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ["--success", "https://a.example/{{order_id}}", "--endpoint", "http://127.0.0.1:1"]  # nothing listens there
+
+    assert run("create", *ONE_LINE, *page) == 2
+    assert capsys.readouterr().err.startswith("hpp-async: --success: it has {{order_id}}, ")
+
+
 def test_a_callback_to_this_machine_is_advised_to_listen() -> None:
     session = PaymentSession(session_id="1", session_url="https://api.playground.klarna.com/payments/v1/sessions/1")
     urls = MerchantURLs(status_update=f"http://localhost/{SECRET}")

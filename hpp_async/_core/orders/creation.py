@@ -18,8 +18,9 @@ from hpp_async._core.orders.order import PurchaseOrder
 from hpp_async._core.orders.urls import MerchantURLs, OrderURLs, Placeholder, is_plain_http
 
 PAYMENT_SESSIONS: Final = "/payments/v1/sessions"
+CHECKOUT_ORDERS: Final = "/checkout/v3/orders"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
-_PATH: Final = re.compile(rf".*({PAYMENT_SESSIONS}|/checkout/v3/orders)/[A-Za-z0-9_-]{{1,255}}", re.ASCII)
+_PATH: Final = re.compile(rf".*({PAYMENT_SESSIONS}|{CHECKOUT_ORDERS})/[A-Za-z0-9_-]{{1,255}}", re.ASCII)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -101,6 +102,12 @@ class Creation(Model):
 def _check_type(name: str, given: object, kind: type[object], fix: str) -> None:
     if given is not None and not isinstance(given, kind):
         raise ConfigurationError(f"{name} is a {type(given).__name__}: give {fix}")
+
+
+def any_payment_session_url(target: Target) -> str:
+    """Return the URL that a payment session of *target* might have, or a checkout order if it has those instead."""
+    is_kustom = target.member is not None and target.member.is_kustom
+    return f"{target.base_url}{CHECKOUT_ORDERS if is_kustom else PAYMENT_SESSIONS}/any"
 
 
 def payment_session_url(payment_session: PaymentSession | str, target: Target) -> str:
