@@ -98,6 +98,11 @@ class Tracker:
         action = self._action()
         return action.until - self._reads.clock.now() if isinstance(action, Sleep) else None
 
+    @property
+    def failing_since(self) -> float | None:
+        """When the outage began, in loop seconds; ``None`` where there is none."""
+        return self._poller.failing_since
+
     # -- input --------------------------------------------------------------------------------------------------------
 
     def start(self, *, spread: float = 0.0) -> None:
@@ -200,7 +205,7 @@ class Tracker:
                 held=max(0.0, self._reads.turns.lateness() - self._lateness),
                 was_read=self._reads.was_read(self.session_id),
             )
-            self._reports.failing(error, self._poller.failing_since, now)
+            self._reports.failing(error, self.failing_since, now)
         self._rest(flight)
 
     def _rest(self, flight: Flight) -> None:

@@ -172,6 +172,17 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         """
         return None if self._is_subscribed is None else self._tracker.next_read_in
 
+    @property
+    def failing_for(self) -> float | None:
+        """
+        Seconds for which the session could not be read, to be shown to a person. Use it in the event loop.
+
+        ``None`` where there is no outage, and before the first step. At the client's ``outage_tolerance`` the wait
+        gives up. Idle time does not count. An outage that goes on from ``since`` counts from its beginning.
+        """
+        since = self._tracker.failing_since
+        return None if since is None or self._is_subscribed is None else self._reads.clock.now() - since
+
     def __repr__(self) -> str:
         latest = self.latest
         status = "not read yet" if latest is None else str(latest.status)

@@ -10,6 +10,9 @@ from hpp_async import ConfigurationError, Endpoint, HPPClient, Observer, PollSch
 SIMULATED: Final = ("PK00000_simulated", "not-a-secret")
 """The credentials of the simulated provider."""
 
+OUTAGE_TOLERANCE: Final = 600.0
+"""Seconds without a readable answer after which a wait gives up."""
+
 
 def client_of(endpoint: str | None, every: float | None = None, *observers: Observer) -> HPPClient:
     """
@@ -20,7 +23,7 @@ def client_of(endpoint: str | None, every: float | None = None, *observers: Obse
     """
     environ = dict(os.environ) if endpoint is None else {**os.environ, "HPP_ENDPOINT": endpoint}
     schedule = PollSchedule() if every is None else PollSchedule.every(every)
-    return HPPClient.from_env(environ, schedule=schedule, observers=observers)
+    return HPPClient.from_env(environ, schedule=schedule, outage_tolerance=OUTAGE_TOLERANCE, observers=observers)
 
 
 def id_of(session: str, client: HPPClient) -> str:

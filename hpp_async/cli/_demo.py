@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 
 from hpp_async import HPPClient, Outcome, PollSchedule, SessionStatus
-from hpp_async.cli._clients import SIMULATED
+from hpp_async.cli._clients import OUTAGE_TOLERANCE, SIMULATED
 from hpp_async.cli._follow import follow
 from hpp_async.cli._views import View
 from hpp_async.cli._words import say
@@ -44,6 +44,7 @@ async def _wait(url: str, *, stop_on: AbstractSet[SessionStatus], every: float, 
             endpoint=url,
             http_client=http,
             schedule=PollSchedule.every(every),
+            outage_tolerance=OUTAGE_TOLERANCE,
             observers=(view.observe,),
         )
         return await follow(client, client.wait_for_outcome(created.json()["session_url"], stop_on=stop_on), view)

@@ -22,6 +22,7 @@ from hpp_async import (
     SessionVanishedError,
     WaitTimeoutError,
 )
+from hpp_async.cli._clients import OUTAGE_TOLERANCE
 
 
 @attrs.frozen
@@ -50,7 +51,7 @@ EXITS: Final = (
     Exit(7, Expired, "the session expired"),
     Exit(8, WaitTimeoutError, "--timeout has passed; the session may still be paid"),
     Exit(9, SessionVanishedError, "the session vanished before its expiry; it may have been paid"),
-    Exit(10, OutageError, "no readable answer for 10 minutes; the session may have been paid"),
+    Exit(10, OutageError, f"no readable answer for {OUTAGE_TOLERANCE / 60:g} minutes; the session may have been paid"),
     Exit(11, SessionNotFoundError, "the session is unknown here, or has expired"),
     Exit(12, AuthenticationError, "the credentials were refused"),
     Exit(14, ExpiryUnknownError, "still open after 72 hours, and its expiry is unknown"),

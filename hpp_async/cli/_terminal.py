@@ -64,7 +64,8 @@ class TerminalView(View):
         self._console.print(line.append(_status(transition.status)))
 
     def waiting(self, wait: OutcomeWait) -> None:
-        """Redraw the live line."""
+        """Redraw the live line, and say above it what a narrow terminal cuts off: that the session cannot be read."""
+        super().waiting(wait)
         if wait.latest is not self._session:
             self._session, self._noted_at = wait.latest, self._now()
         parts = [*self._standing(), *self._reads(wait), *self._expiry(), *self._failed()]

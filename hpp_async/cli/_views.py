@@ -18,7 +18,7 @@ from hpp_async import (
     Transition,
 )
 from hpp_async.cli import _records as records
-from hpp_async.cli._words import advice, facts, facts_of_creation, reason, say
+from hpp_async.cli._words import LASTING, advice, facts, facts_of_creation, say, unreadable
 
 
 class View(ABC):
@@ -33,7 +33,8 @@ class View(ABC):
     def __init__(self, *, show_token: bool) -> None:
         self.show_token = show_token
         self.failure: ReadFailed | None = None
-        self._is_failure_said = False
+        self._said_from = 0.0
+        """For how many seconds the session must be unreadable until that is said; 0 while nothing was said of it."""
 
     def observe(self, event: Event) -> None:
         """Keep the last read's failure; this is the client's observer."""
@@ -49,12 +50,20 @@ class View(ABC):
         """Show a transition."""
 
     def waiting(self, wait: OutcomeWait) -> None:
-        """Show that the wait goes on; called about once a second."""
-        if self.failure is not None and not self._is_failure_said:
-            say(f"session {wait.session_id} could not be read: {reason(self.failure)}; the wait goes on")
-        elif self.failure is None and self._is_failure_said:
-            say(f"session {wait.session_id} can be read again")
-        self._is_failure_said = self.failure is not None
+        """
+        Show that the wait goes on; called about once a second.
+
+        While the session cannot be read, a remark says so: at once, after half a minute, and each time the outage has
+        lasted twice as long as at the remark before.
+        """
+        lasted = wait.failing_for or 0.0
+        if self.failure is None:
+            if self._said_from:
+                say(f"session {wait.session_id} can be read again")
+            self._said_from = 0.0
+        elif lasted >= self._said_from:
+            say(f"session {wait.session_id} {unreadable(self.failure, lasted)}")
+            self._said_from = max(LASTING, 2 * lasted)
 
     @abstractmethod
     def ended(self, outcome: AnyOutcome, wait: OutcomeWait) -> None:

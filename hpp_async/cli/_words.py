@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from hpp_async import (
     AnyOutcome,
@@ -24,7 +24,11 @@ from hpp_async import (
     Stopped,
     WaitTimeoutError,
 )
+from hpp_async.cli._clients import OUTAGE_TOLERANCE
 from hpp_async.cli._records import iso
+
+LASTING: Final = 30.0
+"""Seconds after which an outage is a lasting one."""
 
 
 def say(remark: object) -> None:
@@ -108,6 +112,14 @@ def stopped(ending: KeyboardInterrupt | OutageError | WaitTimeoutError) -> str:
 def reason(failure: ReadFailed) -> str:
     """Return why the read failed, without the session's id."""
     return failure.message.removeprefix(f"session {failure.session_id}: ") or failure.error
+
+
+def unreadable(failure: ReadFailed, lasted: float) -> str:
+    """Return that the session could not be read, and why; after half a minute also for how long, and until when."""
+    if lasted < LASTING:
+        return f"could not be read: {reason(failure)}; the wait goes on"
+    left = duration(OUTAGE_TOLERANCE - lasted)
+    return f"could not be read for {duration(lasted)}: {reason(failure)}; the wait goes on, for about {left} at most"
 
 
 def duration(seconds: float) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import re
 from datetime import timedelta
+from typing import Final
 
 import httpx
 import pytest
 from rich.console import Console
 from support.commands import run, terminal, text
 
-from hpp_async import (
-    PollSchedule,
-)
+from hpp_async import OutageError, Parked, PollSchedule
+from hpp_async.cli._clients import OUTAGE_TOLERANCE
 from hpp_async.cli._follow import follow
 from hpp_async.cli._terminal import TerminalView
-from hpp_async.cli._views import PlainView
-from hpp_async.testing import Provider, ScriptedProvider, VirtualClock
+from hpp_async.cli._views import JSONView, PlainView, View
+from hpp_async.testing import Answered, Provider, ScriptedProvider, VirtualClock
 
 
 def test_a_terminal_gets_a_live_line(simulated: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +114,62 @@ async def test_plain_lines_say_once_that_reads_fail(
         rf"hpp-async: {session} could not be read: 503 .*: the provider could not answer .*; the wait goes on", first
     )
     assert second == f"hpp-async: {session} can be read again"
+
+
+OUTAGE: Final = re.compile(
+    r"hpp-async: session \S+ could not be read(?: for (.*?))?: 503 .*; the wait goes on(?:, for about (.*) at most)?"
+)
+
+
+def _seconds(said: str) -> int:
+    minutes, seconds = re.fullmatch(r"(?:(\d+) min )?(\d+) s", said).groups("0")  # type: ignore[union-attr]  # or it fails
+    return 60 * int(minutes) + int(seconds)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [PlainView, JSONView, TerminalView])
+async def test_a_lasting_outage_is_said_at_growing_gaps_and_when_the_wait_gives_up(
+    provider: ScriptedProvider, capsys: pytest.CaptureFixture[str], anyio_backend_name: str, kind: type[View]
+) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=40)
+    view = TerminalView(screen, show_token=False) if kind is TerminalView else kind(show_token=False)
+    session_url = provider.add([(5, "IN_PROGRESS")])
+    provider.model.add_fault(Answered(503))
+    client = provider.client(observers=[view.observe], attempts=1, outage_tolerance=OUTAGE_TOLERANCE)
+
+    with pytest.raises(OutageError):
+        await follow(client, client.wait_for_outcome(session_url), view)
+
+    printed = capsys.readouterr()
+    first, *later = [OUTAGE.fullmatch(line) for line in printed.err.splitlines()]
+    assert first
+    assert first.groups() == (None, None)
+    said = [(_seconds(remark[1]), _seconds(remark[2])) for remark in later if remark]
+    assert [lasted for lasted, _ in said] == pytest.approx([30, 60, 120, 240, 480], abs=10)
+    assert [lasted + left for lasted, left in said] == pytest.approx([600] * 5, abs=1)
+    assert len(printed.out.splitlines()) == (kind is JSONView)  # the line about the error
+
+
+@pytest.mark.anyio
+async def test_an_outage_before_the_wait_counts(
+    provider: ScriptedProvider, capsys: pytest.CaptureFixture[str], anyio_backend_name: str
+) -> None:
+    session_url = provider.add([(5, "IN_PROGRESS")])
+    provider.model.add_fault(Answered(503))
+    async with provider.client(attempts=1) as client:
+        parked = await client.step(session_url, hold=40)
+        assert isinstance(parked, Parked)
+    view = PlainView(show_token=False)
+    client = provider.client(observers=[view.observe], attempts=1)
+    wait = client.wait_for_outcome(session_url, since=parked.token)
+    assert wait.failing_for is None
+
+    with pytest.raises(OutageError):
+        await follow(client, wait, view)
+
+    first = OUTAGE.fullmatch(capsys.readouterr().err.splitlines()[0])
+    assert first
+    assert _seconds(first[1]) >= 30
 
 
 @pytest.mark.anyio
