@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 import anyio.abc
@@ -53,7 +53,7 @@ class Posting:
                 await self.idle()
 
     async def _post(self, callback: AnyCallback, tasks: anyio.abc.TaskGroup) -> None:
-        is_success, result = False, None
+        is_success, answer = False, None
         is_over, scope = anyio.Event(), anyio.CancelScope()
 
         async def give_up() -> None:
@@ -64,19 +64,24 @@ class Posting:
             with scope:
                 # A task beside the request: a task group around it would wrap an error of the merchant's own code.
                 tasks.start_soon(give_up)
-                try:
-                    answer = await self.http.post(
-                        callback.url, content=callback.body, headers={"Content-Type": "application/json"}
-                    )
-                except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    result = type(error).__name__
-                else:
-                    is_success, result = callback.is_answered_by(answer.status_code), str(answer.status_code)
+                answer = await post(self.http, callback)
+                is_success = isinstance(answer, int) and callback.is_answered_by(answer)
         finally:
             is_over.set()
             if not is_success:
                 self.provider.callbacks.failed(callback)
-        self.report(callback, is_success, result)
+        self.report(callback, is_success, None if answer is None else str(answer))
+
+
+async def post(http: httpx.AsyncClient, callback: AnyCallback, headers: Mapping[str, str] | None = None) -> int | str:
+    """Post *callback* once, with *headers* of the caller's; return the status code, or the name of the error."""
+    try:
+        answer = await http.post(
+            callback.url, content=callback.body, headers={"Content-Type": "application/json", **(headers or {})}
+        )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+    return answer.status_code
 
 
 def is_on_this_machine(url: str) -> bool:

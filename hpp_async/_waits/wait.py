@@ -181,7 +181,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         gives up. Idle time does not count. An outage that goes on from ``since`` counts from its beginning.
         """
         since = self._tracker.failing_since
-        return None if since is None or self._is_subscribed is None else self._reads.clock.now() - since
+        return None if since is None else self._reads.clock.now() - since
 
     def __repr__(self) -> str:
         latest = self.latest

@@ -15,12 +15,13 @@ import httpx
 
 from hpp_async import Session, __version__
 from hpp_async._provider.callbacks import CALLS, PATIENCE, StatusCallback, first_call
-from hpp_async._provider.posting import is_on_this_machine
+from hpp_async._provider.posting import is_on_this_machine, post
 
 MARK: Final = "Hpp-Async-Listen"
 """The header by which a callback of ours is told from one of the provider's."""
 PAUSES: Final = tuple(2.0**number for number in range(CALLS - 1))
 """Seconds between the calls about one change, of which there are as many as the provider makes."""
+_HEADERS: Final = {"User-Agent": f"hpp-async/{__version__}", MARK: "1"}
 _AT_ONCE: Final = 10
 _PORTS: Final = 65_536
 _PLACEHOLDER: Final = "{{session_id}}"
@@ -140,14 +141,8 @@ class Forwarder:
             await asyncio.sleep(post.again_in)
 
     async def _post(self, callback: StatusCallback) -> tuple[int | str, float]:
-        headers = {"Content-Type": "application/json", "User-Agent": f"hpp-async/{__version__}", MARK: "1"}
         began_at = time.perf_counter()
         answer: int | str = "no answer in time"
         with anyio.move_on_after(self._patience):
-            try:
-                response = await self._http.post(callback.url, content=callback.body, headers=headers)
-            except httpx.HTTPError as error:
-                answer = type(error).__name__
-            else:
-                answer = response.status_code
+            answer = await post(self._http, callback, _HEADERS)
         return answer, time.perf_counter() - began_at
