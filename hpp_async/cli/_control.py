@@ -1,7 +1,8 @@
-"""The control API of a simulated provider, over HTTP: what happens to a session, and the time."""
+"""The control API of a simulated provider, over HTTP: what happens to a session, time, faults and the journal."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -101,12 +102,39 @@ class Control:
         """Return the time, and the pace at which it passes."""
         return self._answer("GET", "time")
 
+    def journal(self) -> list[Mapping[str, Any]]:
+        """Return the last requests of merchants and callbacks to them, oldest first."""
+        return cast("list[Mapping[str, Any]]", self._taken("GET", "journal").json())
+
+    def reset(self) -> None:
+        """Let the provider forget everything but the time, and begin anew."""
+        self._taken("POST", "reset")
+
+    def add_fault(self, fault: str) -> None:
+        """
+        Add a *fault*, which is the body of ``POST faults``, JSON.
+
+        Raises:
+            ConfigurationError: it is refused.
+        """
+        try:
+            self._taken("POST", "faults", fault)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--fault: {error}") from None
+
+    def end_faults(self) -> None:
+        """End all faults."""
+        self._taken("DELETE", "faults")
+
     def _answer(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Mapping[str, Any]:
+        return _json(self._taken(method, path, None if body is None else json.dumps(body)))
+
+    def _taken(self, method: str, path: str, body: str | None = None) -> httpx.Response:
+        """Return the answer to a request that is not refused; *body* is JSON."""
         response = self._send(method, path, body)
-        record = _json(response)
         if response.is_success:
-            return record
-        said = str(record.get("error", f"the simulated provider answered {response.status_code}"))
+            return response
+        said = str(_json(response).get("error", f"the simulated provider answered {response.status_code}"))
         if response.status_code == HTTPStatus.NOT_FOUND:
             raise SessionNotFoundError(
                 f"the simulated provider has no such session: {said}", session_id=None, status_code=response.status_code
@@ -115,9 +143,9 @@ class Control:
             raise ConfigurationError(_ARGUMENT.sub(r"--\1 ", said))
         raise HPPError(said)
 
-    def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:
+    def _send(self, method: str, path: str, body: str | None = None) -> httpx.Response:
         try:
-            return self._http.request(method, path, json=body)
+            return self._http.request(method, path, content=body)
         except httpx.HTTPError as error:
             raise TransportError(
                 f"no answer from {self._url} ({type(error).__name__}): hpp-async simulate runs a simulated provider",

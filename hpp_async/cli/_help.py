@@ -200,7 +200,10 @@ The endpoint is that of hpp-async simulate. The acts happen now, one after the o
   hpp-async act SESSION retries pays
   hpp-async act SESSION --visitor cancel
   hpp-async act SESSION --to-expiry
-  hpp-async act --advance 3600           # time alone needs no session
+  hpp-async act --advance 3600           # what follows needs no session
+  hpp-async act --fault '{{"kind": "throttled", "seconds": 5}}'
+  hpp-async act --reset
+  hpp-async act --journal
 
 Acts
 {_ACTS_NOW}
@@ -211,7 +214,9 @@ provider, or if nothing can happen to the session because it is over. The acts b
 
 With --json the line is an object
   acted       session_id, status, updated_at, expires_at, is_over, now,
-              pace; the first five are null without a SESSION"""
+              pace; the first five are null without a SESSION
+or, with --journal, each line is an object
+  entry       number, at, kind, session_id …, as the control API has them"""
 
 EXPOSED: Final = """\
 warning: every machine that reaches this port can read and control the simulated provider, without credentials. In a \

@@ -28,7 +28,7 @@ from hpp_async.cli._options import (
 )
 from hpp_async.cli._process import exiting, needing_simulator
 from hpp_async.cli._terminal import view_of
-from hpp_async.cli._views import print_acted
+from hpp_async.cli._views import print_acted, print_journal
 from hpp_async.cli._words import say
 from hpp_async.testing import Consumer, Scenario
 
@@ -129,6 +129,14 @@ def act(
         float | None,
         typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.", callback=options.pace),
     ] = None,
+    faults: Annotated[
+        list[str] | None, typer.Option("--fault", metavar="JSON", help="Add this fault. Can be given several times.")
+    ] = None,
+    no_faults: Annotated[bool, typer.Option("--no-faults", help="First end all faults.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="First forget everything but the time.")] = False,
+    journal: Annotated[
+        bool, typer.Option("--journal", help="Print the last requests and callbacks at the end, and nothing else.")
+    ] = False,
     endpoint: EndpointOption = None,
     as_json: JSONOption = False,
     verbose: VerboseOption = 0,
@@ -143,13 +151,24 @@ def act(
         moves = {name: value for name, value in moves.items() if value is not None}
         if session_id is None and (bodies or to_expiry):
             raise ConfigurationError("give the SESSION that it happens to")
-        if not bodies and not moves:
+        if session_id is not None and reset:
+            raise ConfigurationError("--reset forgets every session: leave SESSION out")
+        if not (bodies or moves or faults or no_faults or reset or journal):
             raise ConfigurationError("give what happens: an ACT, such as pays, or an option")
         with Control(url) as control:
             control.check()
+            if reset:
+                control.reset()
+            if no_faults:
+                control.end_faults()
+            for fault in faults or ():
+                control.add_fault(fault)
             for body in bodies:
                 control.act(str(session_id), body)
             if moves:
                 control.move_time(moves)
-            record = control.time() if session_id is None else {**control.session(session_id), **control.time()}
-            print_acted(record, as_json=as_json)
+            if journal:
+                print_journal(control.journal(), as_json=as_json)
+            else:
+                record = control.time() if session_id is None else {**control.session(session_id), **control.time()}
+                print_acted(record, as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from hpp_async import (
@@ -18,7 +18,7 @@ from hpp_async import (
     Transition,
 )
 from hpp_async.cli import _records as records
-from hpp_async.cli._words import LASTING, advice, facts, facts_of_creation, say, unreadable
+from hpp_async.cli._words import LASTING, advice, facts, facts_of_creation, in_journal, say, unreadable
 
 
 class View(ABC):
@@ -146,6 +146,12 @@ def print_acted(record: Mapping[str, object], *, as_json: bool) -> None:
     else:
         shown = ("session_id", "status", "updated_at", "expires_at", "now", *(["pace"] if record["pace"] != 1 else []))
         print_lines({name: str(record[name]) for name in shown if name in record})
+
+
+def print_journal(entries: Iterable[Mapping[str, object]], *, as_json: bool) -> None:
+    """Print a line for each of *entries*, the journal of a simulated provider."""
+    for entry in entries:
+        print(records.line({"type": "entry", **entry}) if as_json else in_journal(entry), flush=True)
 
 
 def print_lines(lines: Mapping[str, str]) -> None:

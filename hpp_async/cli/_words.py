@@ -65,6 +65,16 @@ def facts_of_creation(created: CreatedSession) -> Mapping[str, str]:
     )
 
 
+def in_journal(entry: Mapping[str, object]) -> str:
+    """Return an entry of a simulated provider's journal, a request or a callback, as a line."""
+    if entry["kind"] == "request":
+        answer = "no answer" if entry["status_code"] is None else entry["status_code"]
+        line = f"{entry['at']} {entry['method']} {entry['path']} {answer}"
+        return _printable(line if entry["complaint"] is None else f"{line}: {entry['complaint']}")
+    about = f"callback {entry['call']} about {entry['status']} of {entry['session_id']}"
+    return _printable(f"{entry['at']} {about} {entry['result']}")
+
+
 def _known(said: Mapping[str, str | None]) -> Mapping[str, str]:
     return {name: _printable(text) for name, text in said.items() if text is not None}
 

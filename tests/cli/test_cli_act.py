@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 from support.commands import in_background, run
 
+from hpp_async.cli._words import in_journal
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Provider
 
@@ -114,6 +115,7 @@ def test_time_jumps_past_the_expiry_of_a_session(provider: Provider, capsys: pyt
         (["pays"], "give the session before the act: hpp-async act SESSION pays"),
         (["--to-expiry"], "give the SESSION that it happens to"),
         (["--status", "FAILED"], "give the SESSION that it happens to"),
+        (["one", "--reset"], "--reset forgets every session: leave SESSION out"),
         (["one", "pay"], "the act 'pay' is not known: give one of opens, "),
         (["not an id", "pays"], "session 'not an id' is not a session id"),
         (["https://api.klarna.com/hpp/v1/sessions/1", "pays"], "the session_url is not on this client's endpoint"),
@@ -180,6 +182,79 @@ def test_an_act_on_a_session_that_is_over_is_code_13(provider: Provider, capsys:
 
     assert run("act", "one", "pays") == 13
     assert capsys.readouterr().err == "hpp-async: session one is CANCELLED, which is final: nothing can follow\n"
+
+
+def test_reset_forgets_every_session_and_time_goes_on(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    provider.create(Consumer.NOBODY)
+
+    assert run("act", "--reset", "--pace", "60") == 0
+
+    assert provider.sessions == []
+    assert capsys.readouterr().out.splitlines()[1] == "pace: 60.0"
+
+
+def test_faults_are_added_and_ended(provider: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("act", "--fault", '{"kind": "answered", "status_code": 503}', "--fault", '{"kind": "stalled"}') == 0
+    assert [type(fault.kind).__name__ for fault in provider.faults.all.values()] == ["Answered", "Stalled"]
+
+    assert run("act", "--no-faults", "--fault", '{"kind": "stalled"}') == 0
+    assert [type(fault.kind).__name__ for fault in provider.faults.all.values()] == ["Stalled"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("throttled", "--fault: the body is not JSON"),
+        ('{"kind": "late"}', "--fault: kind='late': give one of "),
+        ("[]", "--fault: []: give a table"),
+    ],
+)
+def test_a_fault_that_the_provider_does_not_have_is_refused_before_anything_happens(
+    provider: Provider, capsys: pytest.CaptureFixture[str], fault: str, said: str
+) -> None:
+    assert run("act", provider.create(Consumer.NOBODY, session_id="one"), "pays", "--fault", fault) == 2
+
+    assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
+    assert provider.status("one") == "WAITING"
+
+
+def test_the_journal_is_printed_as_lines_and_as_json(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("act", "--reset") == 0
+    for name, value in zip(VARIABLES, provider.auth or (), strict=False):
+        monkeypatch.setenv(name, value)
+    session_id = provider.create(Consumer.NOBODY)
+    assert [run("read", session_id), run("read", "nobody")] == [0, 11]
+    capsys.readouterr()
+
+    assert run("act", session_id, "pays", "--journal") == run("act", "--journal", "--json") == 0
+
+    first, second, *entries = capsys.readouterr().out.splitlines()
+    assert first.endswith(f" GET /hpp/v1/sessions/{session_id} 200")
+    assert " GET /hpp/v1/sessions/nobody 404: " in second
+    found = [json.loads(entry) for entry in entries]
+    assert [(entry["type"], entry["kind"], entry["status_code"]) for entry in found] == [
+        ("entry", "request", 200),
+        ("entry", "request", 404),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (
+            {"kind": "request", "method": "GET", "path": "/x\x1b[2J", "status_code": None, "complaint": None},
+            "12:00 GET /x\N{REPLACEMENT CHARACTER}[2J no answer",
+        ),
+        (
+            {"kind": "callback", "call": 2, "status": "COMPLETED", "session_id": "one", "result": "no answer in time"},
+            "12:00 callback 2 about COMPLETED of one no answer in time",
+        ),
+    ],
+)
+def test_a_line_of_the_journal_says_what_came_and_what_was_answered(entry: dict[str, object], line: str) -> None:
+    assert in_journal({"at": "12:00", **entry}) == line
 
 
 class AnotherServer(BaseHTTPRequestHandler):
