@@ -130,7 +130,8 @@ def act(
         typer.Option(metavar="FACTOR", help="Let time pass so many times as fast.", callback=options.pace),
     ] = None,
     faults: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="JSON", help="Add this fault. Can be given several times.")
+        list[str] | None,
+        typer.Option("--fault", metavar="JSON", help="First add this fault; can be given several times."),
     ] = None,
     no_faults: Annotated[bool, typer.Option("--no-faults", help="First end all faults.")] = False,
     reset: Annotated[bool, typer.Option("--reset", help="First forget everything but the time.")] = False,
