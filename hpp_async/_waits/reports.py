@@ -27,12 +27,12 @@ class Reports:
     The reports of one wait, or of one watch for all of its sessions.
 
     A lasting outage is logged as a warning. The next warning, of this or of another outage, comes no earlier than
-    *pause* seconds later; by default never.
+    *pause* seconds later; by default, once the outage has lasted for twice as long.
     """
 
     __slots__ = ("_is_watch", "_number", "_observers", "_pause", "_silent_until", "_started")
 
-    def __init__(self, observers: Observers, *, pause: float = _FOREVER, is_watch: bool = False) -> None:
+    def __init__(self, observers: Observers, *, pause: float | None = None, is_watch: bool = False) -> None:
         self._observers = observers
         self._pause = pause
         self._is_watch = is_watch
@@ -87,8 +87,9 @@ class Reports:
         """
         if failing_since is None or now - failing_since < _LASTING or now < self._silent_until:
             return
-        self._silent_until = now + self._pause
-        _logger.warning("no readable answer for %.0f s, the wait goes on: %s", now - failing_since, error)
+        lasted = now - failing_since
+        self._silent_until = now + (lasted if self._pause is None else self._pause)
+        _logger.warning("no readable answer for %.0f s, the wait goes on: %s", lasted, error)
 
     def ended(
         self, session_id: str, ending: Outcome | HPPError, now: float, *, latest: Session | None, reads: int

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 from collections.abc import Coroutine
 from datetime import timedelta
 from email.utils import format_datetime
@@ -32,7 +34,7 @@ from hpp_async import (
     WaitTimeoutError,
 )
 from hpp_async._loop import LoopClock
-from hpp_async.testing import FaultKind, ScriptedProvider, Slow, Stale, Stalled, Throttled
+from hpp_async.testing import FaultKind, Script, ScriptedProvider, Slow, Stale, Stalled, Throttled, pays
 
 
 @pytest.mark.anyio
@@ -477,3 +479,23 @@ async def _follow(client: HPPClient, session: str, is_watched: bool) -> None:
     async with client.watch([session]) as watch:
         async for _ in watch:
             pass
+
+
+# -- what is logged ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_an_outage_of_a_wait_is_warned_of_after_half_a_minute_and_each_time_it_has_lasted_twice_as_long(
+    provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = provider.add(Script(pays(after=3000)))
+    async with provider.client(schedule=PollSchedule.every(5), outage_tolerance=1000, attempts=1) as client:
+        provider.answer_next(200, *[503] * 10_000)
+        with pytest.raises(OutageError):
+            await client.wait_for_outcome(session)
+
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    lasted = [int(match[1]) for text in said if (match := re.search(r"for (\d+) s", text))]
+    assert 30 <= lasted[0] < 60
+    assert all(later >= 2 * sooner for sooner, later in itertools.pairwise(lasted))
+    assert len(lasted) in (4, 5)
