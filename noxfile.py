@@ -17,6 +17,7 @@ nox.options.sessions = [
     "lowest",
     "package",
     "docs",
+    "site",
     "faults",
     "fleet",
     "schemathesis",
@@ -60,7 +61,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check the types of every Python file, with both checkers."""
-    session.install(*CHECKOUT, *_group("typing"), *_group("bench"))
+    session.install(*CHECKOUT, *_group("typing"), *_group("bench"), *_group("site"))
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "hpp_async", "--ignoreexternal")  # every public name has a known type
@@ -121,6 +122,13 @@ def docs(session: nox.Session) -> None:
     """Run every block of the documents."""
     session.install(*CHECKOUT, *_group("tests"))
     session.run("python", "-m", "pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site into build/site, without a network; a warning, such as a reference to nothing, is an error."""
+    session.install(*CHECKOUT, *_group("site"))
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-E", "docs", "build/site", *session.posargs)
 
 
 @nox.session

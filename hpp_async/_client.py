@@ -214,7 +214,7 @@ class HPPClient(Ordering):
             ConfigurationError: *session* is refused, before anything is sent.
             TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
                 attempt, or as soon as an answer asks for more than 5 seconds.
-            AuthenticationError, SessionNotFoundError, any other ResponseError: immediately.
+            AuthenticationError, SessionNotFoundError, ResponseError: immediately.
             ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
             RuntimeError: the client is in use in another event loop, which is running.
         """

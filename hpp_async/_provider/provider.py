@@ -211,7 +211,7 @@ class Provider:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, fault: Fault | FaultKind) -> str:
-        """Let *fault* begin now; return its key in `faults`."""
+        """Let *fault* begin now; return its key in ``faults``."""
         return self.faults.add(fault if isinstance(fault, Fault) else Fault(fault), self.now())
 
     def draw_faults(self, method: str, path: str) -> RequestFaults:

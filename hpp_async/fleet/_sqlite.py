@@ -70,7 +70,7 @@ class SQLiteCursor:
 
 
 class SQLiteTransaction:
-    """A transaction on a `SQLiteStore`; `execute` runs your own statements, with ``?`` for each parameter."""
+    """A transaction on a `SQLiteStore`; ``execute`` runs your own statements, with ``?`` for each parameter."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database

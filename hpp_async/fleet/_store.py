@@ -299,7 +299,7 @@ class Store(ABC, Generic[Tx]):
 
     @abstractmethod
     async def listen(self) -> None:
-        """Make sure that messages of other processes reach `channels`; return once none is missed any more."""
+        """Make sure that messages of other processes reach ``channels``; return once none is missed any more."""
         ...
 
     @abstractmethod

@@ -92,7 +92,7 @@ class OpenTelemetryObserver:
                 pass
 
     def enter_task(self) -> None:
-        """Suppress instrumentations in the context of a task of the client; see `hpp_async._waits.events.Observers`."""
+        """Suppress instrumentations in the context of a task of the client; see ``Observers`` of the waits."""
         if not self._trace_requests:
             context.attach(context.set_value(_SUPPRESS, True))
 

@@ -56,7 +56,7 @@ class SubscriptionInterval(StrEnum):
 @attrs.frozen(kw_only=True, repr=False)
 class Subscription(Model):
     """
-    A subscription that a line begins: every *interval_count* *interval*s.
+    A subscription that a line begins: every *interval_count* times *interval*.
 
     Raises:
         ConfigurationError: a field is refused; the message names it and says what to give.
