@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "checkout",
+    "generated",
     "public_names",
 ]
 exclude_patterns = ["inventories", "observability"]
@@ -29,10 +30,13 @@ myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 3
 
 # -- docstrings: `name` is a reference, ``code`` is code, and *name* is an argument
+smartquotes = False  # ``--json`` in a text is not a dash
 default_role = "py:obj"
 napoleon_use_ivar = False  # attributes can be referred to
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 90
 
 # -- references
 nitpicky = True

@@ -8,9 +8,10 @@ import re
 import sys
 from functools import cache
 from importlib import import_module
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from types import FunctionType, ModuleType, UnionType
+from typing import TYPE_CHECKING, Any, Final, get_args
 
+import attrs
 from sphinx.errors import PycodeError
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
@@ -43,7 +44,7 @@ def _value(full_name: str) -> object:
     return getattr(import_module(package), name)
 
 
-# -- signatures and bases ------------------------------------------------------------------------------------------
+# -- signatures ----------------------------------------------------------------------------------------------------
 
 PRIVATE: Final = re.compile(r"hpp_async\.[\w.]*\b_\w[\w.]*\b")
 
@@ -55,19 +56,19 @@ def _is_private(full_name: str) -> bool:
 def tidy_signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
 ) -> tuple[str, str | None] | None:
-    """Hide the signature of a class that only the library makes: it takes objects of private classes."""
+    """Hide the signature of a class that users do not call, and show the default values of fields."""
     if what != "class" or signature is None:
         return None
-    if any(_is_private(found) for found in PRIVATE.findall(signature)):
+    if isinstance(obj, enum.EnumType) or any(_is_private(found) for found in PRIVATE.findall(signature)):
         return "", None
-    return re.sub(r", _\w+: .*?(?=, \w+: |\)$)", "", signature), returned
+    signature = re.sub(r", _\w+: .*?(?=, \w+: |\)$)", "", signature)
+    signature = re.sub(r"attr_dict\['(\w+)'\]\.default", lambda found: _default_of(obj, found[1]), signature)
+    return re.sub(r"\bNOTHING\b", "...", signature), returned
 
 
-def tidy_bases(app: Sphinx, name: str, obj: object, options: object, bases: list[Any]) -> None:
-    """Leave out bases that are private, and those of every class."""
-    bases[:] = [base for base in bases if not _is_hidden(base)]
-    if not bases:
-        bases.append(object)
+def _default_of(owner: Any, name: str) -> str:
+    default = attrs.fields_dict(owner)[name].default
+    return str.__repr__(default) if isinstance(default, str) else repr(default)
 
 
 def _is_hidden(base: Any) -> bool:
@@ -84,18 +85,43 @@ def find_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
     package, _, last = name.rpartition(".")
     if what == "data" and package in PACKAGES:
         lines[:] = _docstring_of(last)
+        if isinstance(obj, UnionType):
+            lines += ["", "One of " + ", ".join(f"`{kind.__name__}`" for kind in get_args(obj)) + "."]
     if what in ("attribute", "data", "property"):
         _unread[name] = list(lines)
+
+
+def _is_told(base: type) -> bool:
+    return (
+        base is not object
+        and base.__module__.partition(".")[0] in ("builtins", "enum", "hpp_async")
+        and not _is_hidden(base)
+    )
+
+
+def _module_of(base: type) -> str:
+    return "enum." if base.__module__ == "enum" else ""
 
 
 _unread: Final[dict[str, list[str]]] = {}
 """Docstrings that napoleon would take for ``type: description``, which none of ours is."""
 
 
-def keep_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Undo what napoleon made of the docstring of an attribute."""
+def tidy_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Undo what napoleon made of the docstring of an attribute, and write the types of attributes beside the names."""
     if name in _unread:
         lines[:] = GoogleDocstring(_unread.pop(name), app.config).lines()
+    if isinstance(obj, type):
+        bases = [f"`~{_module_of(base)}{base.__name__}`" for base in obj.__bases__ if _is_told(base)]
+        lines[:0] = [f"Bases: {', '.join(bases)}", ""] if bases else []
+    attribute = 0
+    for number, line in enumerate(lines):
+        if line.startswith(".. attribute::"):
+            attribute = number
+        elif attribute and line.startswith("   :type: "):
+            lines[attribute] += "\n" + re.sub(r"(?:\w+\.)+(?=\w)", r"~\g<0>", line)
+            lines[number] = ""
+    lines[:] = "\n".join(lines).splitlines()
 
 
 def choose_members(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
@@ -161,10 +187,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for module in _modules():  # where they are imported for type checkers only, they would not be found
         for name, value in names.items():
             vars(module).setdefault(name, value)
-    app.connect("autodoc-process-bases", tidy_bases)
     app.connect("autodoc-process-signature", tidy_signature)
     app.connect("autodoc-process-docstring", find_docstring, priority=400)  # before napoleon
-    app.connect("autodoc-process-docstring", keep_colons, priority=600)  # after it
+    app.connect("autodoc-process-docstring", tidy_docstring, priority=600)  # after it
     app.connect("autodoc-skip-member", choose_members)
     app.connect("missing-reference", resolve, priority=400)  # before intersphinx
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,94 @@
+"""Describes the commands and the metrics from the code that makes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, Final
+
+import typer.main
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from hpp_async.cli._app import app as program
+from hpp_async.instrumentation._metrics import METRICS, Kind
+
+MARKUP: Final = re.compile(r"([\\*`|_])")
+
+
+def _escaped(text: str) -> str:
+    return MARKUP.sub(r"\\\1", text)
+
+
+# -- the commands --------------------------------------------------------------------------------------------------
+
+
+def commands() -> dict[str, Any]:
+    """Return the commands of the program by their names."""
+    group: Any = typer.main.get_command(program)
+    return dict(group.commands)
+
+
+def of_help(text: str) -> Iterator[str]:
+    """Yield the lines of a help text: what is indented is shown as it is, and the rest is paragraphs."""
+    lines = text.replace("\\[", "[").splitlines()
+    for is_shown, run in groupby(lines, key=lambda line: line.startswith("  ")):
+        if is_shown:
+            yield from ("", ".. code-block:: text", "", *run, "")
+        else:
+            yield from map(_escaped, run)
+
+
+def of_command(name: str, command: Any) -> Iterator[str]:
+    """Yield the lines of the section about one command."""
+    title = f"hpp-async {name}"
+    yield from (title, "-" * len(title), "")
+    yield from of_help(command.help)
+    yield ""
+    for parameter in command.params:
+        words = ", ".join(parameter.opts) if parameter.param_type_name == "option" else ""
+        takes = parameter.metavar if words or parameter.metavar else parameter.name.upper()
+        yield from (f"``{' '.join(filter(None, (words, takes)))}``", f"    {_escaped(parameter.help or '')}", "")
+
+
+class Commands(SphinxDirective):
+    """A section for each command."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        lines = [line for name, command in commands().items() for line in of_command(name, command)]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+# -- the metrics ---------------------------------------------------------------------------------------------------
+
+KINDS: Final = {Kind.HISTOGRAM: "histogram", Kind.COUNTER: "counter", Kind.UP_DOWN: "gauge"}
+
+
+def of_metrics() -> Iterator[str]:
+    """Yield the lines of a definition list."""
+    for metric in METRICS:
+        yield f"``{metric.name}`` ({KINDS[metric.kind]}, ``{metric.unit}``)"
+        yield f"    {metric.description}"
+        if metric.attributes:
+            yield from ("", f"    Attributes: {', '.join(f'``{name}``' for name in metric.attributes)}.")
+        if metric.buckets:
+            yield from ("", f"    Buckets up to {', '.join(f'{bound:g}' for bound in metric.buckets)}.")
+        yield ""
+
+
+class Metrics(SphinxDirective):
+    """A definition for each metric."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the definitions."""
+        return self.parse_text_to_nodes("\n".join(of_metrics()))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the directives to Sphinx."""
+    app.add_directive("hpp-commands", Commands)
+    app.add_directive("hpp-metrics", Metrics)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
