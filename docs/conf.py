@@ -50,6 +50,8 @@ nitpick_ignore_regex = [
     # What only the library's own stores and tests deal with.
     ("py:class", r"hpp_async\.fleet\._(store\.Ownership|lease\.Lease|sqlite\.SQLiteCursor)"),
     ("py:class", r"hpp_async\.simulator\._journal\.Journal|Payments|Visitor"),
+    # Two explanations are the docstrings of private modules.
+    ("py:obj", r"hpp_async\._core\.(budget|token_bucket)|Turn"),
     # Sphinx splits the types of attributes at their commas.
     ("py:class", r"collections\.abc\.Callable\[\[\]"),
 ]

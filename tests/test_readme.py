@@ -24,6 +24,8 @@ DOCUMENTS: Final = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 SET_UP: Final = {
     "python3 -m venv .venv && .venv/bin/pip install -q '.[cli,simulator]' && .venv/bin/hpp-async demo\n",
     "python3 -m venv .venv && . .venv/bin/activate && pip install -q '/path/to/checkout[cli,simulator]'\n",
+    "python3 -m venv .venv && . .venv/bin/activate && "
+    "pip install -q '/path/to/checkout[cli,simulator]' fastapi uvicorn\n",
     "pip install '/path/to/checkout[testing]'\n",
     "pip install '/path/to/checkout[postgres]'\n",
     "python3 -m venv .venv && .venv/bin/pip install -q 'nox[uv]' && .venv/bin/nox\n",
@@ -104,7 +106,7 @@ SITTINGS: Final = [
     block for block in BLOCKS if block.language == "console" or block.kind in ("file", "left running", "more of")
 ]
 PYTHON: Final = [block for block in BLOCKS if block.language == "python" and block not in SITTINGS]
-ALONE: Final = [block for block in PYTHON if block.document.name in ("README.md", "tutorial.md")]
+ALONE: Final = [block for block in PYTHON if block.document.name in ("README.md", "index.md", "tutorial.md")]
 """Blocks that are whole programs: whoever copies one into a file can run the file."""
 TOLD: Final = [block for block in PYTHON if block not in ALONE]
 STORIES: Final = [list(story) for _, story in groupby(TOLD, key=lambda block: (block.document, block.story))]
