@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
+    "sphinx_copybutton",
     "checkout",
     "generated",
     "public_names",
@@ -30,7 +31,7 @@ myst_enable_extensions = ["colon_fence", "html_image"]
 myst_heading_anchors = 3
 
 # -- docstrings: `name` is a reference, ``code`` is code, and *name* is an argument
-smartquotes = False  # ``--json`` in a text is not a dash
+smartquotes_action = "D"  # dashes alone
 default_role = "py:obj"
 napoleon_use_ivar = False  # attributes can be referred to
 autodoc_default_options = {"members": True, "member-order": "bysource"}
@@ -66,4 +67,10 @@ _HOMES: Final = {
 intersphinx_mapping = {name: (home, str(HERE / "inventories" / f"{name}.txt")) for name, home in _HOMES.items()}
 
 html_theme = "furo"
+html_theme_options = {
+    # Lines of 100 characters fit, and a button copies the commands without their prompts.
+    name: {"code-font-size": "var(--font-size--small--3)"}
+    for name in ("light_css_variables", "dark_css_variables")
+}
+copybutton_prompt_text = "$ "
 html_title = f"hpp_async {version}"

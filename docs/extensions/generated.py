@@ -15,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from hpp_async.cli._app import app as program
 from hpp_async.instrumentation._metrics import METRICS, Kind
 
-MARKUP: Final = re.compile(r"([\\*`|_])")
+MARKUP: Final = re.compile(r"([\\*`|_]|--)")
 
 
 def _escaped(text: str) -> str:
