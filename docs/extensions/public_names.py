@@ -49,8 +49,12 @@ def _value(full_name: str) -> object:
 PRIVATE: Final = re.compile(r"hpp_async\.[\w.]*\b_\w[\w.]*\b")
 
 
+HIDDEN: Final = re.compile(r"(?: \| )?~?hpp_async\._core\.hidden\.Hidden\[[^\]]*\]")
+
+
 def _is_private(full_name: str) -> bool:
-    return full_name.rpartition(".")[2] not in public_names()
+    module, _, name = full_name.rpartition(".")
+    return name not in public_names() and isinstance(getattr(sys.modules[module], name), type)
 
 
 def tidy_signature(
@@ -59,6 +63,7 @@ def tidy_signature(
     """Hide the signature of a class that users do not call, and show the default values of fields."""
     if what != "class" or signature is None:
         return None
+    signature = HIDDEN.sub("", signature)  # the library's own wrapper of secrets: users give them bare
     if isinstance(obj, enum.EnumType) or any(_is_private(found) for found in PRIVATE.findall(signature)):
         return "", None
     signature = re.sub(r", _\w+: .*?(?=, \w+: |\)$)", "", signature)
