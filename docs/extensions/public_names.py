@@ -47,14 +47,12 @@ def _value(full_name: str) -> object:
 # -- signatures ----------------------------------------------------------------------------------------------------
 
 PRIVATE: Final = re.compile(r"hpp_async\.[\w.]*\b_\w[\w.]*\b")
-
-
 HIDDEN: Final = re.compile(r"(?: \| )?~?hpp_async\._core\.hidden\.Hidden\[[^\]]*\]")
 
 
 def _is_private(full_name: str) -> bool:
     module, _, name = full_name.rpartition(".")
-    return name not in public_names() and isinstance(getattr(sys.modules[module], name), type)
+    return name not in public_names() and isinstance(getattr(sys.modules.get(module), name, None), type)
 
 
 def tidy_signature(
