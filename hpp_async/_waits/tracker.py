@@ -112,8 +112,10 @@ class Tracker:
         For *spread* see `Poller.start`.
         """
         clock, provider_clock = self._reads.clock, self._reads.provider_clock
+        # In this order: if the process is held up between the two, the next read comes late. Else it would come early.
+        today = clock.today()
         now = clock.now()
-        provider_clock.look(now=now, today=clock.today())
+        provider_clock.look(now=now, today=today)
         calendar = provider_clock.calendar
         assert calendar is not None, "it was looked at just now"
         self._poller.start(now, calendar, spread=spread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio
 import httpx
@@ -106,6 +106,30 @@ async def test_a_step_that_is_not_due_yet_reads_nothing(provider: ScriptedProvid
     assert parked == again
     assert 5.0 < parked.resume_in <= 10.0
     assert len(provider.requests) == 1
+
+
+class BusyClock(VirtualClock):
+    """The clock of a process that is held up for a while when it looks at the calendar."""
+
+    held_up_for = 0.0
+
+    def today(self) -> datetime:
+        self._now += self.held_up_for
+        return super().today()
+
+
+async def test_a_process_that_is_held_up_when_a_step_begins_does_not_read_too_early() -> None:
+    clock = BusyClock()
+    provider = ScriptedProvider(clock)
+    session = provider.add()
+    async with provider.client(schedule=PollSchedule.every(10.0)) as client:
+        first = await client.step(session)
+        assert isinstance(first, Transition)
+        clock.held_up_for = 0.5
+        parked = await client.step(session, since=first.token, hold=1.0)
+
+    assert isinstance(parked, Parked)
+    assert clock.now() + parked.resume_in >= 10.0
 
 
 async def test_a_step_holds_a_read_that_is_near(provider: ScriptedProvider, clock: VirtualClock) -> None:
