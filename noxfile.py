@@ -20,6 +20,7 @@ nox.options.sessions = [
     "site",
     "faults",
     "fleet",
+    "engines",
     "schemathesis",
     "browser",
 ]
@@ -143,6 +144,13 @@ def fleet(session: nox.Session) -> None:
     """Kill, freeze and cut off the workers of a fleet on a real PostgreSQL, where there is one."""
     session.install(*CHECKOUT, *_group("faults"))
     session.run("python", "-m", "pytest", "tests/fleet/processes", *session.posargs)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Follow sessions with durable engines and task queues, and kill workers; with Restate where its server is."""
+    session.install(*CHECKOUT, *_group("engines"))
+    session.run("python", "-m", "pytest", "tests/engines", *session.posargs)
 
 
 @nox.session
