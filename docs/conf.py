@@ -20,8 +20,9 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
-    "checkout",
+    "files",
     "generated",
+    "linked",
     "public_names",
 ]
 exclude_patterns = ["inventories", "observability"]
