@@ -13,9 +13,11 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from hpp_async import ConfigurationError
+from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, survey_of
-from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+from hpp_async.fleet._outbox import Outbox
+from hpp_async.fleet._store import Dialect, EventTransaction, Ownership, Row, Store
 from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
@@ -84,10 +86,7 @@ class PostgresStore(Store[PostgresTransaction]):
             raise ConfigurationError(f"schema={schema!r}: PostgreSQL keeps names that begin with pg_ for itself")
         self._schema = schema
         self._quoted = '"' + schema.replace('"', '""') + '"'
-        channel = self._channel("news").replace("'", "''")
-        super().__init__(
-            _dialect(self._quoted.replace("%", "%%"), news=f"pg_notify('{channel}', id)".replace("%", "%%"))
-        )
+        super().__init__(_dialect(self._quoted.replace("%", "%%")))
         given = _settings_in(conninfo)
         if given is None:
             del conninfo  # a frame that raises must have no secrets among its locals
@@ -98,13 +97,21 @@ class PostgresStore(Store[PostgresTransaction]):
             "autocommit": True,  # transactions are explicit
             "prepare_threshold": None,  # pools of connections that some have in between know no prepared statements
         }
-        self._pool: AsyncConnectionPool[PostgresTransaction] = AsyncConnectionPool(
-            conninfo, kwargs=self._settings, min_size=1, max_size=max_connections, open=False, timeout=5.0
+        self._pool: AsyncConnectionPool[PoolConnection] = AsyncConnectionPool(
+            conninfo,
+            connection_class=PoolConnection,
+            kwargs=self._settings,
+            min_size=1,
+            max_size=max_connections,
+            open=False,
+            timeout=5.0,
         )
         self._opening = asyncio.Lock()
         self._is_open = False
         self._listener: asyncio.Task[None] | None = None
         self._key = key_of(schema)
+        self._outbox = Outbox(self._send_news)
+        self._event_statements = EventStatements.of(self._sql)
 
     def __repr__(self) -> str:
         return f"<PostgresStore, schema {self._schema!r}>"
@@ -154,6 +161,7 @@ class PostgresStore(Store[PostgresTransaction]):
         if listener is not None:
             await end([listener])
         if self._is_open:
+            await self._outbox.aclose()
             self._is_open = False
             await self._pool.close()
 
@@ -172,12 +180,31 @@ class PostgresStore(Store[PostgresTransaction]):
         """Send a message to all workers, when the transaction commits."""
         await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("workers"), message))
 
-    async def tell_waits(self, tx: PostgresTransaction, session_id: str) -> None:
-        """Wake those who wait for the session in any process, when the transaction commits."""
-        await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("news"), session_id))
+    async def tell_waits(self, tx: PostgresTransaction, message: str) -> None:
+        """Wake the waits of all processes that the message is for, when the transaction commits."""
+        await tx.execute("SELECT pg_notify(%s, %s)", (self._channel("news"), message))
 
-    def stored(self, tx: PostgresTransaction, session_id: str) -> None:
-        """Do nothing: the statement itself wakes those who wait."""
+    def event(self) -> AbstractAsyncContextManager[EventTransaction[PostgresTransaction]]:
+        """Prepare a transaction for an event; see `hpp_async.fleet._event`."""
+        return PreparedEvent(
+            self._checkout,
+            tries=self._pool.max_size + 1,
+            statements=self._event_statements,
+            channel=self._channel("news"),
+            outbox=self._outbox,
+        )
+
+    async def _checkout(self, stack: AsyncExitStack) -> PoolConnection:
+        if not self._is_open:
+            await self._open()
+        return await stack.enter_async_context(self._pool.connection())
+
+    async def _send_news(self, session_ids: Collection[str]) -> None:
+        try:
+            async with self.transaction() as tx:
+                await tx.execute(TELL, (self._channel("news"), list(session_ids)))
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            logger.warning("the waits were not told of news (%s): they look for themselves", type(error).__name__)
 
     def _channel(self, name: str) -> str:
         return f"hpp_{name}:{self._schema}"
@@ -290,7 +317,7 @@ def _settings_in(conninfo: str) -> Collection[str] | None:
         return None
 
 
-def _dialect(schema: str, *, news: str) -> Dialect:
+def _dialect(schema: str) -> Dialect:
     now = "clock_timestamp()"
     return Dialect(
         prefix=f"{schema}.",
@@ -298,7 +325,6 @@ def _dialect(schema: str, *, news: str) -> Dialect:
         ago=f"extract(epoch FROM {now} - {{}})::float8",
         later=f"{now} + make_interval(secs => %s)",
         lock=" FOR SHARE OF h FOR UPDATE OF s",
-        news=news,
         limits=(
             "(SELECT set_config('idle_in_transaction_session_timeout', t.milliseconds, true) "
             "|| set_config('lock_timeout', t.milliseconds, true) FROM (VALUES (%s::text)) AS t (milliseconds))"

@@ -29,7 +29,7 @@ from hpp_async import (
     is_newer,
 )
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
-from hpp_async.fleet._store import FencedError, Row, Store, Tx
+from hpp_async.fleet._store import EventTransaction, FencedError, Row, Store, Tx, news_of
 from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
@@ -78,7 +78,7 @@ class ShardWork(Generic[Tx]):
         self._work = work
         self._epoch = 0
         self._watch: Watch | None = None
-        self._tx: Tx | None = None
+        self._event: EventTransaction[Tx] | None = None
         """The transaction that is under way for an event."""
         self._is_dealing = self._is_closing = False
         self._expected: set[str] = set()
@@ -124,8 +124,8 @@ class ShardWork(Generic[Tx]):
 
     def abort(self) -> None:
         """Stop reading and storing at once: the shard may belong to another worker."""
-        if self._tx is not None:
-            self._work.store.hang_up(self._tx)
+        if self._event is not None:
+            self._work.store.hang_up(self._event.tx)
         for task in self.tasks:
             task.cancel()
 
@@ -160,6 +160,8 @@ class ShardWork(Generic[Tx]):
     async def _take_over(self) -> list[Row]:
         async with self._work.store.transaction() as tx:
             [(self._epoch,)] = await self._work.store.run(tx, "next_epoch", self.number)
+            # The owner before may have been killed before it told them of news.
+            await self._work.store.tell_waits(tx, news_of(self.number, self._work.shards))
         # After the commit: whatever the owner before has stored until then is seen.
         return await self._load()
 
@@ -239,9 +241,8 @@ class ShardWork(Generic[Tx]):
             self._pause(watch, session_id, _OUTAGE_PAUSE)
             return
         try:
-            async with self._work.store.transaction() as tx:
-                self._tx = tx
-                if not await self._store_event(tx, event):
+            async with self._work.store.event() as self._event:
+                if not await self._store_event(self._event, event):
                     self._let_go(watch, session_id)
         except FencedError:
             raise
@@ -251,26 +252,25 @@ class ShardWork(Generic[Tx]):
             watch.discard(session_id)  # so that its token, which counts the event as dealt with, is not stored
             raise
         finally:
-            self._tx = None
+            self._event = None
 
-    async def _store_event(self, tx: Tx, event: WatchEvent) -> bool:
+    async def _store_event(self, under_way: EventTransaction[Tx], event: WatchEvent) -> bool:
         """Deal with an event and store its token; return whether the session is to be followed on."""
         work, session_id = self._work, event.session_id
-        rows = await work.store.run(tx, "lock", str(work.lease.milliseconds), self.number, self._epoch, session_id)
+        rows = await under_way.lock(str(work.lease.milliseconds), self.number, self._epoch, session_id)
         if not rows:
-            await self._check_epoch(tx)
+            await self._check_epoch(under_way.tx)
             return False  # its row was deleted
         token, is_open, _ = rows[0]
         if not is_open:
             return False
         if not _is_news(event, token):
             return True
-        await work.deal_with(event, tx)
+        await work.deal_with(event, under_way.tx)
         data = event.news.to_dict()
         status = data.get("status")
         ending = None if isinstance(event.news, Transition) else type(event.news).__name__
-        await work.store.run(tx, "store", event.token, status, json.dumps(data), ending, ending is not None, session_id)
-        work.store.stored(tx, session_id)
+        await under_way.store(session_id, event.token, status, json.dumps(data), ending, ending is not None)
         return ending is None
 
     async def _check_epoch(self, tx: Tx) -> None:

@@ -25,7 +25,6 @@ _DIALECT: Final = Dialect(
     ago=f"{_NOW} - {{}}",
     later=f"{_NOW} + %s",
     lock="",
-    news="id",
     limits="%s",
 )
 _SCHEMA: Final = """\
@@ -169,13 +168,9 @@ class SQLiteStore(Store[SQLiteTransaction]):
         """Pass on a message for workers, once the transaction is committed."""
         tx.messages.append((self.channels.tell_workers, message))
 
-    async def tell_waits(self, tx: SQLiteTransaction, session_id: str) -> None:
-        """Wake those who wait for the session, once the transaction is committed."""
-        self.stored(tx, session_id)
-
-    def stored(self, tx: SQLiteTransaction, session_id: str) -> None:
-        """Wake those who wait for the session, once the transaction is committed."""
-        tx.messages.append((self.channels.tell_waits, session_id))
+    async def tell_waits(self, tx: SQLiteTransaction, message: str) -> None:
+        """Wake the waits that the message is for, once the transaction is committed."""
+        tx.messages.append((self.channels.tell_waits, message))
 
     async def listen(self) -> None:
         """Do nothing: there is only one process."""

@@ -6,15 +6,16 @@ The statements are written once. `Dialect` holds what PostgreSQL and SQLite call
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import attrs
 
-from hpp_async.fleet._division import Survey
+from hpp_async.fleet._division import Survey, shard_of
 from hpp_async.fleet._lease import Lease
 
 Tx = TypeVar("Tx")
@@ -40,7 +41,6 @@ class Dialect:
         ago: seconds since the time in a column, as a format.
         later: a time so many seconds from now, for a parameter.
         lock: what locks the rows of a session and of its shard, for a transaction that stores an event.
-        news: an expression that wakes those who wait for the session, when the transaction commits.
         limits: an expression with a parameter in milliseconds: a transaction that is idle for longer is ended by the
             server, and a statement that waits for a lock for longer fails.
     """
@@ -50,7 +50,6 @@ class Dialect:
     ago: str
     later: str
     lock: str
-    news: str
     limits: str
 
 
@@ -87,7 +86,7 @@ _STATEMENTS: Final = {
     "store": (
         "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
         "ending = %s, ended_at = CASE WHEN %s THEN {now} END, failures = 0, error = NULL, retry_at = NULL "
-        "WHERE id = %s RETURNING {news}"
+        "WHERE id = %s"
     ),
     "fail": (
         "UPDATE {p}session SET failures = failures + 1, error = %s WHERE id = %s AND ended_at IS NULL "
@@ -119,7 +118,6 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "now": dialect.now,
         "later": dialect.later,
         "lock": dialect.lock,
-        "news": dialect.news,
         "limits": dialect.limits,
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
@@ -170,6 +168,15 @@ class Ownership(Protocol):
         ...
 
 
+_SHARD: Final = re.compile(r"shard (\d+) of (\d+)")
+"""A message for all who wait for a session of a shard. No session id has spaces."""
+
+
+def news_of(shard: int, shards: int) -> str:
+    """Return the message that lets everybody look who waits for a session of a shard."""
+    return f"shard {shard} of {shards}"
+
+
 class Channels:
     """Passes on, in this process, what happens to sessions: to workers, and to those who wait for one session."""
 
@@ -207,16 +214,44 @@ class Channels:
         for worker in tuple(self._workers):
             worker(verb, session_id)
 
-    def tell_waits(self, session_id: str) -> None:
-        """Wake those who wait for the session."""
-        for wake in tuple(self._waits.get(session_id, ())):
-            wake()
+    def tell_waits(self, message: str) -> None:
+        """Wake those who wait for the session, or for a session of the shard, that the message names."""
+        shard = _SHARD.fullmatch(message)
+        if shard is None:
+            self._wake({message})
+        else:
+            number, shards = map(int, shard.groups())
+            self._wake({session_id for session_id in self._waits if shard_of(session_id, shards) == number})
 
     def catch_up(self) -> None:
         """Let everybody look for themselves: messages may have been missed."""
         self.tell_workers("missed")
-        for session_id in tuple(self._waits):
-            self.tell_waits(session_id)
+        self._wake(set(self._waits))
+
+    def _wake(self, session_ids: Collection[str]) -> None:
+        for session_id in session_ids:
+            for wake in tuple(self._waits.get(session_id, ())):
+                wake()
+
+
+class EventTransaction(ABC, Generic[Tx]):
+    """The transaction of one event: `lock`, then what ``deal_with`` does with `tx`, then `store`."""
+
+    @property
+    @abstractmethod
+    def tx(self) -> Tx:
+        """The transaction. It may be another one after `lock`."""
+        ...
+
+    @abstractmethod
+    async def lock(self, *parameters: object) -> list[Row]:
+        """Run the statement ``lock``, the first one."""
+        ...
+
+    @abstractmethod
+    async def store(self, session_id: str, *parameters: object) -> None:
+        """Run the statement ``store``, the last one, and wake those who wait for the session when it is committed."""
+        ...
 
 
 class Store(ABC, Generic[Tx]):
@@ -288,14 +323,18 @@ class Store(ABC, Generic[Tx]):
         ...
 
     @abstractmethod
-    async def tell_waits(self, tx: Tx, session_id: str) -> None:
-        """Wake those who wait for the session in any process, when the transaction commits."""
+    async def tell_waits(self, tx: Tx, message: str) -> None:
+        """Pass on a session's id, or `news_of` a shard, to the waits of all processes, when the transaction commits."""
         ...
 
-    @abstractmethod
-    def stored(self, tx: Tx, session_id: str) -> None:
-        """Do what the statement ``store`` could not do itself: wake those who wait for the session."""
-        ...
+    def event(self) -> AbstractAsyncContextManager[EventTransaction[Tx]]:
+        """Prepare a transaction for an event. What it has not stored at the end of the context is rolled back."""
+        return self._event()
+
+    @asynccontextmanager
+    async def _event(self) -> AsyncGenerator[EventTransaction[Tx]]:
+        async with self.transaction() as tx:
+            yield _PlainEvent(self, tx)
 
     @abstractmethod
     async def listen(self) -> None:
@@ -321,3 +360,22 @@ class Store(ABC, Generic[Tx]):
     def hang_up(self, tx: Tx) -> None:
         """Cut the connection of a transaction: what it waits for fails at once, and nothing of it is stored."""
         ...
+
+
+class _PlainEvent(EventTransaction[Tx]):
+    """Runs its statements one after another."""
+
+    def __init__(self, store: Store[Tx], tx: Tx) -> None:
+        self._store = store
+        self._tx = tx
+
+    @property
+    def tx(self) -> Tx:
+        return self._tx
+
+    async def lock(self, *parameters: object) -> list[Row]:
+        return await self._store.run(self.tx, "lock", *parameters)
+
+    async def store(self, session_id: str, *parameters: object) -> None:
+        await self._store.run(self.tx, "store", *parameters, session_id)
+        await self._store.tell_waits(self.tx, session_id)
