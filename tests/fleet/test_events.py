@@ -116,17 +116,27 @@ async def test_statements_that_were_deallocated_are_prepared_again(here: Shop) -
     assert all(item.failures == 0 for item in await here.fleet.sessions())
 
 
-async def test_connections_that_died_in_the_pool_fail_no_event(here: Shop) -> None:
-    async with here.working():
-        for _ in range(3):
-            await here.fleet.wait_for_outcome(await paid(here))
-            async with here.store.transaction() as tx:
-                await tx.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-                    "AND backend_type = 'client backend' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%pg_locks%'"
-                )
+async def test_connections_that_died_in_the_pool_fail_no_event(here: Shop, database: Cluster) -> None:
+    async with here.store.event() as under_way:
+        await under_way.lock("1000", 0, 1, "abc")
+    async with PostgresStore(database.conninfo) as other, other.transaction() as tx:
+        await tx.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+    async with here.store.event() as under_way:
+        assert await under_way.lock("1000", 0, 1, "abc") == []
 
-    assert len(await here.booked()) == 3
+
+async def test_an_event_that_waits_for_a_lock_for_too_long_fails(here: Shop) -> None:
+    session = await paid(here)
+    async with here.store.transaction() as tx:
+        await here.store.run(tx, "next_epoch", 0)
+    async with here.store.transaction() as tx:
+        await tx.execute("SELECT 1 FROM events.session FOR UPDATE")
+        async with here.store.event() as under_way:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                await under_way.lock("1", 0, 1, session)
 
 
 async def test_a_database_without_the_tables_fails_events_and_no_connection_stays_half_prepared(here: Shop) -> None:
