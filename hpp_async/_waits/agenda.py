@@ -157,6 +157,13 @@ class Agenda:
         for tracker in list(self._queued):
             self.place(tracker)
 
+    @property
+    def late_by(self) -> float:
+        """For how many seconds the read has been due that has been due for longest of those that are next; or 0."""
+        head = self._head()
+        waiting = [*self._queued, *([] if head is None else [head[-1]])]
+        return max((tracker.late_by for tracker in waiting), default=0.0)
+
     def _claim_for(self, tracker: PlacedTracker, kind: Kind, lowest_key: float) -> None:
         read = tracker.next_read()
         assert read is not None, "a tracker that waits for its read has no news"

@@ -103,6 +103,14 @@ class Tracker:
         """When the outage began, in loop seconds; ``None`` where there is none."""
         return self._poller.failing_since
 
+    @property
+    def late_by(self) -> float:
+        """For how many seconds the read has been due by the schedule; 0 if it is not, or is the first read."""
+        action = self._action()
+        if not isinstance(action, Read) or action.scheduled == _NEVER:
+            return 0.0
+        return max(0.0, self._reads.clock.now() - action.scheduled)
+
     # -- input --------------------------------------------------------------------------------------------------------
 
     def start(self, *, spread: float = 0.0) -> None:

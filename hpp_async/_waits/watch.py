@@ -195,6 +195,16 @@ class Watch(AsyncIterator[WatchEvent]):
         tokens: dict[str, str | None] = {session_id: token for session_id, (_, token) in self._refused.items()}
         return tokens | {session_id: tracker.token for session_id, tracker in self._trackers.items()}
 
+    @property
+    def late_by(self) -> float:
+        """
+        How late the watch is: for how many seconds the next read has been due and has not begun; 0 if none is due.
+
+        Reads are late if the budget is short or paused, or if it takes long until the next step of the iteration. First
+        reads do not count.
+        """
+        return self._agenda.late_by
+
     def __len__(self) -> int:
         return len(self._trackers) + len(self._refused)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hpp_async.fleet._fleet import Fleet
 from hpp_async.fleet._sqlite import SQLiteStore, SQLiteTransaction
 from hpp_async.fleet._store import Store
-from hpp_async.fleet._values import FleetSession, News, Shard
+from hpp_async.fleet._values import FleetSession, FleetWorker, News, Shard
 from hpp_async.fleet._wait import FleetWait
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "Fleet",
     "FleetSession",
     "FleetWait",
+    "FleetWorker",
     "News",
     "PostgresStore",
     "PostgresTransaction",

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, Generic
 
 from hpp_async import FINAL, AnyStatus, ConfigurationError, HPPClient, WatchEvent
 from hpp_async.fleet._division import BUCKETS, bucket_of
+from hpp_async.fleet._label import worker_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
 from hpp_async.fleet._shard import Work
 from hpp_async.fleet._store import OwnershipLostError, Store, Tx
-from hpp_async.fleet._values import FleetSession, Shard
+from hpp_async.fleet._values import FleetSession, FleetWorker, Shard
 from hpp_async.fleet._wait import FleetWait, status_of
 from hpp_async.fleet._worker import Worker
 
@@ -126,35 +127,55 @@ class Fleet(Generic[Tx]):
         """
         return FleetWait(self._store, self._client.session_id(session), self._shards)
 
-    async def sessions(self) -> list[FleetSession]:
-        """Return all sessions that have not ended, oldest first, those that are parked included."""
+    # In overviews the stored number of shards counts, which all workers have: one who only looks need not know it.
+
+    async def sessions(self, *, only_parked: bool = False) -> list[FleetSession]:
+        """Return all sessions that have not ended, oldest first; or only those that are parked."""
         async with self._store.transaction() as tx:
-            rows = await self._store.run(tx, "overview")
+            shards = await self._stored_shards(tx)
+            rows = await self._store.run(tx, "parked" if only_parked else "overview")
         return [
             FleetSession(
                 session_id=session_id,
-                shard=bucket % self._shards,
+                shard=bucket % shards,
                 status=status_of(status),
-                is_parked=bool(is_parked),
+                parked_ago=parked_ago,
                 failures=failures,
                 error=error,
                 added_ago=added_ago,
             )
-            for session_id, bucket, status, is_parked, failures, error, added_ago in rows
+            for session_id, bucket, status, parked_ago, failures, error, added_ago in rows
         ]
 
     async def shards(self) -> list[Shard]:
         """Return all shards, each with its owner and how many sessions it has."""
         async with self._store.transaction() as tx:
-            counts = {
-                number: (count, parked) for number, count, parked in await self._store.run(tx, "count", self._shards)
-            }
+            shards = await self._stored_shards(tx)
+            counts = {number: tuple(rest) for number, *rest in await self._store.run(tx, "count", shards)}
             owners = await self._store.owners(tx)
         return [
-            Shard(number=number, owner=owners.get(number), sessions=count - parked, parked=parked)
-            for number in range(self._shards)
-            for count, parked in [counts.get(number, (0, 0))]
+            Shard(
+                number=number,
+                owner=owners.get(number),
+                sessions=count - parked,
+                unread=unread,
+                unread_for=unread_for,
+                failing=failing,
+                parked=parked,
+            )
+            for number in range(shards)
+            for count, parked, failing, unread, unread_for in [counts.get(number, (0, 0, 0, 0, None))]
         ]
+
+    async def workers(self) -> list[FleetWorker]:
+        """Return all workers, each with how late its reads are, also those that own no shard."""
+        async with self._store.transaction() as tx:
+            labels = await self._store.workers(tx)
+        return [worker_of(owner, label) for owner, label in sorted(labels.items())]
+
+    async def _stored_shards(self, tx: Tx) -> int:
+        rows = await self._store.run(tx, "shards")
+        return int(rows[0][0]) if rows else self._shards
 
     @asynccontextmanager
     async def _within(self, tx: Tx | None) -> AsyncGenerator[Tx]:

@@ -46,6 +46,11 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::bigin
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 UNION ALL SELECT pg_backend_pid(), NULL, NULL
 """
+_LABELS: Final = """\
+SELECT pid, application_name FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::bigint::oid AND objid = %s::bigint::oid
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 def key_of(schema: str) -> int:
@@ -62,6 +67,12 @@ async def survey_of(connection: Connection, key: int) -> Survey:
         workers=frozenset(pid for _, number, pid in rows if number == _WORKERS),
         owners={number: pid for _, number, pid in rows if number is not None and number < MIGRATION},
     )
+
+
+async def labels_of(connection: Connection, key: int) -> dict[int, str | None]:
+    """Return the name of each worker's connection, by the process id of its backend."""
+    cursor = await connection.execute(_LABELS, (key, _WORKERS))
+    return dict(await cursor.fetchall())
 
 
 def hang_up(connection: Connection) -> None:
@@ -136,6 +147,10 @@ class Locks:
         await self._ask("SELECT set_config('idle_session_timeout', %s, false)", limit)
         await self._ask("SELECT pg_advisory_lock_shared(%s, %s)", self._key, _WORKERS)
         await self._ask("SELECT pg_notify(%s, 'workers')", self._channel)
+
+    async def publish(self, label: str) -> None:
+        """Let `labels_of` show this text beside the worker: it is the name of the connection."""
+        await self._ask("SELECT set_config('application_name', %s, false)", label)
 
     async def leave(self) -> None:
         """Count no longer among the workers; the shards stay owned until they are given back."""

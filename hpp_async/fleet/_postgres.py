@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from hpp_async import ConfigurationError
 from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
-from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, survey_of
+from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, labels_of, survey_of
 from hpp_async.fleet._outbox import Outbox
 from hpp_async.fleet._store import Dialect, EventTransaction, Ownership, Row, Store
 from hpp_async.fleet._tasks import end
@@ -293,6 +293,10 @@ class PostgresStore(Store[PostgresTransaction]):
     async def owners(self, tx: PostgresTransaction) -> dict[int, int]:
         """Return the owner of each shard that has one: the process id of its backend."""
         return dict((await survey_of(tx, self._key)).owners)
+
+    async def workers(self, tx: PostgresTransaction) -> dict[int, str | None]:
+        """Return the label that each worker has published last: the name of its connection with the locks."""
+        return await labels_of(tx, self._key)
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether *error* says that the database could not be reached, or that the connection broke."""

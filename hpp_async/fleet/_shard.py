@@ -90,6 +90,11 @@ class ShardWork(Generic[Tx]):
         self.tasks = [self.task]
         """All tasks of the shard. None ends by itself, unless it fails."""
 
+    @property
+    def late_by(self) -> float:
+        """How late the shard's reads are, in seconds; see `Watch.late_by`."""
+        return 0.0 if self._watch is None else self._watch.late_by
+
     # -- called by the worker -----------------------------------------------------------------------------------------
 
     def look_up(self, session_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -191,8 +191,20 @@ class SQLiteStore(Store[SQLiteTransaction]):
                 lock.close()
 
     async def owners(self, tx: SQLiteTransaction) -> dict[int, int]:
-        """Return this process as the owner of each shard that its worker has taken."""
-        return {} if self._worker is None else self._worker.owners()
+        """Return the worker as the owner of each shard that it has taken; if it is in another process, of every one."""
+        if self._worker is not None:
+            return self._worker.owners()
+        rows = await self.run(tx, "shards")
+        return dict.fromkeys(range(rows[0][0]), 0) if rows and await self._is_locked() else {}
+
+    async def workers(self, tx: SQLiteTransaction) -> dict[int, str | None]:
+        """Return the label that the worker has published last; ``None`` if it is in another process."""
+        if self._worker is not None:
+            return {0: self._worker.label}
+        return {0: None} if await self._is_locked() else {}
+
+    async def _is_locked(self) -> bool:
+        return await _in_thread(lambda: _is_locked(self._path))
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether the file was locked by another process for too long."""
@@ -208,6 +220,7 @@ class _Alone:
 
     _shards: int
     _mine: set[int] = attrs.field(init=False, factory=set[int])
+    label: str | None = attrs.field(init=False, default=None)
 
     async def survey(self) -> Survey:
         return Survey(me=0, workers=frozenset({0}), owners=self.owners())
@@ -221,6 +234,9 @@ class _Alone:
 
     async def give_back(self, shard: int) -> None:
         self._mine.discard(shard)
+
+    async def publish(self, label: str) -> None:
+        self.label = label
 
     async def leave(self) -> None:
         pass
@@ -248,7 +264,8 @@ def _lock(path: str) -> sqlite3.Connection | None:
     """Lock a file beside *path*, until the connection that is returned is closed or the process ends."""
     if path == ":memory:":
         return None
-    lock = sqlite3.connect(f"{path}-worker", isolation_level=None, check_same_thread=False, timeout=0)
+    # Another process that looks whether there is a worker has the file for a moment.
+    lock = sqlite3.connect(f"{path}-worker", isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
@@ -257,3 +274,16 @@ def _lock(path: str) -> sqlite3.Connection | None:
             f"another process works on {path}: a SQLiteStore is for one process; use a PostgresStore for several"
         ) from error
     return lock
+
+
+def _is_locked(path: str) -> bool:
+    """Tell whether a worker has locked the file beside *path*."""
+    file = Path(f"{path}-worker")
+    if path == ":memory:" or not file.exists():
+        return False
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as lock:
+        try:
+            lock.execute("SELECT 1 FROM sqlite_master")
+        except sqlite3.OperationalError:
+            return True
+        return False

@@ -104,10 +104,19 @@ _STATEMENTS: Final = {
     ),
     "news": ("SELECT status, ending, news, {news_ago}, parked_at IS NOT NULL, bucket FROM {p}session WHERE id = %s"),
     "overview": (
-        "SELECT id, bucket, status, parked_at IS NOT NULL, failures, error, {added_ago} FROM {p}session "
+        "SELECT id, bucket, status, {parked_ago}, failures, error, {added_ago} FROM {p}session "
         "WHERE ended_at IS NULL ORDER BY added_at, id"
     ),
-    "count": ("SELECT bucket %% %s, COUNT(*), COUNT(parked_at) FROM {p}session WHERE ended_at IS NULL GROUP BY 1"),
+    "parked": (
+        "SELECT id, bucket, status, {parked_ago}, failures, error, {added_ago} FROM {p}session "
+        "WHERE ended_at IS NULL AND parked_at IS NOT NULL ORDER BY parked_at, id"
+    ),
+    "count": (
+        "SELECT bucket %% %s, COUNT(*), COUNT(parked_at), COUNT(*) FILTER (WHERE failures > 0 AND parked_at IS NULL), "
+        "COUNT(*) FILTER (WHERE status IS NULL AND failures = 0), "
+        "MAX({added_ago}) FILTER (WHERE status IS NULL AND failures = 0) "
+        "FROM {p}session WHERE ended_at IS NULL GROUP BY 1"
+    ),
 }
 
 
@@ -122,6 +131,7 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
         "added_ago": dialect.ago.format("added_at"),
+        "parked_ago": dialect.ago.format("parked_at"),
     }
     return {name: text.format(**words) for name, text in _STATEMENTS.items()}
 
@@ -161,6 +171,10 @@ class Ownership(Protocol):
 
     async def give_back(self, shard: int) -> None:
         """Give up a shard."""
+        ...
+
+    async def publish(self, label: str) -> None:
+        """Let `Store.workers` show this text beside the worker, until there is another one."""
         ...
 
     async def leave(self) -> None:
@@ -349,6 +363,11 @@ class Store(ABC, Generic[Tx]):
     @abstractmethod
     async def owners(self, tx: Tx) -> dict[int, int]:
         """Return the owner of each shard that has one."""
+        ...
+
+    @abstractmethod
+    async def workers(self, tx: Tx) -> dict[int, str | None]:
+        """Return the label that each worker has published last; ``None`` if that is not known."""
         ...
 
     @abstractmethod

@@ -50,7 +50,7 @@ class FleetSession:
         session_id: the session.
         shard: the shard that it belongs to.
         status: its status after the last event that was dealt with; ``None`` before the first.
-        is_parked: whether it waits for a person: ``deal_with`` failed ten times. `Fleet.add` takes it up again.
+        parked_ago: how many seconds ago it was parked; ``None`` if it is not.
         failures: how many times in a row ``deal_with`` failed.
         error: the class name of the last error that ``deal_with`` raised. Its message is not stored: it could hold
             anything.
@@ -60,10 +60,15 @@ class FleetSession:
     session_id: str
     shard: int
     status: AnyStatus | None
-    is_parked: bool
+    parked_ago: float | None
     failures: int
     error: str | None
     added_ago: float
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits for a person: ``deal_with`` failed ten times. `Fleet.add` takes it up again."""
+        return self.parked_ago is not None
 
 
 @attrs.frozen(kw_only=True)
@@ -73,12 +78,35 @@ class Shard:
 
     Attributes:
         number: from 0.
-        owner: the worker that owns it: the process id of its backend in PostgreSQL; ``None`` if nobody does.
+        owner: the worker that owns it, as in `FleetWorker`; ``None`` if nobody does.
         sessions: how many sessions in it are followed.
-        parked: how many wait for a person.
+        unread: how many of these have no first reading yet.
+        unread_for: for how many seconds the oldest of them has waited since it was added; ``None`` if there is none.
+        failing: how many of the sessions come again after an error of ``deal_with``.
+        parked: how many more wait for a person.
     """
 
     number: int
     owner: int | None
     sessions: int
+    unread: int
+    unread_for: float | None
+    failing: int
     parked: int
+
+
+@attrs.frozen(kw_only=True)
+class FleetWorker:
+    """
+    One worker of the overview.
+
+    Attributes:
+        owner: the process id of its backend in PostgreSQL, which differs from one worker to the next; 0 in SQLite.
+        name: its process id and its host, such as ``"4711@web-1"``; ``None`` if it did not say.
+        late_by: how late its reads are, in whole seconds, at most a second ago: the largest `Watch.late_by` of its
+            shards. ``None`` if it did not say.
+    """
+
+    owner: int
+    name: str | None
+    late_by: int | None

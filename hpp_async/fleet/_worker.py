@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from contextlib import suppress
 from typing import Final, Generic
 
@@ -16,6 +18,7 @@ import attrs
 
 from hpp_async import ReadBudget
 from hpp_async.fleet._division import Moves, Survey, moves, shard_of
+from hpp_async.fleet._label import label_of
 from hpp_async.fleet._lease import PING
 from hpp_async.fleet._shard import ShardWork, Work
 from hpp_async.fleet._store import FencedError, Ownership, OwnershipLostError, Tx
@@ -38,6 +41,7 @@ class Worker(Generic[Tx]):
         self._wake = asyncio.Event()
         self._is_leaving = False
         self._is_lost = False
+        self._label = ""
         self.has_owned: bool = False
         """Whether this worker has ever owned a shard."""
 
@@ -86,6 +90,7 @@ class Worker(Generic[Tx]):
         try:
             while True:
                 survey = await ownership.survey()
+                await self._publish(ownership)
                 if self._is_leaving and not has_left:
                     has_left = True
                     await ownership.leave()
@@ -100,6 +105,14 @@ class Worker(Generic[Tx]):
         finally:
             self.lose()
             await self._settle()
+
+    async def _publish(self, ownership: Ownership) -> None:
+        """Let everybody know how late this worker is, if that has changed by a second."""
+        late_by = max((shard.late_by for shard in self._open.values()), default=0.0)
+        label = label_of(f"{os.getpid()}@{socket.gethostname()}", late_by)
+        if label != self._label:
+            self._label = label
+            await ownership.publish(label)
 
     async def _move(self, ownership: Ownership, survey: Survey) -> None:
         done = [number for number, (_, closing) in self._closing.items() if closing.done()]

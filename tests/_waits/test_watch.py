@@ -47,6 +47,29 @@ async def test_a_watch_yields_each_transition_and_then_the_outcome(provider: Scr
     assert len(watch) == 0
 
 
+async def test_a_watch_is_late_while_a_due_read_does_not_begin(provider: ScriptedProvider, clock: VirtualClock) -> None:
+    late_by = list[float]()
+    sessions = [provider.add() for _ in range(2)]
+    client = provider.client(schedule=PollSchedule.every(10), budget=ReadBudget(50, max_in_flight=1))
+    async with client, client.watch(sessions) as watch:
+        late_by.append(watch.late_by)  # first reads do not count
+        await anext(watch)
+        await anext(watch)
+        late_by.append(watch.late_by)
+        await clock.sleep(60)  # nothing is read between two steps
+        late_by.append(watch.late_by)
+        provider.answer_next(429)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(step, watch)
+            await clock.sleep(1)  # the refusal pauses all reads: the second one does not begin
+            late_by.append(watch.late_by)
+            tasks.cancel_scope.cancel()
+
+    assert late_by[:2] == [0.0, 0.0]
+    assert 45 < late_by[2] <= 60
+    assert late_by[2] < late_by[3] <= 61
+
+
 async def test_sessions_of_every_life_are_followed_side_by_side(provider: ScriptedProvider) -> None:
     lives = {"paid": PAYS, "retried": RETRIES, "cancelled": [(50, "CANCELLED")], "left": [(9, "AWAITING_3DS")]}
     sessions = [provider.add(life, session_id=name, lifetime=timedelta(minutes=9)) for name, life in lives.items()]

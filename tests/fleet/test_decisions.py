@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpp_async import ConfigurationError
+from hpp_async.fleet import FleetWorker
 from hpp_async.fleet._division import BUCKETS, Moves, Survey, bucket_of, moves, shard_of, shares
+from hpp_async.fleet._label import label_of, worker_of
 from hpp_async.fleet._lease import PARKED_AFTER, PING, Lease, reconnect_after, retry_after
 
 members = st.frozensets(st.integers(1, 99_999), min_size=1, max_size=12)
@@ -133,3 +135,15 @@ def test_what_failed_ten_times_is_parked() -> None:
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_the_database_is_tried_again_within_seconds(failures: int, draw: float) -> None:
     assert 0.075 <= reconnect_after(failures, draw) <= 6.25
+
+
+# -- what a worker says of itself -------------------------------------------------------------------------------------
+
+
+def test_a_label_says_who_a_worker_is_and_how_late_it_is() -> None:
+    assert worker_of(1, label_of("4711@web-1", 3.9)) == FleetWorker(owner=1, name="4711@web-1", late_by=3)
+
+
+@pytest.mark.parametrize("label", [None, "", "psql", "hpp_async late=x 1@a"])
+def test_what_is_no_label_says_nothing(label: str | None) -> None:
+    assert worker_of(1, label) == FleetWorker(owner=1, name=None, late_by=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,6 +27,7 @@ from hpp_async import (
 )
 from hpp_async.fleet import Fleet, SQLiteStore, Store
 from hpp_async.fleet._division import shard_of
+from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._sqlite import _Alone
 from hpp_async.testing import Answered, Script, ScriptedProvider, VirtualClock, declines, opens, pays, retries
 
@@ -218,13 +221,14 @@ async def test_what_fails_ten_times_is_parked_for_a_person_and_taken_up_again_by
 
     async with here.working():
         await eventually(is_parked)
-        [parked] = await here.fleet.sessions()
+        [parked] = await here.fleet.sessions(only_parked=True)
         [shard] = [shard for shard in await here.fleet.shards() if shard.parked]
         tries = len(here.events)
         is_mended = True
         await here.fleet.add(session)
         news = await here.fleet.wait_for_outcome(session)
 
+    assert parked.parked_ago is not None
     assert (parked.session_id, parked.failures, parked.error, tries) == (session, 10, "ZeroDivisionError", 10)
     assert (shard.number, shard.sessions, shard.parked) == (shard_of(session, 4), 0, 1)
     assert news.is_last
@@ -304,6 +308,77 @@ async def test_messages_that_were_missed_are_made_up_for(here: Shop) -> None:
     assert sum(gone in str(request.url) for request in here.provider.requests) == reads
 
 
+# -- overviews --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_overview_says_who_works_and_how_late(
+    here: Shop, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lateness = 0.9
+
+    async def says(late_by: int) -> bool:
+        await clock.sleep(1)  # until the next ping
+        return [worker.late_by for worker in await here.fleet.workers()] == [late_by]
+
+    monkeypatch.setattr(ShardWork, "late_by", property(lambda _: lateness))
+    before = await here.fleet.workers()
+    async with here.working():
+        await eventually(lambda: owned(here))
+        await eventually(lambda: says(0))
+        lateness = 7.9
+        await eventually(lambda: says(7))
+        [worker] = await here.fleet.workers()
+        owners = {shard.owner for shard in await here.fleet.shards()}
+
+    assert before == await here.fleet.workers() == []
+    assert worker.name is not None
+    assert f"{os.getpid()}@{socket.gethostname()}".startswith(worker.name)  # PostgreSQL cuts long ones
+    assert owners == {worker.owner}
+
+
+async def test_the_overview_counts_what_was_not_read_and_what_fails(here: Shop) -> None:
+    fails, unread = (here.client.session_id(here.provider.add()) for _ in range(2))
+
+    async def trouble(_: WatchEvent) -> None:
+        raise ZeroDivisionError
+
+    async def has_failed() -> bool:
+        return any(session.failures for session in await here.fleet.sessions())
+
+    here.trouble = trouble
+    here.fleet = Fleet(here.client, here.store, shards=4)  # the pauses are real ones
+    await here.fleet.add(fails)
+    async with here.working():
+        await eventually(has_failed)
+    await here.fleet.add(unread)
+    onlooker = Fleet(here.client, here.store, shards=7)
+    shards = await onlooker.shards()
+    sessions = {session.session_id: session for session in await onlooker.sessions()}
+
+    assert len(shards) == 4  # the workers' number, and not the onlooker's
+    assert sum(shard.sessions for shard in shards) == 2
+    assert [shard.number for shard in shards if shard.failing] == [shard_of(fails, 4)] == [sessions[fails].shard]
+    assert [shard.number for shard in shards if shard.unread] == [shard_of(unread, 4)]
+    assert [shard.number for shard in shards if shard.unread_for is not None] == [shard_of(unread, 4)]
+    assert await onlooker.sessions(only_parked=True) == []
+
+
+async def test_a_worker_of_another_process_is_known_by_its_lock(here: Shop, tmp_path: Path) -> None:
+    if not isinstance(here.store, SQLiteStore):
+        pytest.skip("PostgreSQL's lock manager knows all workers")
+    async with SQLiteStore(tmp_path / "shop.db") as there:
+        onlooker = Fleet(here.client, there)
+        nobody = await onlooker.workers(), {shard.owner for shard in await onlooker.shards()}
+        async with here.working():
+            await eventually(lambda: owned(here))
+            [worker] = await onlooker.workers()
+            owners = [shard.owner for shard in await onlooker.shards()]
+
+    assert nobody == ([], {None})
+    assert (worker.owner, worker.name, worker.late_by) == (0, None, None)
+    assert owners == [0] * 4
+
+
 # -- waits ------------------------------------------------------------------------------------------------------------
 
 
@@ -376,4 +451,4 @@ async def test_work_is_called_once_at_a_time(here: Shop) -> None:
 
 
 def table(here: Shop) -> str:
-    return here.store._sql["count"].split(" FROM ")[1].split(" WHERE")[0].replace("%%", "%")
+    return here.store._sql["discard"].removeprefix("UPDATE ").split(" SET ")[0].replace("%%", "%")
