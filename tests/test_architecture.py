@@ -39,7 +39,7 @@ STANDS_ON: Final = {
     "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop it needs the tasks, for its clock
     "simulator": {"simulator", "testing", "_provider", "__init__"},
     "fleet": {"fleet", "_waits", "__init__"},  # of _waits it needs what makes a wait a coroutine
-    "cli": {"cli", "simulator", "testing", "_provider", "__init__"},
+    "cli": {"cli", "fleet", "simulator", "testing", "_provider", "__init__"},
 }
 """All that these folders may import: public names and the provider's model."""
 

@@ -12,6 +12,7 @@ import typer.main
 
 from hpp_async import __version__
 from hpp_async.cli import _help as texts
+from hpp_async.cli._fleet import retry, status
 from hpp_async.cli._local import act, demo, simulate
 from hpp_async.cli._many import listen, watch
 from hpp_async.cli._one import create, disable, read, wait
@@ -34,6 +35,11 @@ for command, text in (
     (act, texts.ACT),
 ):
     app.command(help=text)(command)
+
+fleet = typer.Typer(help=texts.FLEET, no_args_is_help=True)
+fleet.command(help=texts.STATUS)(status)
+fleet.command(help=texts.RETRY)(retry)
+app.add_typer(fleet, name="fleet")
 
 
 def run(args: Sequence[str] | None) -> None:

@@ -11,7 +11,7 @@ from hpp_async import ConfigurationError, HPPError, SessionNotFoundError
 from hpp_async._provider.callbacks import PATIENCE
 from hpp_async._provider.faults import FAULT_KINDS, Fault
 from hpp_async._provider.scripts import ACTS
-from hpp_async.cli._exits import ALREADY_PAID, EXITS, exit_code
+from hpp_async.cli._exits import ALREADY_PAID, EXITS, UNEXPECTED, exit_code
 from hpp_async.cli._forwarding import MARK, PAUSES
 from hpp_async.testing import Consumer
 
@@ -24,6 +24,11 @@ _WHOM: Final = ", ".join(field.name for field in attrs.fields(Fault) if field.na
 _FAULTS: Final = "\n".join(
     f"  {name:<10} {', '.join(field.name for field in attrs.fields(kind))}".rstrip()
     for name, kind in FAULT_KINDS.items()
+)
+
+_FLEET_EXITS: Final = (
+    f"The exit code is 0 if {{done}}; {UNEXPECTED} if a package is missing; {exit_code(ConfigurationError())} if the "
+    f"database is refused or has no fleet; {exit_code(HPPError())} if it cannot be reached."
 )
 
 ABOUT: Final = """\
@@ -217,6 +222,42 @@ With --json the line is an object
               pace; the first five are null without a SESSION
 or, with --journal, each line is an object
   entry       number, at, kind, session_id …, as the control API has them"""
+
+FLEET: Final = """\
+Look at a fleet: several processes that follow the sessions of one merchant.
+
+The database is in the environment, DATABASE_URL: a PostgreSQL URL, or a SQLite file. No credentials of the provider \
+are needed, and nothing is sent to it."""
+
+STATUS: Final = f"""\
+Show the workers of a fleet, how late they are, and the sessions that wait for a person.
+
+What the words mean
+  late by       for how long the next read has been due, at most a second
+                ago: the budget is short or paused, or deal_with is slow
+  not read yet  followed, and without a first reading
+  failing       deal_with raised an error: their news comes again
+  parked        deal_with failed ten times: see hpp-async fleet retry
+
+{_FLEET_EXITS.format(done="the fleet is shown, whatever its state")}
+
+With --json the line is an object with the type fleet, and three lists; what is not known is null
+  workers     owner, name, late_by
+  shards      number, owner, sessions, unread, unread_for, failing, parked
+  parked      session_id, shard, status, parked_ago, failures, error,
+              added_ago
+Ages and lateness are in seconds."""
+
+RETRY: Final = f"""\
+Let parked sessions be followed again, from where they were: their news comes again.
+
+All parked sessions at once, once you have mended what deal_with failed at:
+
+  hpp-async fleet status --json | jq -r '.parked[].session_id' |
+    xargs hpp-async fleet retry
+
+{_FLEET_EXITS.format(done="all of them are followed again")} {exit_code(_UNKNOWN)} if one of them is not parked, and \
+then nothing was changed."""
 
 EXPOSED: Final = """\
 warning: every machine that reaches this port can read and control the simulated provider, without credentials. In a \

@@ -76,11 +76,11 @@ def in_journal(entry: Mapping[str, object]) -> str:
 
 
 def _known(said: Mapping[str, str | None]) -> Mapping[str, str]:
-    return {name: _printable(text) for name, text in said.items() if text is not None}
+    return {name: printable(text) for name, text in said.items() if text is not None}
 
 
-def _printable(text: str) -> str:
-    # Control characters from outside could move the cursor, or do worse.
+def printable(text: str) -> str:
+    """Return *text*, which came from outside, without control characters: they could move the cursor, or do worse."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

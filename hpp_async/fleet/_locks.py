@@ -47,8 +47,8 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::bigin
 UNION ALL SELECT pg_backend_pid(), NULL, NULL
 """
 _LABELS: Final = """\
-SELECT pid, application_name FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::bigint::oid AND objid = %s::bigint::oid
+SELECT DISTINCT pid, application_name FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = %s::bigint::oid AND objid <> %s::bigint::oid
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
@@ -71,7 +71,7 @@ async def survey_of(connection: Connection, key: int) -> Survey:
 
 async def labels_of(connection: Connection, key: int) -> dict[int, str | None]:
     """Return the name of each worker's connection, by the process id of its backend."""
-    cursor = await connection.execute(_LABELS, (key, _WORKERS))
+    cursor = await connection.execute(_LABELS, (key, MIGRATION))
     return dict(await cursor.fetchall())
 
 

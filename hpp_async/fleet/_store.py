@@ -113,8 +113,7 @@ _STATEMENTS: Final = {
     ),
     "count": (
         "SELECT bucket %% %s, COUNT(*), COUNT(parked_at), COUNT(*) FILTER (WHERE failures > 0 AND parked_at IS NULL), "
-        "COUNT(*) FILTER (WHERE status IS NULL AND failures = 0), "
-        "MAX({added_ago}) FILTER (WHERE status IS NULL AND failures = 0) "
+        "COUNT(*) FILTER (WHERE {unread}), MAX({added_ago}) FILTER (WHERE {unread}) "
         "FROM {p}session WHERE ended_at IS NULL GROUP BY 1"
     ),
 }
@@ -131,6 +130,7 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
         "added_ago": dialect.ago.format("added_at"),
+        "unread": "status IS NULL AND failures = 0 AND parked_at IS NULL",
         "parked_ago": dialect.ago.format("parked_at"),
     }
     return {name: text.format(**words) for name, text in _STATEMENTS.items()}

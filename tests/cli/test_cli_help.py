@@ -38,6 +38,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("typed", "completed"),
     [
         ("hpp-async wa", ["wait", "watch"]),
+        ("hpp-async fleet s", ["status"]),
         ("hpp-async wait --en", ["--endpoint"]),
         ("hpp-async wait --endpoint EU", ["EU_LIVE", "EU_PLAYGROUND"]),
         ("hpp-async demo --consumer d", ["decline-and-retry"]),
@@ -101,6 +102,15 @@ def test_without_the_simulators_extra_it_says_what_to_install(
 
     assert run(command) == 1
     assert capsys.readouterr().err.endswith("in a checkout, pip install '.[cli,simulator]'\n")
+
+
+def test_without_psycopg_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uninstall("psycopg", ("hpp_async.fleet._postgres", "hpp_async.fleet._locks"), monkeypatch)
+
+    assert run("fleet", "status", "--database", "postgresql://shop@db.example/shop") == 1
+    assert capsys.readouterr().err.endswith("in a checkout, pip install '.[cli,postgres]'\n")
 
 
 def test_other_missing_modules_are_not_taken_for_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,113 @@
+"""The fleet in the database that an option or the environment names. What is said of it has no password."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from hpp_async import ConfigurationError, HPPClient, HPPError
+from hpp_async.cli._clients import SIMULATED
+from hpp_async.cli._exits import UNEXPECTED
+from hpp_async.cli._words import say
+from hpp_async.fleet import Fleet, SQLiteStore, Store
+
+_VARIABLE: Final = "DATABASE_URL"
+_SCHEMA: Final = "hpp"
+_URL: Final = re.compile(r"(\w+)(\+\w+)?://")
+_PATIENCE: Final = 5
+
+
+@asynccontextmanager
+async def open_fleet(database: str | None, schema: str | None) -> AsyncGenerator[Fleet[Any]]:
+    """
+    Open the fleet in the *database*, a URL or a file, or else in that of the environment, for looking at it.
+
+    Raises:
+        ConfigurationError: it is missing or refused, or there is no fleet in it.
+        HPPError: the database cannot be reached, or refuses what it is asked.
+    """
+    source = _VARIABLE if database is None else "--database"
+    text = os.environ.get(_VARIABLE, "") if database is None else database
+    if not text:
+        raise ConfigurationError(f"give the database with --database, or in {_VARIABLE}: a PostgreSQL URL or a file")
+    url = _URL.match(text)
+    if (url is None and "=" in text) or (url is not None and url[1] in ("postgres", "postgresql")):
+        store, failed = _postgres(_URL.sub("postgresql://", text, count=1), schema or _SCHEMA, source)
+    elif url is None or url[1] == "sqlite":
+        if schema is not None:
+            raise ConfigurationError("--schema: a SQLite file has no schemas, leave it out")
+        store, failed = _sqlite(Path(text.removeprefix("sqlite:///")), source), sqlite3.Error
+    else:
+        raise ConfigurationError(f"{source}: a fleet is in PostgreSQL or SQLite, and this is a URL of something else")
+    try:
+        # Nothing is sent to the provider: this client is for the session ids.
+        async with HPPClient(auth=SIMULATED, endpoint="http://127.0.0.1") as client, store:
+            yield Fleet(client, store)
+    except failed as error:
+        raise HPPError(f"the database failed ({type(error).__name__})") from None
+
+
+def _sqlite(path: Path, source: str) -> Store[Any]:
+    if not path.is_file():
+        raise ConfigurationError(f"{source}: there is no such file, and it is no URL either")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'hpp_session'").fetchone()
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{source}: this file cannot be read as a SQLite database ({error})") from None
+    if found is None:
+        raise ConfigurationError(f"{source}: there is no fleet in this file. await store.migrate() makes its tables")
+    return SQLiteStore(path)
+
+
+def _postgres(conninfo: str, schema: str, source: str) -> tuple[Store[Any], type[Exception]]:
+    try:
+        from psycopg import Error, connect  # noqa: PLC0415 - an extra
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - the same
+        from psycopg.sql import Identifier  # noqa: PLC0415 - the same
+
+        from hpp_async.fleet import PostgresStore  # noqa: PLC0415 - the same
+    except ImportError:
+        say("a fleet in PostgreSQL needs one more package: in a checkout, pip install '.[cli,postgres]'")
+        raise typer.Exit(UNEXPECTED) from None
+    settings = _settings(conninfo, conninfo_to_dict, Error)
+    if settings is None:
+        raise ConfigurationError(
+            f"{source}: give postgresql://USER:PASSWORD@HOST:PORT/NAME. In the password, write %40 for @, %2F for /, "
+            "%3A for : and %25 for %"
+        )
+    store = PostgresStore(conninfo, schema=schema)
+    try:
+        with connect(conninfo, connect_timeout=_PATIENCE, autocommit=True) as connection:
+            table = Identifier(schema, "session").as_string(connection)
+            found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+    except Error as error:
+        said = " ".join(str(error).split()).replace(settings["password"] or "\0", "***")
+        raise HPPError(f"the database could not be asked: {said}") from None
+    if found == (None,):
+        raise ConfigurationError(
+            f"there is no fleet in the schema {schema!r} of this database: give another with --schema, or another "
+            f"database in {_VARIABLE}. await store.migrate() makes the tables"
+        )
+    return store, Error
+
+
+def _settings(
+    conninfo: str, parse: Callable[[str], dict[str, Any]], failed: type[Exception]
+) -> dict[str, str | None] | None:
+    """Return libpq's settings; ``None`` if it refuses them, or if a part of the password has become something else."""
+    try:
+        given = parse(conninfo)
+    except failed:
+        return None
+    settings = {name: given.get(name) for name in ("host", "port", "dbname", "password")}
+    names = f"{settings['host']}{settings['dbname']}"
+    is_mixed_up = "@" in names or not re.fullmatch(r"[\d,]*", str(settings["port"] or ""))
+    return None if is_mixed_up else settings

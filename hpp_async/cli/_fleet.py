@@ -1,0 +1,76 @@
+"""The commands for a fleet: status and retry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from hpp_async import SessionNotFoundError
+from hpp_async.cli._database import open_fleet
+from hpp_async.cli._options import JSONOption, VerboseOption
+from hpp_async.cli._overview import Overview, print_overview
+from hpp_async.cli._process import exiting
+from hpp_async.cli._words import say
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL|FILE", help="Use this database, not DATABASE_URL. Others on this machine can see arguments."
+    ),
+]
+SchemaOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The schema of the fleet in PostgreSQL.", show_default="hpp")
+]
+
+
+def status(
+    *,
+    database: DatabaseOption = None,
+    schema: SchemaOption = None,
+    as_json: JSONOption = False,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Show what a fleet does."""
+    with exiting(verbose):
+
+        async def overview() -> Overview:
+            async with open_fleet(database, schema) as fleet:
+                return Overview(
+                    workers=await fleet.workers(),
+                    shards=await fleet.shards(),
+                    parked=await fleet.sessions(only_parked=True),
+                )
+
+        print_overview(asyncio.run(overview()), as_json=as_json)
+
+
+def retry(
+    sessions: Annotated[
+        list[str], typer.Argument(metavar="SESSION", help="Ids of parked sessions, as status prints them.")
+    ],
+    *,
+    database: DatabaseOption = None,
+    schema: SchemaOption = None,
+    verbose: VerboseOption = 0,
+) -> None:
+    """Let parked sessions be followed again."""
+    with exiting(verbose):
+
+        async def take_up() -> None:
+            async with open_fleet(database, schema) as fleet:
+                parked = {session.session_id for session in await fleet.sessions(only_parked=True)}
+                for session in sessions:
+                    if session not in parked:
+                        raise SessionNotFoundError(
+                            f"session {session} is not parked, and nothing was changed: see hpp-async fleet status",
+                            session_id=session,
+                            status_code=404,
+                        )
+                for session in sessions:
+                    await fleet.add(session)
+                if any(worker.name is None for worker in await fleet.workers()):
+                    say("the worker on this file is in another process, and takes them up when it is started again")
+
+        asyncio.run(take_up())
