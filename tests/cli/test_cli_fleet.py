@@ -202,7 +202,7 @@ def test_the_status_of_workers_in_postgresql(
     async def work(fleet: Fleet[Any]) -> None:
         working = asyncio.create_task(fleet.work(nothing))
         while any(shard.owner is None for shard in await fleet.shards()):  # noqa: ASYNC110 - nobody sets an event for it
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)
         assert await asyncio.to_thread(run, "fleet", "status") == 0
         assert await asyncio.to_thread(run, "fleet", "retry", "stuck") == 0
         working.cancel()
