@@ -308,6 +308,38 @@ async def test_messages_that_were_missed_are_made_up_for(here: Shop) -> None:
     assert sum(gone in str(request.url) for request in here.provider.requests) == reads
 
 
+async def test_the_fleets_of_two_merchants_share_a_database_and_nothing_else(
+    here: Shop, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(here.store, SQLiteStore):
+        other: Store[Any] = SQLiteStore(tmp_path / "other.db")
+    else:
+        conninfo = request.getfixturevalue("database").conninfo
+        other = hpp_async.fleet.PostgresStore(conninfo, schema=f"other_{uuid.uuid4().hex}", max_connections=2)
+    events = list[WatchEvent]()
+
+    async def note(event: WatchEvent, _: object) -> None:
+        events.append(event)
+
+    ours, theirs = (here.client.session_id(here.provider.add(PAID)) for _ in range(2))
+    async with other, here.provider.client() as client:
+        await other.migrate()
+        theirs_fleet = Fleet(client, other, shards=2)
+        await here.fleet.add(ours)
+        await theirs_fleet.add(theirs)
+        async with here.working():
+            working = asyncio.create_task(theirs_fleet.work(note))
+            ends = await here.fleet.wait_for_outcome(ours), await theirs_fleet.wait_for_outcome(theirs)
+            shards = len(await here.fleet.shards()), len(await theirs_fleet.shards())
+            working.cancel()
+            await asyncio.wait([working])
+
+    assert [news.ending for news in ends] == ["Completed"] * 2
+    assert {event.session_id for event in here.events} == {ours}
+    assert {event.session_id for event in events} == {theirs}
+    assert shards == (4, 2)
+
+
 # -- overviews --------------------------------------------------------------------------------------------------------
 
 
