@@ -221,7 +221,9 @@ def test_everything_public_is_documented(name: str) -> None:
 
 
 UNHURRIED: Final = [
-    path for path in sorted(TESTS.rglob("*.py")) if path.parent.name not in {"browser", "engines", "faults", "processes"}
+    path
+    for path in sorted(TESTS.rglob("*.py"))
+    if path.parent.name not in {"browser", "engines", "faults", "processes"}
 ]
 """Every module of the suite; those of real networks, browsers and processes wait for real time."""
 

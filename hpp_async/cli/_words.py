@@ -70,9 +70,9 @@ def in_journal(entry: Mapping[str, object]) -> str:
     if entry["kind"] == "request":
         answer = "no answer" if entry["status_code"] is None else entry["status_code"]
         line = f"{entry['at']} {entry['method']} {entry['path']} {answer}"
-        return _printable(line if entry["complaint"] is None else f"{line}: {entry['complaint']}")
+        return printable(line if entry["complaint"] is None else f"{line}: {entry['complaint']}")
     about = f"callback {entry['call']} about {entry['status']} of {entry['session_id']}"
-    return _printable(f"{entry['at']} {about} {entry['result']}")
+    return printable(f"{entry['at']} {about} {entry['result']}")
 
 
 def _known(said: Mapping[str, str | None]) -> Mapping[str, str]:
