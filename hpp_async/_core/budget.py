@@ -32,8 +32,9 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -106,7 +107,7 @@ class Budget:
         self._advance(now)
         self._limits = limits
         self._bucket.set_limits(limits, now)
-        self._wake_heads()
+        self._wake_heads(self._granted)
 
     # -- the clock --------------------------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class Budget:
             self._granted.remove(turn)
             self._bucket.give_back(1)
         if was_head:
-            self._wake_heads()
+            self._wake_heads(self._granted)
 
     def admit(self, turn: Turn, now: float) -> bool:
         """
@@ -215,7 +216,9 @@ class Budget:
         """Note that an admitted read is over. Not for `Kind.AGAIN`: that attempt is a part of a read in flight."""
         self._advance(now)
         self._in_flight -= 1
-        self._wake_heads()
+        # Of the reads that only wait for a place, as many as there are places: each wake costs its driver a step.
+        places = max(0, self._limits.max_in_flight - self._in_flight)
+        self._wake_heads(islice((turn for turn in self._granted if turn.kind is not Kind.AGAIN), places))
 
     # -- the tokens -------------------------------------------------------------------------------------------------
 
@@ -332,12 +335,12 @@ class Budget:
             turn.is_granted = False
             self._push(turn, -next(self._order))  # a negative number: before all turns that queued later
         self._granted.clear()
-        self._wake_heads()
+        self._wake_heads(self._granted)
 
-    def _wake_heads(self) -> None:
+    def _wake_heads(self, granted: Iterable[Turn]) -> None:
         if self._is_empty:
             return
-        heads = [*self._granted, *(self._head(kind) for kind in Kind)]
+        heads = [*granted, *(self._head(kind) for kind in Kind)]
         for head in heads:
             if head is not None:
                 head.wake()

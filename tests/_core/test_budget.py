@@ -375,6 +375,19 @@ def test_every_turn_in_the_queue_is_woken_when_the_client_closes() -> None:
     assert sorted(woken) == ["due", "granted", "new"]
 
 
+def test_the_end_of_a_read_wakes_one_of_many_that_only_wait_for_a_place() -> None:
+    budget = Budget(ReadBudget(1_000_000.0, max_in_flight=1))
+    woken: list[int] = []
+    turns = [budget.queue(Kind.NEW, inf, 0.0, lambda number=number: woken.append(number)) for number in range(100)]
+    budget.virtual(1.0)
+    assert budget.admit(turns[0], 1.0)
+    woken.clear()
+
+    budget.release(2.0)
+
+    assert woken == [1]
+
+
 def test_another_attempt_of_a_read_in_flight_goes_first_and_is_counted() -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
