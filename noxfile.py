@@ -146,7 +146,7 @@ def fleet(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/fleet/processes", *session.posargs)
 
 
-@nox.session
+@nox.session(python=INTERPRETERS[0])  # on which DBOS takes an older SQLite, too
 def engines(session: nox.Session) -> None:
     """Follow sessions with durable engines and task queues, and kill workers; with Restate where its server is."""
     session.install(*CHECKOUT, *_group("engines"))

@@ -268,8 +268,9 @@ class HPPClient(Ordering):
 
         For durable engines (Restate, Temporal, DBOS, Celery), whose timers outlive this process. Store the token of
         what is returned, and call this again with it as *since*: at once after a `Transition`, and ``resume_in``
-        seconds later after a `Parked`. Such a chain of calls makes the same reads as one wait, and ends in the same
-        way. One chain at a time may follow a session: two that start from one token give every event twice.
+        seconds later after a `Parked`. Such a chain of calls makes the same reads as one wait, and one more after the
+        last transition, for the outcome. It ends in the same way. One chain at a time may follow a session: two that
+        start from one token give every event twice.
 
         Cancelling this call loses nothing: call it again with the same arguments.
 

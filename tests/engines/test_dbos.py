@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from asyncio import create_task, gather
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +15,13 @@ import pytest
 from dbos import DBOSClient, WorkflowHandleAsync
 from engine_scene import AWAY, NOWHERE, ON_THE_PAGE, PAYS, RETRIES, Scene, Worker, chain, one_wait, scene
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(
+        sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42),
+        reason="DBOS needs SQLite 3.42 on Python 3.12 and newer",
+    ),
+]
 
 PROGRAM: Final = Path(__file__).with_name("dbos_worker.py")
 
