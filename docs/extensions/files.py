@@ -28,7 +28,7 @@ def examples(folder: Path) -> Iterator[str]:
     """Yield the lines of a section about each example."""
     paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py")]
     for path in sorted(paths, key=lambda path: (path.count("/"), path)):
-        yield from ("", f"## {path}", "", f":::{{literalinclude}} ../examples/{path}", ":::")
+        yield from ("", f"## `{path}`", "", f":::{{literalinclude}} ../examples/{path}", ":::")
 
 
 def rewrite(app: Sphinx, document: str, source: list[str]) -> None:

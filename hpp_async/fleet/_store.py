@@ -338,7 +338,7 @@ class Store(ABC, Generic[Tx]):
 
     @abstractmethod
     async def tell_waits(self, tx: Tx, message: str) -> None:
-        """Pass on a session's id, or `news_of` a shard, to the waits of all processes, when the transaction commits."""
+        """Pass on a session's id, or ``news_of`` a shard, to the waits of all processes, when *tx* commits."""
         ...
 
     def event(self) -> AbstractAsyncContextManager[EventTransaction[Tx]]:
