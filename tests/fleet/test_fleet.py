@@ -311,9 +311,8 @@ async def test_messages_that_were_missed_are_made_up_for(here: Shop) -> None:
 async def test_the_fleets_of_two_merchants_share_a_database_and_nothing_else(
     here: Shop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    if isinstance(here.store, SQLiteStore):
-        other: Store[Any] = SQLiteStore(tmp_path / "other.db")
-    else:
+    other: Any = SQLiteStore(tmp_path / "other.db")
+    if not isinstance(here.store, SQLiteStore):
         conninfo = request.getfixturevalue("database").conninfo
         other = hpp_async.fleet.PostgresStore(conninfo, schema=f"other_{uuid.uuid4().hex}", max_connections=2)
     events = list[WatchEvent]()
