@@ -54,6 +54,8 @@ class Work(Generic[Tx]):
         stop_on: the statuses that end a session, beside the final ones.
         deal_with: the user's function.
         pause: the seconds before an event that failed so many times comes again; ``None`` to park its session.
+        loading: held while the sessions of one shard are loaded or their tokens stored. With thousands of sessions
+            either keeps the event loop busy, and all shards at once did so for longer than the lease.
     """
 
     client: HPPClient
@@ -63,6 +65,7 @@ class Work(Generic[Tx]):
     stop_on: Collection[AnyStatus | str]
     deal_with: Callable[[WatchEvent, Tx], Awaitable[object]]
     pause: Callable[[int, float], float | None] = retry_after
+    loading: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
 
 class ShardWork(Generic[Tx]):
@@ -121,7 +124,8 @@ class ShardWork(Generic[Tx]):
             await asyncio.wait([self.task], timeout=self._work.lease.seconds)
         await end(self.tasks)
         try:
-            await self._store_tokens(self._watch)
+            async with self._work.loading:
+                await self._store_tokens(self._watch)
         except FencedError:
             logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
         except Exception as error:  # noqa: BLE001 - without its tokens a session is read once more, and nothing is lost
@@ -137,12 +141,15 @@ class ShardWork(Generic[Tx]):
     # -- the task -----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        rows = await self._persist(self._take_over)
-        watch = self._work.client.watch(
-            {session_id: token for session_id, token, pause in rows if not _is_ahead(pause)},
-            stop_on=self._work.stop_on,
-            forever=True,
-        )
+        await self._persist(self._take_over)
+        async with self._work.loading:
+            # After the commit: whatever the owner before has stored until then is seen.
+            rows = await self._persist(self._load)
+            watch = self._work.client.watch(
+                {session_id: token for session_id, token, pause in rows if not _is_ahead(pause)},
+                stop_on=self._work.stop_on,
+                forever=True,
+            )
         async with watch:
             self._watch = watch
             for session_id, _, pause in rows:
@@ -167,8 +174,7 @@ class ShardWork(Generic[Tx]):
             [(self._epoch,)] = await self._work.store.run(tx, "next_epoch", self.number)
             # The owner before may have been killed before it told them of news.
             await self._work.store.tell_waits(tx, news_of(self.number, self._work.shards))
-        # After the commit: whatever the owner before has stored until then is seen.
-        return await self._load()
+        return []
 
     async def _persist(self, do: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
         """Do it again while the database cannot be reached: whether the shard is owned is decided elsewhere."""

@@ -154,6 +154,27 @@ async def test_a_database_without_the_tables_fails_events_and_no_connection_stay
     assert rows == []
 
 
+async def test_one_shard_after_another_is_loaded(here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, at_once, most = here.store.run, 0, 0
+
+    async def counting(tx: Any, name: str, *parameters: object) -> Any:
+        nonlocal at_once, most
+        at_once += name in {"load", "lock_tokens"}
+        most = max(most, at_once)
+        try:
+            return await run(tx, name, *parameters)
+        finally:
+            at_once -= name in {"load", "lock_tokens"}
+
+    monkeypatch.setattr(here.store, "run", counting)
+    sessions = [await paid(here) for _ in range(4)]
+    async with here.working():
+        for session in sessions:
+            await here.fleet.wait_for_outcome(session)
+
+    assert most == 1
+
+
 # -- the outbox -----------------------------------------------------------------------------------------------------
 
 
