@@ -1,7 +1,9 @@
 """
-What an event of a fleet costs beside a bare insert, how soon its news is elsewhere, and what reads cost the database.
+What an event of a fleet costs beside bare inserts, and what 1, 2 and 4 workers do with 1,000 and 100,000 sessions.
 
     python -m benchmarks.fleet postgresql://…      # a database of its own: its schema "fleet_benchmark" is dropped
+
+Workers are processes. The provider answers in the process that asks: only the client and the fleet are measured.
 """
 
 from __future__ import annotations
@@ -9,23 +11,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import statistics
-from time import perf_counter
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic, perf_counter, process_time
 from typing import Final
 
+import attrs
 import httpx
 
 from hpp_async import HPPClient, PollSchedule, ReadBudget, WatchEvent
 from hpp_async.fleet import Fleet, PostgresStore, PostgresTransaction
+from hpp_async.fleet._division import bucket_of
 
 _SCHEMA: Final = "fleet_benchmark"
-_BOOK: Final = f"INSERT INTO {_SCHEMA}.booked VALUES (%s, %s)"
-_BOOKED: Final = f"SELECT count(*) FROM {_SCHEMA}.booked"
+_BOOK: Final = f"INSERT INTO {_SCHEMA}.booked VALUES (%s, %s, %s)"
+_BOOKED_AT: Final = f"SELECT max(at) FROM {_SCHEMA}.booked WHERE session_id = %s"
+_KEEP: Final = f"UPDATE {_SCHEMA}.session SET token = %s, status = %s, news = %s, news_at = now() WHERE id = %s"
+_RATE: Final = 200.0
+"""Reads per second of the whole fleet."""
 _TRANSACTIONS: Final = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 
 
 class _Provider(httpx.AsyncBaseTransport):
-    """Answers each read with one status, at once."""
+    """Answers each read with one status, at once; those of sessions whose name begins with pay with COMPLETED."""
 
     def __init__(self, status: str) -> None:
         self.status = status
@@ -34,17 +45,18 @@ class _Provider(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.reads += 1
         session = request.url.path.rpartition("/")[2]
-        body = {"session_id": session, "status": self.status, "order_id": f"order-{session}"}
+        status = "COMPLETED" if session.startswith("pay") else self.status
+        body = {"session_id": session, "status": status, "order_id": f"order-{session}"}
         return httpx.Response(200, content=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
 
 
-def _client(provider: _Provider, schedule: PollSchedule) -> HPPClient:
+def _client(provider: _Provider, schedule: PollSchedule, rate: float = 100_000) -> HPPClient:
     return HPPClient(
         auth=("benchmark", "not-a-secret"),
         endpoint="http://127.0.0.1",
         http_client=httpx.AsyncClient(transport=provider),
         schedule=schedule,
-        budget=ReadBudget(100_000, max_in_flight=100),
+        budget=ReadBudget(rate, max_in_flight=100),
     )
 
 
@@ -53,106 +65,259 @@ async def _prepare(store: PostgresStore) -> None:
         await tx.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
     await store.migrate()
     async with store.transaction() as tx:
-        await tx.execute(f"CREATE TABLE {_SCHEMA}.booked (session_id text, what text)")
+        await tx.execute(f"CREATE TABLE {_SCHEMA}.booked (session_id text, what text, at float8)")
 
 
-async def _bare(store: PostgresStore, count: int, at_once: int) -> float:
-    """Return how many rows are inserted a second, each in a transaction of its own, so many at the same time."""
+async def _inserts(store: PostgresStore, count: int, at_once: int, *, is_kept: bool) -> float:
+    """
+    Return how many events' rows are written a second, each event's in a transaction, so many at the same time.
+
+    They are the row that ``deal_with`` inserts, and, if *is_kept*, what the fleet keeps of the session.
+    """
+    news = json.dumps({"status": "COMPLETED", "previous": "IN_PROGRESS", "seen_at": "2026-11-28T12:00:00+00:00"})
 
     async def insert(number: int) -> None:
         for index in range(number, count, at_once):
             async with store.transaction() as tx:
-                await tx.execute(_BOOK, (f"bare-{index}", "Transition"))
+                await tx.execute(_BOOK, (f"bare-{index}", "Transition", 0.0))
+                if is_kept:
+                    await tx.execute(_KEEP, (f"hpp2:{index}" * 10, "COMPLETED", news, f"event-{index}"))
 
     began = perf_counter()
     await asyncio.gather(*(insert(number) for number in range(at_once)))
     return count / (perf_counter() - began)
 
 
-async def _dealt_with(store: PostgresStore, count: int) -> float:
+async def _dealt_with(store: PostgresStore, count: int, prefix: str) -> float:
     """Return how many events a second one worker deals with, each of which inserts one row."""
-    first: list[float] = []
+    first, is_over = list[float](), asyncio.Event()
 
     async def deal_with(event: WatchEvent, tx: PostgresTransaction) -> None:
+        await tx.execute(_BOOK, (event.session_id, type(event.news).__name__, 0.0))
         first.append(perf_counter())
-        await tx.execute(_BOOK, (event.session_id, type(event.news).__name__))
+        if len(first) == 2 * count:
+            is_over.set()
 
     async with _client(_Provider("COMPLETED"), PollSchedule()) as client:
         fleet = Fleet(client, store)
         async with store.transaction() as tx:
             for number in range(count):
-                await fleet.add(f"event-{number}", tx=tx)
+                await fleet.add(f"{prefix}-{number}", tx=tx)
         working = asyncio.create_task(fleet.work(deal_with))
-        while len(first) < 2 * count:  # noqa: ASYNC110 - nobody sets an event for it
-            await asyncio.sleep(0.01)
+        await is_over.wait()
         working.cancel()
         await asyncio.wait([working])
     return len(first) / (first[-1] - first[0])
 
 
-async def _news(store: PostgresStore, elsewhere: PostgresStore, count: int) -> list[float]:
-    """Return the milliseconds from the end of ``deal_with`` to the wait on another connection, commit included."""
-    dealt: dict[str, float] = {}
+async def _events(store: PostgresStore, count: int, rounds: int) -> None:
+    """Compare events with bare inserts, in turn, so that both meet the same machine."""
+    lines = list[tuple[float, float, float]]()
+    for number in range(rounds):
+        await _prepare(store)
+        prefix = "event" if number == 0 else f"event{number}"
+        booked = await _inserts(store, 2 * count, 10, is_kept=False)
+        dealt = await _dealt_with(store, count, prefix)
+        kept = await _inserts(store, 2 * count, 10, is_kept=True)
+        lines.append((dealt, dealt / kept, dealt / booked))
+    dealt, kept, booked = (statistics.median(column) for column in zip(*lines, strict=True))
+    print(
+        f"events dealt with: {dealt:,.0f} a second, reads included, beside transactions that bare write the same rows:"
+    )
+    print(f"    the booked row and the session's: {kept:.2f} (≥ 0.5); the booked row alone: {booked:.2f}")
 
-    async def deal_with(event: WatchEvent, _: PostgresTransaction) -> None:
-        dealt[event.session_id] = perf_counter()
 
-    async with _client(_Provider("COMPLETED"), PollSchedule()) as client:
-        fleet, taken = Fleet(client, store), list[float]()
-        working = asyncio.create_task(fleet.work(deal_with))
-        for number in range(count):
-            session = f"news-{number}"
-            await fleet.add(session)
-            await Fleet(client, elsewhere).wait_for_outcome(session)
-            taken.append((perf_counter() - dealt[session]) * 1000)
+# -- workers as processes -------------------------------------------------------------------------------------------
+
+
+async def _report(provider: _Provider) -> None:
+    """Print, for each line on the standard input, how many reads there were, and the processor's seconds."""
+    loop, lines = asyncio.get_running_loop(), asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    while await lines.readline():
+        print(json.dumps([provider.reads, process_time()]), flush=True)
+
+
+async def _deal_with(event: WatchEvent, tx: PostgresTransaction) -> None:
+    await tx.execute(_BOOK, (event.session_id, type(event.news).__name__, monotonic()))
+
+
+async def _worker(conninfo: str, sessions: int) -> None:
+    """Be a worker of the fleet, until the standard input ends."""
+    provider = _Provider("IN_PROGRESS")
+    async with (
+        _client(provider, PollSchedule.every(sessions / _RATE), _RATE) as client,
+        PostgresStore(conninfo, schema=_SCHEMA) as store,
+    ):
+        working = asyncio.create_task(Fleet(client, store).work(_deal_with))
+        await _report(provider)
         working.cancel()
         await asyncio.wait([working])
-    return taken
 
 
-async def _transactions(store: PostgresStore, sessions: int, seconds: float) -> tuple[float, float]:
-    """Return the reads a second of a worker whose sessions do not change, and the transactions a second meanwhile."""
+async def _watcher(conninfo: str, sessions: int) -> None:
+    """Watch the same sessions in one process, without a fleet, until the standard input ends."""
+    provider = _Provider("IN_PROGRESS")
+    async with PostgresStore(conninfo, schema=_SCHEMA) as store, store.transaction() as tx:
+        cursor = await tx.execute(f"SELECT id, token FROM {_SCHEMA}.session WHERE ended_at IS NULL")
+        tokens: dict[str, str | None] = dict(await cursor.fetchall())
+
+    async def follow(client: HPPClient) -> None:
+        async with client.watch(tokens, forever=True) as watch:
+            async for _ in watch:
+                pass
+
+    async with _client(provider, PollSchedule.every(sessions / _RATE), _RATE) as client:
+        following = asyncio.create_task(follow(client))
+        await _report(provider)
+        following.cancel()
+        await asyncio.wait([following])
+
+
+@attrs.frozen
+class _Process:
+    """A worker, or the watch to which workers are compared."""
+
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, conninfo: str, role: str, sessions: int) -> _Process:
+        arguments = ["-m", "benchmarks.fleet", conninfo, "--role", role, "--sessions", str(sessions)]
+        pipe = asyncio.subprocess.PIPE
+        return cls(await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=pipe, stdout=pipe))
+
+    async def report(self) -> tuple[int, float]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(b"\n")
+        reads, seconds = json.loads(await self.process.stdout.readline())
+        return reads, seconds
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+        await self.process.wait()
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    while not await condition():  # noqa: ASYNC110 - nobody sets an event for it
+        await asyncio.sleep(0.01)
+
+
+async def _add(store: PostgresStore, sessions: int) -> None:
+    """Add sessions that were read a moment ago, as workers before have left them."""
+    async with _client(_Provider("IN_PROGRESS"), PollSchedule()) as client, client.watch(["template"]) as watch:
+        token = (await anext(aiter(watch))).token
+    assert token is not None
+    async with store.transaction() as tx:
+        copy = f"COPY {_SCHEMA}.session (id, bucket, token, status, added_at) FROM STDIN"
+        async with tx.cursor() as cursor, cursor.copy(copy) as rows:
+            for number in range(sessions):
+                name = f"idle{number}"
+                own = token.replace("template", name)
+                await rows.write_row((name, bucket_of(name), own, "IN_PROGRESS", "2026-11-28"))
+    async with store.transaction() as tx:
+        await tx.execute(f"ANALYZE {_SCHEMA}.session")
+
+
+async def _per_read(processes: list[_Process], store: PostgresStore, seconds: float) -> tuple[float, float, float]:
+    """Return the reads a second, the processor's milliseconds per read, and the transactions a second."""
 
     async def counted() -> int:
-        await asyncio.sleep(seconds)  # backends that are idle report after up to 10 seconds
         async with store.transaction() as tx:
             row = await (await tx.execute(_TRANSACTIONS)).fetchone()
         assert row is not None
         return int(row[0])
 
-    provider = _Provider("IN_PROGRESS")
-    async with _client(provider, PollSchedule.every(1.0)) as client:
-        fleet = Fleet(client, store)
+    began, transactions = perf_counter(), await counted()
+    before = [await process.report() for process in processes]
+    await asyncio.sleep(seconds)
+    after = [await process.report() for process in processes]
+    took, transactions = perf_counter() - began, await counted() - transactions
+    reads = sum(now[0] - then[0] for now, then in zip(after, before, strict=True))
+    used = sum(now[1] - then[1] for now, then in zip(after, before, strict=True))
+    return reads / took, 1000 * used / max(1, reads), transactions / took
+
+
+@asynccontextmanager
+async def _processes(conninfo: str, role: str, count: int, sessions: int) -> AsyncGenerator[list[_Process]]:
+    processes = [await _Process.start(conninfo, role, sessions) for _ in range(count)]
+    try:
+        yield processes
+    finally:
+        await asyncio.gather(*(process.end() for process in processes))
+
+
+async def _news(fleet: Fleet[PostgresTransaction], store: PostgresStore, count: int) -> list[float]:
+    """Return the milliseconds from ``deal_with`` in a worker to the wait in this process, commit included."""
+    taken = list[float]()
+    for number in range(count):
+        session = f"pay{number}"
+        await fleet.add(session)
+        await fleet.wait_for_outcome(session)
+        now = monotonic()
         async with store.transaction() as tx:
-            for number in range(sessions):
-                await fleet.add(f"idle-{number}", tx=tx)
-        working = asyncio.create_task(fleet.work(lambda *_: asyncio.sleep(0)))
-        while provider.reads < 3 * sessions:  # noqa: ASYNC110 - nobody sets an event for it
-            await asyncio.sleep(0.1)
-        before, reads, began = await counted(), provider.reads, perf_counter()
-        await asyncio.sleep(seconds)
-        after, took = await counted(), perf_counter() - began
-        working.cancel()
-        await asyncio.wait([working])
-    return (provider.reads - reads) / took, (after - before) / took
+            row = await (await tx.execute(_BOOKED_AT, (session,))).fetchone()
+        assert row is not None
+        taken.append((now - row[0]) * 1000)
+    return taken
+
+
+async def _fleets(conninfo: str, store: PostgresStore, *, workers: int, sessions: int, quick: bool) -> None:
+    """Measure one number of workers with one number of sessions."""
+    seconds, most = (1.0, 3) if quick else (12.0, 30)
+    await _prepare(store)
+    await _add(store, sessions)
+
+    async def is_divided_by(count: int) -> bool:
+        owners = [shard.owner for shard in await fleet.shards()]
+        return None not in owners and len(set(owners)) == count
+
+    async with _client(_Provider("IN_PROGRESS"), PollSchedule()) as client:
+        fleet = Fleet(client, store)
+        async with _processes(conninfo, "watcher", 1, sessions) as processes:
+            await asyncio.sleep(seconds)
+            _, bare, _ = await _per_read(processes, store, seconds)
+        async with _processes(conninfo, "worker", workers, sessions) as processes:
+            await _until(lambda: is_divided_by(workers))
+            await asyncio.sleep(2 * seconds)  # sessions are loaded; backends that are idle report after up to 10 s
+            reads, used, transactions = await _per_read(processes, store, seconds)
+            taken = await _news(fleet, store, most)
+            moved = "-"
+            if workers > 1:
+                processes[0].process.send_signal(signal.SIGKILL)
+                began = perf_counter()
+                await _until(lambda: is_divided_by(workers - 1))
+                moved = f"{perf_counter() - began:.2f} s"
+    print(
+        f"| {workers} | {sessions:,} | {reads:.0f} | {used / bare:.2f} | {transactions:.1f} "
+        f"| {statistics.median(taken):.0f} ms, {max(taken):.0f} ms | {moved} |",
+        flush=True,
+    )
 
 
 async def main(conninfo: str, *, quick: bool) -> None:
-    count = 50 if quick else 2_000
-    async with PostgresStore(conninfo, schema=_SCHEMA) as store, PostgresStore(conninfo, schema=_SCHEMA) as elsewhere:
-        await _prepare(store)
-        bare = await _bare(store, count, at_once=10)
-        dealt = await _dealt_with(store, count)
-        print(f"events dealt with: {dealt:,.0f} a second; bare inserts: {bare:,.0f}; ratio {dealt / bare:.2f} (≥ 0.5)")
-        taken = await _news(store, elsewhere, 10 if quick else 200)
-        print(f"news elsewhere: p50 {statistics.median(taken):.1f} ms, most {max(taken):.1f} ms (p50 ≤ 100)")
-        reads, transactions = await _transactions(store, 20 if quick else 500, 2.0 if quick else 12.0)
-        print(f"a worker that reads {reads:,.0f} times a second: {transactions:.1f} transactions a second")
+    async with PostgresStore(conninfo, schema=_SCHEMA) as store:
+        await _events(store, 50 if quick else 1_500, 1 if quick else 5)
+        print("| workers | sessions | reads/s | CPU/read ÷ a watch's | transactions/s | news p50, most | taken over |")
+        print("|---|---|---|---|---|---|---|")
+        for sessions in (200,) if quick else (1_000, 100_000):
+            for workers in (2,) if quick else (1, 2, 4):
+                await _fleets(conninfo, store, workers=workers, sessions=sessions, quick=quick)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("conninfo", help="a PostgreSQL database, as for libpq")
     parser.add_argument("--quick", action="store_true", help="only see that it runs")
+    parser.add_argument("--role", choices=("worker", "watcher"), help=argparse.SUPPRESS)
+    parser.add_argument("--sessions", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    asyncio.run(main(options.conninfo, quick=options.quick))
+    match options.role:
+        case "worker":
+            asyncio.run(_worker(options.conninfo, options.sessions))
+        case "watcher":
+            asyncio.run(_watcher(options.conninfo, options.sessions))
+        case _:
+            asyncio.run(main(options.conninfo, quick=options.quick))
