@@ -9,8 +9,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack, cast
 
-import httpx
-
 from hpp_async._core.budget import Budget
 from hpp_async._core.credentials import Auth, Credentials, Variables
 from hpp_async._core.endpoint import Endpoint, Target
@@ -28,12 +26,12 @@ from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http import codec, connections, retry
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
-from hpp_async._http.connections import Connections, Lent, Owned
-from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
+from hpp_async._http.family import HTTPClient
 from hpp_async._http.headers import headers_of, user_agent_of
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
+from hpp_async._http.transports import connections_for
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._ordering import Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
@@ -59,7 +57,7 @@ Seconds = float | timedelta
 class ClientOptions(TypedDict, total=False):
     """The keyword arguments that `HPPClient.from_env` passes on; see `HPPClient`."""
 
-    http_client: httpx.AsyncClient | None
+    http_client: HTTPClient | None
     schedule: Schedule
     budget: ReadBudget | None
     timeout: Seconds
@@ -112,7 +110,7 @@ class HPPClient(Ordering):
         *,
         auth: Auth,
         endpoint: Endpoint | str,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: HTTPClient | None = None,
         schedule: Schedule = PollSchedule(),
         budget: ReadBudget | None = None,
         timeout: Seconds = 10.0,
@@ -132,8 +130,6 @@ class HPPClient(Ordering):
         self._schedule = _checked_schedule(schedule)
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError(f"attempts={attempts!r}: give a whole number of at least 1")
-        if http_client is not None and not isinstance(http_client, httpx.AsyncClient):
-            raise ConfigurationError(f"http_client is a {type(http_client).__name__}: give an httpx.AsyncClient")
         self._outage_tolerance = seconds(outage_tolerance, "outage_tolerance")
         clock = LoopClock() if clock is None else clock
         checked_observers = Observers(observers, host=self._target.host)
@@ -151,9 +147,7 @@ class HPPClient(Ordering):
         codec.load_ahead()
         load_ahead()
         retry.load_ahead()
-        self._connections: Connections = (
-            Owned(Environment.of(self._target), now=clock.now, draw=_draw) if http_client is None else Lent(http_client)
-        )
+        self._connections = connections_for(self._target, http_client, now=clock.now, draw=_draw)
         exchange = Exchange(
             self._connections, headers=headers_of(self._target, credentials, agent), timeout=self._timeout
         )

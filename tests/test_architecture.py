@@ -73,7 +73,7 @@ ONLY_IN: Final = {
     "prometheus_client": {"instrumentation"},
     "psycopg": {"fleet"},
     "sqlite3": {"fleet"},
-    "httpx": {"_http", "_client", "_provider", "testing"},
+    "httpx": {"_http", "_provider", "testing"},
 }
 
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))

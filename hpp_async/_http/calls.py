@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final
 
 import attrs
-import httpx
 
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import RateLimitedError
@@ -19,6 +18,7 @@ from hpp_async._http.errors import Subject, response_error, transport_error
 from hpp_async._http.exchange import Answer, Exchange
 from hpp_async._http.reasons import NoAnswer
 from hpp_async._http.retry import Pace
+from hpp_async._http.secret_url import SecretURL
 from hpp_async._loop import Clock
 
 _KEY: Final = "Klarna-Idempotency-Key"
@@ -44,7 +44,7 @@ class Post:
         body: JSON; a cart, or how the consumer can be reached.
     """
 
-    url: str | httpx.URL = attrs.field(repr=False)
+    url: str | SecretURL = attrs.field(repr=False)
     body: Hidden[bytes]
     key: str
     subject: Subject

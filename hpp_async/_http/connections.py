@@ -1,4 +1,4 @@
-"""The connections that requests go over: those of a lent `httpx.AsyncClient`, or our own."""
+"""The connections that requests go over: those of a lent client of httpx or httpx2, or our own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import attrs
-import httpx
 
 from hpp_async._core.exceptions import ClientClosedError
 from hpp_async._http.environment import Environment
+from hpp_async._http.family import Family, HTTPClient
+
+if TYPE_CHECKING:
+    import httpx
 
 KEEPALIVE: Final = 120.0
 """Seconds for which an idle connection is kept. With httpx's default of 5 s nearly every read would need a new one."""
@@ -25,10 +28,6 @@ MAXIMUM_AGE: Final = 300.0
 
 _JITTER: Final = 0.2
 """The share of the maximum age that is drawn at random."""
-_ONE: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE)
-
-_NO_AUTH: Final = httpx.Auth()
-"""An explicit "no authentication": for ``auth=None`` httpx would search the URL for credentials, at every request."""
 
 
 @attrs.define(eq=False)
@@ -44,7 +43,7 @@ class Connection:
         stream: httpcore's network stream of the last response; ``None`` if there is none.
     """
 
-    via: httpx.AsyncClient | httpx.AsyncHTTPTransport
+    via: HTTPClient | httpx.AsyncHTTPTransport
     send: Callable[[httpx.Request], Awaitable[httpx.Response]]
     proxy: str | None = None
     retires_at: float = float("inf")
@@ -60,7 +59,12 @@ class Connection:
 
 
 class Connections(Protocol):
-    """Lends connections to requests."""
+    """Lends connections to requests of one family."""
+
+    @property
+    def family(self) -> Family:
+        """The family that requests must be of."""
+        ...
 
     async def take(self) -> Connection:
         """
@@ -92,10 +96,12 @@ class Lent:
     proxies from the environment for loopback addresses, too, unless it is made with ``trust_env=False``.
     """
 
-    def __init__(self, http_client: httpx.AsyncClient) -> None:
+    def __init__(self, http_client: HTTPClient, family: Family) -> None:
+        self.family = family
         self._http_client = http_client
-        # The lent client must neither add credentials of its own nor follow redirects.
-        send = partial(http_client.send, stream=True, auth=_NO_AUTH, follow_redirects=False)
+        # The lent client must neither add credentials of its own nor follow redirects. For ``auth=None`` it would
+        # search the URL for credentials, at every request.
+        send = partial(http_client.send, stream=True, auth=family.auth(), follow_redirects=False)
         self._connection = Connection(http_client, send)
 
     async def take(self) -> Connection:
@@ -130,11 +136,15 @@ class Owned:
 
     Args:
         environment: how to connect.
+        family: whose transports to use.
         now: returns the time, in seconds.
         draw: returns numbers that are uniform in [0, 1), so that connections made together are not closed together.
     """
 
-    def __init__(self, environment: Environment, *, now: Callable[[], float], draw: Callable[[], float]) -> None:
+    def __init__(
+        self, environment: Environment, family: Family, *, now: Callable[[], float], draw: Callable[[], float]
+    ) -> None:
+        self.family = family
         self._environment = environment
         self._now = now
         self._draw = draw
@@ -186,15 +196,15 @@ class Owned:
             await self._close(next(iter(self._open)))
 
     async def _close(self, connection: Connection) -> None:
-        assert isinstance(connection.via, httpx.AsyncHTTPTransport), "the connection is one of our own"
-        await connection.via.aclose()
+        await cast("httpx.AsyncHTTPTransport", connection.via).aclose()
         self._open.discard(connection)
 
     def _transport(self) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(
+        proxy = self._environment.proxy
+        return self.family.transport(
             verify=self._environment.ssl_context,
-            proxy=self._environment.proxy,
-            limits=_ONE,
+            proxy=None if proxy is None else self.family.proxy(str(proxy.url), auth=proxy.auth),
+            limits=self.family.limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE),
             trust_env=False,
         )
 

@@ -17,6 +17,7 @@ import httpx
 
 from hpp_async._core.endpoint import Target, is_loopback
 from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._http.family import Family
 
 _KINDS: Final = ("http", "https", "all")
 _SCHEMES: Final = ("http", "https", "socks5", "socks5h")
@@ -37,9 +38,9 @@ class Environment:
     proxy: httpx.Proxy | None = attrs.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, target: Target) -> Environment:
+    def of(cls, target: Target, family: Family) -> Environment:
         """
-        Read the environment as httpx would, for connections to *target*.
+        Read the environment as *family* would, for connections to *target*.
 
         A loopback target gets no proxy: what is sent there unencrypted must not leave the machine.
 
@@ -50,7 +51,7 @@ class Environment:
         refusal = _refusal(getproxies())
         if refusal is not None:
             raise ConfigurationError(refusal)
-        return cls(_ssl_context(), _proxy_for(httpx.URL(target.base_url), getproxies()))
+        return cls(_ssl_context(family), _proxy_for(httpx.URL(target.base_url), getproxies()))
 
 
 # -- proxies -------------------------------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ def _variable(kind: str) -> str:
 # -- certificates --------------------------------------------------------------------------------------------------
 
 
-def _ssl_context() -> ssl.SSLContext:
+def _ssl_context(family: Family) -> ssl.SSLContext:
     file, directory = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     if not file and directory and not _has_certificates(directory):
         # OpenSSL would read the directory at each connection, and report no error.
@@ -163,7 +164,7 @@ def _ssl_context() -> ssl.SSLContext:
             "names them: correct or unset it"
         )
     try:
-        context = httpx.create_ssl_context()
+        context = family.ssl_context()
     except OSError as error:
         raise ConfigurationError(f"{_blamed_for(error)}: correct or unset it") from None
     return context

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import attrs
-import httpx
 
 from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Connection, Connections
+from hpp_async._http.family import Family
 from hpp_async._http.reasons import NoAnswer, no_answer, silence
+from hpp_async._http.secret_url import SecretURL
+
+if TYPE_CHECKING:
+    import httpx
 
 MAXIMUM_BODY: Final = 1024 * 1024
 """The most bytes that a body may have, decompressed. A session with all of its fields has about one thousand."""
 
-_REMEMBERED_URLS: Final = 1024
 _CONNECT_SHARE: Final = 0.45
 """
 The share of an exchange's timeout that each of the two steps of connecting (TCP, TLS) may take.
@@ -29,11 +31,7 @@ handshake that is cancelled leaves its socket open (httpcore's ``start_tls``); a
 """
 
 _WINDOW_BITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
-_NO_BODY: Final = httpx.ByteStream(b"")
 _NO_HEADERS: Final[Mapping[str, str]] = {}
-
-_url: Final = lru_cache(maxsize=_REMEMBERED_URLS)(httpx.URL)
-"""Cached, because a session is read many times, and parsing its URL costs as much as all other work on a request."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -74,18 +72,20 @@ class Exchange:
 
     def __init__(self, connections: Connections, *, headers: Mapping[str, str], timeout: float) -> None:
         self._connections = connections
-        self._headers = httpx.Headers(dict(headers))
+        self._family = connections.family
+        self._headers = self._family.headers(dict(headers))
+        self._no_body = self._family.stream(b"")
         self._timeout = timeout
         # httpx gets no timeout but for connecting (see _CONNECT_SHARE). The timeout of the exchange bounds all other
         # steps, and a timer of httpx's for each of them would take a thirtieth of the time of a read.
-        self._timeouts = httpx.Timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
+        self._timeouts = self._family.timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
         self._under_way: set[anyio.CancelScope] = set()
         self._is_abandoned = False
 
     async def ask(
         self,
         method: str,
-        url: str | httpx.URL,
+        url: str | SecretURL,
         *,
         body: Hidden[bytes] | None = None,
         headers: Mapping[str, str] = _NO_HEADERS,
@@ -109,10 +109,10 @@ class Exchange:
                 self._under_way.add(scope)
                 connection = await self._connections.take()
                 try:
-                    return await _answer_over(connection, self._request(method, url, body, headers))
+                    return await self._answer_over(connection, self._request(method, url, body, headers))
                 finally:
                     self._connections.give_back(connection)
-        except httpx.HTTPStatusError as error:
+        except self._family.status_error as error:
             # A hook of a lent client called raise_for_status(): the status is known, and the body is lost.
             assert connection is not None, "the request was sent"
             return _answer_of(error.response, b"", _headers_of(error.response), connection)
@@ -120,7 +120,7 @@ class Exchange:
             raise
         except Exception as error:
             proxy = None if connection is None else connection.proxy
-            failure = no_answer(error, host=_host(url), proxy=proxy)
+            failure = no_answer(error, host=self._host(url), proxy=proxy)
             if failure is None:
                 raise
             return failure
@@ -128,7 +128,7 @@ class Exchange:
             self._under_way.discard(scope)
         if self._is_abandoned:
             raise _closed()
-        return silence(_host(url), self._timeout)
+        return silence(self._host(url), self._timeout)
 
     def abandon(self) -> None:
         """End every exchange that is under way, and refuse each that begins later: the client is closed."""
@@ -142,32 +142,41 @@ class Exchange:
         self._connections.drop()
 
     def _request(
-        self, method: str, url: str | httpx.URL, body: Hidden[bytes] | None, headers: Mapping[str, str]
+        self, method: str, url: str | SecretURL, body: Hidden[bytes] | None, headers: Mapping[str, str]
     ) -> httpx.Request:
         """Return a new request each time: what a hook writes into one must not be sent with another."""
+        family, parsed = self._family, self._family.parsed(url)
         extensions = {"timeout": self._timeouts.copy()}
         if body is None:
-            request = httpx.Request(method, _parsed(url), stream=_NO_BODY, headers=self._headers, extensions=extensions)
+            request = family.request(method, parsed, stream=self._no_body, headers=self._headers, extensions=extensions)
         else:
-            request = _Discreet(
+            request = family.discreet_request(
                 method,
-                _parsed(url),
-                stream=httpx.ByteStream(body()),
+                parsed,
+                stream=family.stream(body()),
                 # httpx itself would add them one by one, and look through all headers for each.
                 headers=[*self._headers.raw, (b"Content-Length", b"%d" % len(body())), *_raw(headers)],
                 extensions=extensions,
             )
-            request.url = _parsed(url)  # httpx made a copy, of a class that shows what is in it
+            request.url = parsed  # httpx made a copy, of a class that shows what is in it
         request.read()  # so that hooks can use request.content
         request.headers.encoding = "ascii"  # else httpx would detect the encoding for each request
         return request
 
+    def _host(self, url: str | SecretURL) -> str:
+        """Return the host, and the port unless it is the scheme's default."""
+        return self._family.parsed(url).netloc.decode("ascii")
 
-class _Discreet(httpx.Request):
-    """A request whose ``repr`` does not show where it goes: error reporters print locals."""
-
-    def __repr__(self) -> str:
-        return f"<Request {self.method}>"
+    async def _answer_over(self, connection: Connection, request: httpx.Request) -> Answer:
+        response = await connection.send(request)
+        connection.stream = response.extensions.get("network_stream")
+        try:
+            headers = _headers_of(response)
+            body = await _body_of(response, headers, self._family)
+            return _answer_of(response, body, headers, connection)
+        finally:
+            # An await in `finally`, but a short one: closing takes no round trip in httpx, and can be cancelled.
+            await response.aclose()
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -176,26 +185,6 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 def _closed() -> ClientClosedError:
     return ClientClosedError("nothing more is sent: the client was closed")
-
-
-def _parsed(url: str | httpx.URL) -> httpx.URL:
-    return _url(url) if isinstance(url, str) else url
-
-
-def _host(url: str | httpx.URL) -> str:
-    """Return the host, and the port unless it is the scheme's default."""
-    return _parsed(url).netloc.decode("ascii")
-
-
-async def _answer_over(connection: Connection, request: httpx.Request) -> Answer:
-    response = await connection.send(request)
-    connection.stream = response.extensions.get("network_stream")
-    try:
-        headers = _headers_of(response)
-        return _answer_of(response, await _body_of(response, headers), headers, connection)
-    finally:
-        # An await in `finally`, but a short one: closing takes no round trip in httpx, and can be cancelled.
-        await response.aclose()
 
 
 def _answer_of(
@@ -214,22 +203,21 @@ def _headers_of(response: httpx.Response) -> dict[bytes, bytes]:
 # -- the body ------------------------------------------------------------------------------------------------------
 
 
-async def _body_of(response: httpx.Response, headers: Mapping[bytes, bytes]) -> bytes | None:
+async def _body_of(response: httpx.Response, headers: Mapping[bytes, bytes], family: Family) -> bytes | None:
     """Return the decompressed body; ``None`` if it is too large, or cannot be decompressed."""
     if response.is_stream_consumed:  # a transport that builds whole responses, as mock transports do
         return response.content if len(response.content) <= MAXIMUM_BODY else None
     raw, size = bytearray(), 0
-    assert isinstance(response.stream, httpx.AsyncByteStream), "an httpx.AsyncClient or transport gave the response"
     try:
         # response.aiter_raw() would give the same chunks, through two more generators.
-        async for chunk in response.stream:
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             size += len(chunk)
             if size <= MAXIMUM_BODY:
                 raw += chunk
             else:
                 # Hang up, and let the iteration end by that: trio warns of an iteration that is left half-way.
                 await response.aclose()
-    except httpx.HTTPError:
+    except family.error:
         if size <= MAXIMUM_BODY:
             raise
     return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), headers.get(b"content-encoding", b""))

@@ -6,17 +6,17 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final, cast
 
 import attrs
-import httpx
 
 from hpp_async._core.exceptions import HPPError, TransportReason
+from hpp_async._http.family import names_of
 
 _NO_ROUTE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
-_EXPECTED: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
-_DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+_EXPECTED: Final = {"HTTPError", "InvalidURL", "StreamError"}
+_DROPPED: Final = {"RemoteProtocolError", "ReadError", "WriteError"}
 _HUNG_UP: Final = ("Server disconnected", "peer closed connection")
 """
 How the messages of a `RemoteProtocolError` begin if the other side closed the connection.
@@ -65,7 +65,7 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | N
     if isinstance(error, AttributeError) and _is_raised_in(error, "anyio"):
         # On uvloop, if a connection is closed as soon as it is made, anyio reads the peer's name from None.
         reason, said, name = "reset", f"the connection to {host} is gone", type(error).__name__
-    elif isinstance(error, _EXPECTED) or _is_of_aiohttp(error):
+    elif isinstance(error, OSError) or _is_a(error, _EXPECTED) or _is_of_aiohttp(error):
         reason, said = _reason(error, host, proxy)
         name = _name_of(error)
     else:
@@ -73,13 +73,13 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | N
     return NoAnswer(
         reason=reason,
         message=f"no answer: {said} ({name})",
-        is_dropped=isinstance(error, _DROPPED),
+        is_dropped=_is_a(error, _DROPPED),
         cause=None if _is_quoting(error) else _without_frames(error),
     )
 
 
 def _reason(error: Exception, host: str, proxy: str | None) -> tuple[TransportReason, str]:
-    is_connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    is_connecting = _is_a(error, {"ConnectError", "ConnectTimeout"})
     if type(error.__cause__).__name__ == "ClientProxyConnectionError":  # aiohttp's
         proxy = "of the lent client"
     for one in _chain(error):
@@ -96,7 +96,7 @@ def _reason(error: Exception, host: str, proxy: str | None) -> tuple[TransportRe
 def _reason_of(error: BaseException, host: str) -> tuple[TransportReason, str] | None:
     """Return the reason that one exception of a chain shows, and its words; ``None`` if it shows none."""
     match error:
-        case httpx.ProxyError():
+        case _ if _is_a(error, {"ProxyError"}):
             return "proxy", _said_by_proxy(error)
         case ssl.SSLCertVerificationError():
             return "certificate", f"the certificate of {host} is not accepted: {_plain(error.verify_message)}"
@@ -117,13 +117,13 @@ def _reason_of(error: BaseException, host: str) -> tuple[TransportReason, str] |
             return "unreachable", f"there is no network route to {host} from here"
         case TimeoutError():
             return "silence", f"nothing came from {host} in time"
-        case httpx.RemoteProtocolError():
+        case _ if _is_a(error, {"RemoteProtocolError"}):
             if str(error).startswith(_HUNG_UP):
                 return "reset", f"{host} closed the connection"
             return "protocol", f"{host} answered with something that is not HTTP"
-        case httpx.NetworkError() if not isinstance(error, httpx.ConnectError):
+        case _ if _is_a(error, {"NetworkError"}) and not _is_a(error, {"ConnectError"}):
             return "reset", f"the connection to {host} broke"
-        case httpx.TimeoutException():
+        case _ if _is_a(error, {"TimeoutException"}):
             return "silence", f"nothing came from {host} in time"
         case _ if _is_of_aiohttp(error) and "Disconnected" in type(error).__name__:
             return "reset", f"{host} closed the connection"
@@ -131,7 +131,7 @@ def _reason_of(error: BaseException, host: str) -> tuple[TransportReason, str] |
             return None
 
 
-def _said_by_proxy(error: httpx.ProxyError) -> str:
+def _said_by_proxy(error: BaseException) -> str:
     status = _STATUS.match(str(error))
     if status is not None and status[0] == "407":
         return "the proxy asks for a password (407); put it into the proxy's URL"
@@ -177,9 +177,14 @@ def _name_of(error: Exception) -> str:
 
 def _is_quoting(error: Exception) -> bool:
     """Tell whether the message of *error* may quote what was received, which may be a part of a body."""
-    if isinstance(error, httpx.ProtocolError) or _is_of_aiohttp(error):
+    if _is_a(error, {"ProtocolError"}) or _is_of_aiohttp(error):
         return True
     return _is_of_aiohttp(error.__cause__) and not isinstance(error.__cause__, OSError)
+
+
+def _is_a(error: BaseException, names: Set[str]) -> bool:
+    """Tell whether *error* is one of these of httpx, or of httpx2, which has the same names."""
+    return not names.isdisjoint(names_of(error))
 
 
 def _is_of_aiohttp(error: BaseException | None) -> bool:

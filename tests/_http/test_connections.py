@@ -22,12 +22,14 @@ from hpp_async import ClientClosedError, HPPClient, ServerError, UnexpectedPaylo
 from hpp_async._http.connections import KEEPALIVE, MAXIMUM_AGE, Connection, Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Answer, Exchange
+from hpp_async._http.family import family
 from hpp_async.testing import Provider, VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 AUTH = ("user", "secret")
 AUTHORITY = trustme.CA()
+HTTPX = family("httpx")
 DIRECT = Environment(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
@@ -39,7 +41,7 @@ class Time:
 
 
 def owned(time: Time | None = None, *, drawn: float = 0.0) -> Owned:
-    return Owned(DIRECT, now=(time or Time()).now, draw=lambda: drawn)
+    return Owned(DIRECT, HTTPX, now=(time or Time()).now, draw=lambda: drawn)
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ async def test_a_close_that_is_cancelled_can_be_finished_by_another(monkeypatch:
 
 async def test_a_lent_client_is_shared_and_never_closed() -> None:
     async with httpx.AsyncClient() as http_client:
-        connections = Lent(http_client)
+        connections = Lent(http_client, HTTPX)
         taken = [await connections.take(), await connections.take()]
         taken[0].retire()
         connections.give_back(taken[0])
@@ -272,7 +274,7 @@ def served() -> Generator[tuple[str, str]]:
 def test_what_belonged_to_a_loop_that_is_gone_is_dropped(first: str, second: str, served: tuple[str, str]) -> None:
     trust = ssl.create_default_context()
     AUTHORITY.configure_trust(trust)
-    connections = Owned(Environment(trust), now=Time().now, draw=lambda: 0.0)
+    connections = Owned(Environment(trust), HTTPX, now=Time().now, draw=lambda: 0.0)
     exchange = Exchange(connections, headers={"Host": "provider.example"}, timeout=20.0)
     sockets: list[Any] = []
 

@@ -14,6 +14,7 @@ from support.servers import request_of, serve, wire
 from hpp_async import ConfigurationError, HPPClient, TransportError
 from hpp_async._core.endpoint import Target
 from hpp_async._http.environment import Environment
+from hpp_async._http.family import family
 from hpp_async.testing import Answer, Provider, VirtualClock
 
 AUTH = ("user", "secret-pw")
@@ -30,7 +31,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def proxy_to(url: str) -> str | None:
-    proxy = Environment.of(Target.of(url)).proxy
+    proxy = Environment.of(Target.of(url), family("httpx")).proxy
     return None if proxy is None else str(proxy.url)
 
 
@@ -223,9 +224,9 @@ def test_certificates_that_cannot_be_read_are_refused(
 def test_certificates_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "0a1b2c3d.0").write_bytes(Path(certifi.where()).read_bytes())
     monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere:{tmp_path}")
-    of_directory = Environment.of(Target.of(PROVIDER)).ssl_context
+    of_directory = Environment.of(Target.of(PROVIDER), family("httpx")).ssl_context
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
-    of_file = Environment.of(Target.of(PROVIDER)).ssl_context
+    of_file = Environment.of(Target.of(PROVIDER), family("httpx")).ssl_context
 
     assert (
         of_directory.cert_store_stats()["x509_ca"] == 0

@@ -13,11 +13,13 @@ import pytest
 from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Lent
 from hpp_async._http.exchange import MAXIMUM_BODY, Answer, Exchange
+from hpp_async._http.family import family
 from hpp_async._http.reasons import NoAnswer
 from hpp_async._http.secret_url import SecretURL
 
 pytestmark = pytest.mark.anyio
 
+HTTPX = family("httpx")
 URL = "https://provider.example/anything"
 
 
@@ -30,7 +32,7 @@ async def ask(answer: httpx.Response | Exception, *, seen: list[httpx.Request] |
         return answer
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
-        return await Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0).ask("POST", URL)
+        return await Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0).ask("POST", URL)
 
 
 class Chunk(httpx.AsyncByteStream):
@@ -125,7 +127,7 @@ async def test_what_is_written_into_one_request_is_not_sent_with_another() -> No
 
     hooks = {"request": [hook]}
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle), event_hooks=hooks) as http_client:
-        exchange = Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0)
+        exchange = Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0)
         await exchange.ask("GET", URL)
         hooks["request"].clear()
         http_client.event_hooks = hooks
@@ -143,7 +145,7 @@ async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() ->
 
     transport = httpx.MockTransport(lambda _: httpx.Response(403, headers={"X-Theirs": "1"}, content=b"why"))
     async with httpx.AsyncClient(transport=transport, event_hooks={"response": [hook]}) as http_client:
-        answer = await Exchange(Lent(http_client), headers={}, timeout=5.0).ask("GET", URL)
+        answer = await Exchange(Lent(http_client, HTTPX), headers={}, timeout=5.0).ask("GET", URL)
 
     assert isinstance(answer, Answer)
     assert (answer.status_code, answer.body, answer.header(b"x-theirs")) == (403, b"", "1")
@@ -152,7 +154,7 @@ async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() ->
 # -- bodies and secrets --------------------------------------------------------------------------------------------
 
 
-async def post(url: str | httpx.URL, seen: list[httpx.Request], *, fails: Exception | None = None) -> object:
+async def post(url: str | SecretURL, seen: list[httpx.Request], *, fails: Exception | None = None) -> object:
     def handle(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         if fails is not None:
@@ -160,7 +162,7 @@ async def post(url: str | httpx.URL, seen: list[httpx.Request], *, fails: Except
         return httpx.Response(204)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
-        exchange = Exchange(Lent(http_client), headers={"X-Ours": "1"}, timeout=5.0)
+        exchange = Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0)
         return await exchange.ask("POST", url, body=Hidden(b"[1]"), headers={"X-Once": "2"})
 
 

@@ -24,8 +24,10 @@ from hpp_async import HPPClient, TransportError
 from hpp_async._http.connections import Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Exchange
+from hpp_async._http.family import family
 from hpp_async._http.reasons import NoAnswer, no_answer
 
+HTTPX = family("httpx")
 AUTHORITY = trustme.CA()
 TRUSTING = ssl.create_default_context()
 AUTHORITY.configure_trust(TRUSTING)
@@ -103,7 +105,7 @@ async def ask(
     url: str, *, trust: ssl.SSLContext = DISTRUSTING, proxy: str | None = None, timeout: float = 20.0
 ) -> NoAnswer:
     connections = Owned(
-        Environment(trust, None if proxy is None else httpx.Proxy(proxy)), now=lambda: 0.0, draw=lambda: 0.0
+        Environment(trust, None if proxy is None else httpx.Proxy(proxy)), HTTPX, now=lambda: 0.0, draw=lambda: 0.0
     )
     try:
         failure = await Exchange(connections, headers=HEADERS, timeout=timeout).ask("GET", url)
@@ -265,7 +267,7 @@ def test_a_former_attempts_failure_explains_nothing() -> None:
 async def over_aiohttp(url: str, *, proxy: str | None = None) -> NoAnswer:
     transport = AiohttpTransport(proxy=None if proxy is None else httpx.Proxy(proxy))
     async with httpx.AsyncClient(transport=transport) as http_client:
-        failure = await Exchange(Lent(http_client), headers=HEADERS, timeout=20.0).ask("GET", url)
+        failure = await Exchange(Lent(http_client, HTTPX), headers=HEADERS, timeout=20.0).ask("GET", url)
     assert isinstance(failure, NoAnswer)
     return failure
 

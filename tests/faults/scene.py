@@ -41,10 +41,11 @@ from hpp_async import (
     ReadBudget,
     Session,
     TransportError,
-    _client,
 )
 from hpp_async._client import ClientOptions
+from hpp_async._http import environment, transports
 from hpp_async._http.connections import Connection, Connections, Lent, Owned
+from hpp_async._http.family import Family
 from hpp_async.testing import Provider
 
 on_two_loops: Final = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -229,7 +230,7 @@ async def scene(
     caplog.set_level(logging.DEBUG, "hpp_async")
     clock, told = StillClock() if time is None else time, Told()
     options = ClientOptions(timeout=PATIENT, outage_tolerance=1e6, clock=clock, observers=[told]) | options
-    http_client = options.get("http_client")
+    http_client: Any = options.get("http_client")
     provider = Provider(now=clock.provider_time, auth=AUTH, quota=None)
     with anyio.fail_after(30):
         tasks = _tasks()
@@ -298,6 +299,10 @@ class WatchedConnections:
         self._clock = clock
         self._taken: list[Connection] = []
 
+    @property
+    def family(self) -> Family:
+        return self._connections.family
+
     async def take(self) -> Connection:
         connection = await self._connections.take()
         if connection not in self._taken:
@@ -356,7 +361,7 @@ def _watched_by(clock: StillClock | FastClock) -> Generator[list[WatchedConnecti
 
     with pytest.MonkeyPatch.context() as patch:
         for kind in (Owned, Lent):
-            patch.setattr(_client, kind.__name__, watching(kind))
+            patch.setattr(transports, kind.__name__, watching(kind))
         yield watched
 
 
@@ -364,5 +369,5 @@ def _watched_by(clock: StillClock | FastClock) -> Generator[list[WatchedConnecti
 def _trusting() -> Generator[None]:
     """Read what this machine trusts once: it takes longer than most of these tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpx, "create_ssl_context", lambda verify=TRUST, **_: verify)
+        patch.setattr(environment, "_ssl_context", lambda _: TRUST)
         yield
