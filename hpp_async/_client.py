@@ -31,7 +31,7 @@ from hpp_async._http.family import HTTPClient
 from hpp_async._http.headers import headers_of, user_agent_of
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
-from hpp_async._http.transports import connections_for
+from hpp_async._http.transports import TransportName, connections_for
 from hpp_async._loop import Clock, LoopClock
 from hpp_async._ordering import Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
@@ -58,6 +58,7 @@ class ClientOptions(TypedDict, total=False):
     """The keyword arguments that `HPPClient.from_env` passes on; see `HPPClient`."""
 
     http_client: HTTPClient | None
+    transport: TransportName
     schedule: Schedule
     budget: ReadBudget | None
     timeout: Seconds
@@ -80,13 +81,15 @@ class HPPClient(Ordering):
     Args:
         auth: ``(username, password)``, or an API key.
         endpoint: an `Endpoint`, its name, or a base URL; plain http for loopback hosts only.
-        http_client: an `httpx.AsyncClient` to borrow. The client never closes it, and uses only its transport, event
-            hooks, connection pool and proxies; its other settings have no effect. Use this for another transport, such
-            as httpx-aiohttp's (asyncio only; see benchmarks/README.md). For a loopback endpoint, make it with
-            ``trust_env=False``: otherwise httpx uses the proxies of the environment for loopback addresses, too.
-            Without this argument the client makes connections of its own, with the proxies and certificates that the
-            environment names when the client is made (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``,
-            ``SSL_CERT_DIR``). They never go through a proxy to a loopback endpoint.
+        http_client: an ``AsyncClient`` of httpx or httpx2 to borrow. The client never closes it, and uses only its
+            transport, event hooks, connection pool and proxies; its other settings have no effect. For a loopback
+            endpoint, make it with ``trust_env=False``: otherwise it uses the proxies of the environment for loopback
+            addresses, too. Without this argument the client makes connections of its own, with the proxies and
+            certificates that the environment names when the client is made (``HTTPS_PROXY``, ``ALL_PROXY``,
+            ``NO_PROXY``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR``). They never go through a proxy to a loopback endpoint.
+        transport: what the client's own connections are made of: ``"httpx"``; ``"httpx2"`` (extra ``httpx2``); or
+            ``"aiohttp"`` (extra ``aiohttp``), which takes less CPU time. On trio, and through a proxy, ``"aiohttp"``
+            does as ``"httpx"``.
         schedule: how long to wait between reads; see `PollSchedule`.
         budget: how much of the merchant's quota all reads of this client may use. By default a quarter of the
             endpoint's quota, because captures and refunds share it; of the playground's quota for a URL of your own.
@@ -111,6 +114,7 @@ class HPPClient(Ordering):
         auth: Auth,
         endpoint: Endpoint | str,
         http_client: HTTPClient | None = None,
+        transport: TransportName = "httpx",
         schedule: Schedule = PollSchedule(),
         budget: ReadBudget | None = None,
         timeout: Seconds = 10.0,
@@ -147,7 +151,7 @@ class HPPClient(Ordering):
         codec.load_ahead()
         load_ahead()
         retry.load_ahead()
-        self._connections = connections_for(self._target, http_client, now=clock.now, draw=_draw)
+        self._connections = connections_for(self._target, http_client, transport, now=clock.now, draw=_draw)
         exchange = Exchange(
             self._connections, headers=headers_of(self._target, credentials, agent), timeout=self._timeout
         )
@@ -209,7 +213,7 @@ class HPPClient(Ordering):
             TransportError, UnexpectedPayloadError, RateLimitedError, NotProcessedError, ServerError: after the last
                 attempt, or as soon as an answer asks for more than 5 seconds.
             AuthenticationError, SessionNotFoundError, ResponseError: immediately.
-            ClientClosedError: the client was closed, before or meanwhile, or the httpx client that it borrows.
+            ClientClosedError: the client was closed, before or meanwhile, or the ``http_client`` that it borrows.
             RuntimeError: the client is in use in another event loop, which is running.
         """
         return await self._reads.read(self._target.session_id(session))

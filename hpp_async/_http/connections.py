@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 import attrs
 
@@ -43,7 +43,7 @@ class Connection:
         stream: httpcore's network stream of the last response; ``None`` if there is none.
     """
 
-    via: HTTPClient | httpx.AsyncHTTPTransport
+    via: HTTPClient | OwnTransport
     send: Callable[[httpx.Request], Awaitable[httpx.Response]]
     proxy: str | None = None
     retires_at: float = float("inf")
@@ -56,6 +56,30 @@ class Connection:
         This has no effect on a lent client, which does not show which of its connections a request goes over.
         """
         self.retires_at = -float("inf")
+
+
+MakeTransport = Callable[[Environment, Family], "OwnTransport"]
+
+
+class OwnTransport(Protocol):
+    """A transport of our own, as httpx's and httpx2's are: for requests of one family, over one connection."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send *request*, and return the response, the body not read yet."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        ...
+
+
+@runtime_checkable
+class Droppable(Protocol):
+    """A transport that closes its connection by itself where its event loop is gone."""
+
+    def drop(self) -> None:
+        """Close the connection, without awaiting."""
+        ...
 
 
 class Connections(Protocol):
@@ -122,7 +146,7 @@ class Lent:
 
 class Owned:
     """
-    Connections of our own: one for each request that is under way, each in an httpx transport of its own.
+    Connections of our own: one for each request that is under way, each in a transport of its own.
 
     *Why not one transport.* Connections in one transport share a pool of httpcore's, which examines all of them twice
     for each request, and polls the sockets of the idle ones. With ten connections that takes a third of the CPU time of
@@ -136,22 +160,30 @@ class Owned:
 
     Args:
         environment: how to connect.
-        family: whose transports to use.
+        family: the family of the transports.
+        make: makes a transport, in the event loop; by default `own_transport`.
         now: returns the time, in seconds.
         draw: returns numbers that are uniform in [0, 1), so that connections made together are not closed together.
     """
 
     def __init__(
-        self, environment: Environment, family: Family, *, now: Callable[[], float], draw: Callable[[], float]
+        self,
+        environment: Environment,
+        family: Family,
+        make: MakeTransport | None = None,
+        *,
+        now: Callable[[], float],
+        draw: Callable[[], float],
     ) -> None:
         self.family = family
         self._environment = environment
+        self._make: MakeTransport = make or own_transport
         self._now = now
         self._draw = draw
         self._idle: deque[tuple[float, Connection]] = deque()
         self._open: set[Connection] = set()
         # The first transport is made here, because httpx then loads modules, which takes too long in the event loop.
-        self._spare: httpx.AsyncHTTPTransport | None = self._transport()
+        self._spare: OwnTransport | None = own_transport(environment, family) if make is None else None
 
     async def take(self) -> Connection:
         """Return the connection that was given back last, unless it is too old; else a new one."""
@@ -164,7 +196,7 @@ class Owned:
             if now < connection.retires_at:
                 return connection
             await self._close(connection)
-        transport, self._spare = self._spare or self._transport(), None
+        transport, self._spare = self._spare or self._make(self._environment, self.family), None
         age = MAXIMUM_AGE * (1.0 - _JITTER * self._draw())
         proxy = self._environment.proxy
         connection = Connection(
@@ -184,7 +216,9 @@ class Owned:
     def drop(self) -> None:
         """Close and forget all connections, those in use included: their event loop is gone."""
         for connection in self._open:
-            if connection.stream is not None:
+            if isinstance(connection.via, Droppable):
+                connection.via.drop()
+            elif connection.stream is not None:
                 _close_without_loop(connection.stream)
         self._idle.clear()
         self._open.clear()
@@ -196,17 +230,19 @@ class Owned:
             await self._close(next(iter(self._open)))
 
     async def _close(self, connection: Connection) -> None:
-        await cast("httpx.AsyncHTTPTransport", connection.via).aclose()
+        await cast("OwnTransport", connection.via).aclose()
         self._open.discard(connection)
 
-    def _transport(self) -> httpx.AsyncHTTPTransport:
-        proxy = self._environment.proxy
-        return self.family.transport(
-            verify=self._environment.ssl_context,
-            proxy=None if proxy is None else self.family.proxy(str(proxy.url), auth=proxy.auth),
-            limits=self.family.limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE),
-            trust_env=False,
-        )
+
+def own_transport(environment: Environment, family: Family) -> OwnTransport:
+    """Return a transport of *family* for one connection."""
+    proxy = environment.proxy
+    return family.transport(
+        verify=environment.ssl_context,
+        proxy=None if proxy is None else family.proxy(str(proxy.url), auth=proxy.auth),
+        limits=family.limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE),
+        trust_env=False,
+    )
 
 
 # -- event loops -----------------------------------------------------------------------------------------------------
@@ -239,6 +275,19 @@ def _close_without_loop(stream: Any) -> None:
     inner: Any = getattr(stream, "_stream", None)
     while hasattr(inner, "transport_stream"):  # TLS
         inner = inner.transport_stream
-    transport: Any = getattr(inner, "_transport", None)
-    if isinstance(getattr(transport, "_sock", None), socket.socket):
+    close_transport(getattr(inner, "_transport", None))
+
+
+def close_transport(transport: Any) -> None:
+    """Close the socket of an asyncio transport whose event loop is gone, and mark the transport as closed."""
+    while hasattr(transport, "_ssl_protocol"):  # TLS
+        protocol, transport._closed = transport._ssl_protocol, True
+        transport = getattr(protocol, "_transport", None)
+    real = getattr(transport, "_sock", None)
+    if isinstance(real, socket.socket):
+        real.close()
         transport._sock, transport._closing = None, True
+    elif transport is not None and not hasattr(transport, "_sock"):
+        # uvloop closes its sockets with the loop, and warns of TLS transports that nobody closed.
+        with suppress(RuntimeError):
+            transport.abort()

@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import cache, lru_cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import attrs
 import httpx
@@ -116,4 +116,4 @@ class _Discreet:
 
 
 def _both(first: type, second: type[_Class]) -> type[_Class]:
-    return type(second.__name__, (first, second), {})
+    return cast("type[_Class]", type(second.__name__, (first, second), {}))

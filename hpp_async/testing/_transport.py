@@ -1,7 +1,9 @@
-"""The provider behind an httpx transport, and behind respx."""
+"""The provider behind a transport of httpx's or httpx2's, and behind respx."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,6 +23,7 @@ from hpp_async._provider.scripts import LifeStory
 from hpp_async.testing._clock import VirtualClock
 
 if TYPE_CHECKING:
+    import httpx2
     import respx
 
     from hpp_async._client import ClientOptions
@@ -41,8 +44,8 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         async with provider.client() as client:
             outcome = await client.wait_for_outcome(session)
 
-    If your own code makes the client, give the client the provider's ``auth``, ``endpoint``, ``http_client`` and
-    ``clock``. With respx, see `mock_provider`.
+    If your own code makes the client, give the client the provider's ``auth``, ``endpoint``, ``http_client`` (or
+    ``httpx2_client``) and ``clock``. With respx, see `mock_provider`.
 
     Args:
         clock: the clock by which the sessions change.
@@ -102,10 +105,21 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
         self._next.extend(answers)
 
     def client(self, **options: Unpack[ClientOptions]) -> HPPClient:
-        """Return a client of this provider, in its virtual time; *options* are the options of `HPPClient`."""
-        options.setdefault("http_client", self.http_client)
+        """
+        Return a client of this provider, in its virtual time; *options* are the options of `HPPClient`.
+
+        With ``transport="httpx2"`` its requests are those of httpx2.
+        """
+        transport = options.pop("transport", "httpx")
+        options.setdefault("http_client", self.httpx2_client if transport == "httpx2" else self.http_client)
         options.setdefault("clock", self.clock)
         return HPPClient(auth=self.auth, endpoint=self.endpoint, **options)
+
+    @property
+    def httpx2_client(self) -> httpx2.AsyncClient:
+        """The same as ``http_client`` for httpx2 (extra ``httpx2``), which is imported now; a new one each time."""
+        client: httpx2.AsyncClient = importlib.import_module("httpx2").AsyncClient(transport=self)
+        return client
 
     async def post_callbacks(self, client: httpx.AsyncClient) -> None:
         """
@@ -145,21 +159,28 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             self.model.listeners.remove(wake)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer *request*; with this method the provider is an httpx transport."""
+        """
+        Answer *request*; with this method the provider is an httpx transport.
+
+        A request of httpx2's is answered in httpx2's classes.
+        """
+        return await self.answered(request, _family_of(request))
+
+    async def answered(self, request: httpx.Request, family: Any) -> httpx.Response:
+        """Answer *request* with a response of its family; raise errors of *family*, which is httpx or httpx2."""
         self.requests.append(request)
         await anyio.lowlevel.checkpoint()
         if self.latency:
             await self.clock.sleep(self.latency)
+        response: type[httpx.Response] = _family_of(request).Response
         answer = self._next.popleft() if self._next else None
         if isinstance(answer, Exception):
             raise answer
-        if isinstance(answer, httpx.Response):
-            return answer
-        if answer is not None:
-            return _response(self.model.error(answer))
-        return await self._answer(request)
+        if answer is None:
+            return _response(await self._answer(request, family), response)
+        return _response(self.model.error(answer), response) if isinstance(answer, int) else answer
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, family: Any) -> Answer:
         faults = self.model.draw_faults(request.method, request.url.path)
         if faults.delay:
             await self.clock.sleep(faults.delay)
@@ -170,30 +191,42 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             answer = self.model.answer(request.method, request.url.path, headers, body, faults=faults)
         match faults.breach:
             case Stalled(seconds):
-                raise httpx.ReadTimeout(f"no answer within {seconds:g} s", request=request)
+                raise family.ReadTimeout(f"no answer within {seconds:g} s", request=request)
             case Refused():
-                raise httpx.ConnectError("connection refused", request=request)
+                raise family.ConnectError("connection refused", request=request)
             case Dropped(is_reset=True):
-                raise httpx.ReadError("connection reset by peer", request=request)
+                raise family.ReadError("connection reset by peer", request=request)
             case Dropped():
-                raise httpx.RemoteProtocolError("server disconnected without sending a response", request=request)
+                raise family.RemoteProtocolError("server disconnected without sending a response", request=request)
             case Cut():
-                raise httpx.RemoteProtocolError("peer closed connection half way through the body", request=request)
+                raise family.RemoteProtocolError("peer closed connection half way through the body", request=request)
             case _:
                 assert answer is not None, "a connection that does not break carries an answer"
-                return _response(answer)
+                return answer
 
 
-def _response(answer: Answer) -> httpx.Response:
-    return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.body)
+def _family_of(request: httpx.Request) -> Any:
+    """Return httpx or httpx2: the module that the class of *request* comes from."""
+    modules = (sys.modules.get(one.__module__) for one in type(request).__mro__)
+    return next(module for module in modules if module is not None and module.__name__ in ("httpx", "httpx2"))
+
+
+def _response(answer: Answer, response: type[httpx.Response]) -> httpx.Response:
+    return response(answer.status_code, headers=dict(answer.headers), content=answer.body)
 
 
 def mock_provider(router: respx.Router, provider: ScriptedProvider) -> respx.Route:
     """
     Let *provider* answer the requests to its endpoint that respx's *router* sees, and return the route.
 
-    *router* is the fixture ``respx_mock``, ``respx.mock``, or a router of your own, with or without a ``base_url``. The
-    client needs the provider's ``auth``, and its ``clock`` if waits should take no real time. Only asynchronous httpx
-    clients are supported.
+    *router* is the fixture ``respx_mock``, ``respx.mock``, or a router of your own, with or without a ``base_url``; or
+    ``httpx2_mock`` of pytest-httpx2, for requests of httpx2. The client needs the provider's ``auth``, and its
+    ``clock`` if waits should take no real time. Only asynchronous clients are supported.
     """
-    return router.route(url__startswith=f"{provider.endpoint}/").mock(side_effect=provider.handle_async_request)
+    # respx shows to every route a request of httpx's, and passes on what it raises as it is.
+    family = importlib.import_module("httpx2" if getattr(router, "_using", None) == "httpcore2" else "httpx")
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return await provider.answered(request, family)
+
+    return router.route(url__startswith=f"{provider.endpoint}/").mock(side_effect=answer)

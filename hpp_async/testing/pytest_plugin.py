@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
+from typing import Literal
 
 import httpx
 import pytest
@@ -25,7 +26,15 @@ def hpp_provider() -> ScriptedProvider:
 
 
 @pytest.fixture
-def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -> Generator[HPPClient]:
+def hpp_transport() -> Literal["httpx", "httpx2"]:
+    """Say of which family the requests of `hpp_client` are: "httpx". Override this fixture for "httpx2"."""
+    return "httpx"
+
+
+@pytest.fixture
+def hpp_client(
+    hpp_provider: ScriptedProvider, hpp_transport: Literal["httpx", "httpx2"], request: pytest.FixtureRequest
+) -> Generator[HPPClient]:
     """
     Give an `hpp_async.HPPClient` of `hpp_provider`, in virtual time, and close it in the loop in which it was used.
 
@@ -33,11 +42,12 @@ def hpp_client(hpp_provider: ScriptedProvider, request: pytest.FixtureRequest) -
     """
     loops: list[asyncio.AbstractEventLoop] = []
 
-    async def note_loop(_: httpx.Request) -> None:
+    async def note_loop(_: object) -> None:
         with suppress(RuntimeError):  # on trio there is no asyncio loop
             loops[:] = [asyncio.get_running_loop()]
 
-    http_client = httpx.AsyncClient(transport=hpp_provider, event_hooks={"request": [note_loop]})
+    http_client = hpp_provider.httpx2_client if hpp_transport == "httpx2" else httpx.AsyncClient(transport=hpp_provider)
+    http_client.event_hooks = {"request": [note_loop]}
     client = hpp_provider.client(http_client=http_client)
     is_with_anyio = "anyio_backend" in request.fixturenames
     closing: list[HPPClient] = request.getfixturevalue("_hpp_closing") if is_with_anyio else []

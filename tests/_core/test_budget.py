@@ -8,6 +8,7 @@ import pickle
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from math import inf, nan
 from statistics import mean
 from typing import Any, Final
@@ -378,7 +379,7 @@ def test_every_turn_in_the_queue_is_woken_when_the_client_closes() -> None:
 def test_the_end_of_a_read_wakes_one_of_many_that_only_wait_for_a_place() -> None:
     budget = Budget(ReadBudget(1_000_000.0, max_in_flight=1))
     woken: list[int] = []
-    turns = [budget.queue(Kind.NEW, inf, 0.0, lambda number=number: woken.append(number)) for number in range(100)]
+    turns = [budget.queue(Kind.NEW, inf, 0.0, partial(woken.append, number)) for number in range(100)]
     budget.virtual(1.0)
     assert budget.admit(turns[0], 1.0)
     woken.clear()

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final, get_args
 
+import aiohttp
 import anyio
 import httpx
 import pytest
@@ -19,10 +20,14 @@ from anyio.from_thread import start_blocking_portal
 from support.servers import Handler, request_of, serve, wire
 
 from hpp_async import ClientClosedError, HPPClient, ServerError, UnexpectedPayloadError
+from hpp_async._core.endpoint import Target
+from hpp_async._http import environment
 from hpp_async._http.connections import KEEPALIVE, MAXIMUM_AGE, Connection, Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.exchange import Answer, Exchange
 from hpp_async._http.family import family
+from hpp_async._http.over_aiohttp import OverAiohttp
+from hpp_async._http.transports import TransportName, connections_for
 from hpp_async.testing import Provider, VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +47,11 @@ class Time:
 
 def owned(time: Time | None = None, *, drawn: float = 0.0) -> Owned:
     return Owned(DIRECT, HTTPX, now=(time or Time()).now, draw=lambda: drawn)
+
+
+TRANSPORTS: Final = get_args(TransportName)
+over_each = pytest.mark.parametrize("transport", TRANSPORTS)
+"""On trio, the last one does as the first."""
 
 
 @pytest.fixture
@@ -171,7 +181,10 @@ def noting(model: Provider, used: list[object]) -> Handler:
     return handle
 
 
-async def test_reads_one_after_the_other_share_one_connection_and_reads_at_once_do_not() -> None:
+@over_each
+async def test_reads_one_after_the_other_share_one_connection_and_reads_at_once_do_not(
+    transport: TransportName,
+) -> None:
     model = Provider(now=VirtualClock().provider_time, quota=None)
     arrived, released = 0, anyio.Event()
     used: set[object] = set()
@@ -188,7 +201,7 @@ async def test_reads_one_after_the_other_share_one_connection_and_reads_at_once_
 
     sessions = [model.create() for _ in range(3)]
     with anyio.fail_after(30):
-        async with serve(handle) as url, HPPClient(auth=AUTH, endpoint=url) as client:
+        async with serve(handle) as url, HPPClient(auth=AUTH, endpoint=url, transport=transport) as client:
             for session in sessions:
                 await client.read_session(session)
             in_turn = len(used)
@@ -199,13 +212,17 @@ async def test_reads_one_after_the_other_share_one_connection_and_reads_at_once_
     assert (in_turn, len(used)) == (1, 3)
 
 
-async def test_after_five_minutes_of_reads_another_connection_is_made() -> None:
+@over_each
+async def test_after_five_minutes_of_reads_another_connection_is_made(transport: TransportName) -> None:
     clock = VirtualClock()
     model = Provider(now=clock.provider_time, quota=None)
     session = model.create()
     used: list[object] = []
     with anyio.fail_after(30):
-        async with serve(noting(model, used)) as url, HPPClient(auth=AUTH, endpoint=url, clock=clock) as client:
+        async with (
+            serve(noting(model, used)) as url,
+            HPPClient(auth=AUTH, endpoint=url, clock=clock, transport=transport) as client,
+        ):
             for _ in range(6):
                 await client.read_session(session)
                 await clock.sleep(60.0)
@@ -215,7 +232,10 @@ async def test_after_five_minutes_of_reads_another_connection_is_made() -> None:
 
 
 @pytest.mark.parametrize("answer", ["503 X\r\nContent-Length: 0", "200 X\r\nContent-Length: 2"])
-async def test_no_connection_is_used_again_after_an_answer_that_is_out_of_order(answer: str) -> None:
+@over_each
+async def test_no_connection_is_used_again_after_an_answer_that_is_out_of_order(
+    answer: str, transport: TransportName
+) -> None:
     model = Provider(now=VirtualClock().provider_time, quota=None)
     session = model.create()
     used: list[object] = []
@@ -226,7 +246,10 @@ async def test_no_connection_is_used_again_after_an_answer_that_is_out_of_order(
         return f"HTTP/1.1 {answer}\r\n\r\n{'[]' if '200' in answer else ''}".encode() if len(used) == 2 else reply
 
     with anyio.fail_after(30):
-        async with serve(handle) as url, HPPClient(auth=AUTH, endpoint=url, attempts=1) as client:
+        async with (
+            serve(handle) as url,
+            HPPClient(auth=AUTH, endpoint=url, attempts=1, transport=transport) as client,
+        ):
             await client.read_session(session)
             with pytest.raises((ServerError, UnexpectedPayloadError)):
                 await client.read_session(session)
@@ -271,18 +294,23 @@ def served() -> Generator[tuple[str, str]]:
 @pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")  # uvloop's, as it closes a loop
 @pytest.mark.parametrize("first", LOOPS)
 @pytest.mark.parametrize("second", LOOPS)
-def test_what_belonged_to_a_loop_that_is_gone_is_dropped(first: str, second: str, served: tuple[str, str]) -> None:
+@over_each
+def test_what_belonged_to_a_loop_that_is_gone_is_dropped(
+    first: str, second: str, transport: TransportName, served: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trust = ssl.create_default_context()
     AUTHORITY.configure_trust(trust)
-    connections = Owned(Environment(trust), HTTPX, now=Time().now, draw=lambda: 0.0)
+    monkeypatch.setattr(environment, "_ssl_context", lambda _: trust)
+    target = Target.of("http://localhost")
+    connections = connections_for(target, None, transport, now=Time().now, draw=lambda: 0.0)
     exchange = Exchange(connections, headers={"Host": "provider.example"}, timeout=20.0)
     sockets: list[Any] = []
 
     async def ask() -> list[str]:
         answers = [await exchange.ask("GET", url) for url in served]
         for answer in answers:
-            stream: Any = answer.connection.stream if isinstance(answer, Answer) else None
-            sockets.append(stream.get_extra_info("socket"))
+            assert isinstance(answer, Answer)
+            sockets.append(socket_of(answer.connection))
         return [str(answer.status_code if isinstance(answer, Answer) else answer) for answer in answers]
 
     assert anyio.run(ask, **LOOPS[first]) == ["204", "204"]
@@ -294,6 +322,17 @@ def test_what_belonged_to_a_loop_that_is_gone_is_dropped(first: str, second: str
     assert [one.fileno() for one in sockets[:2]] == [-1, -1]
     connections.drop()
     gc.collect()
+
+
+def socket_of(connection: Connection) -> Any:
+    via: Any = connection.via
+    if not isinstance(via, OverAiohttp):
+        stream: Any = connection.stream
+        return stream.get_extra_info("socket")
+    assert isinstance(via.client, aiohttp.ClientSession)
+    connector: Any = via.client.connector
+    *_, (protocol, _) = [kept for connections in connector._conns.values() for kept in connections]
+    return protocol.transport.get_extra_info("socket")
 
 
 def test_a_connection_that_is_dropped_in_use_is_not_kept() -> None:
@@ -313,7 +352,7 @@ import sys
 import {first}
 from hpp_async import HPPClient, TransportError
 
-client = HPPClient(auth=("user", "secret"), endpoint="http://localhost:{port}", attempts=1)
+client = HPPClient(auth=("user", "secret"), endpoint="http://localhost:{port}", attempts=1, transport="{transport}")
 loaded = set(sys.modules)
 
 async def main():
@@ -331,10 +370,11 @@ async def main():
 @pytest.mark.parametrize(
     ("first", "run"), [("asyncio", "asyncio.run(main())"), ("trio", "trio.run(main)"), ("uvloop", "uvloop.run(main())")]
 )
-def test_the_first_read_loads_no_modules(first: str, run: str) -> None:
+@over_each
+def test_the_first_read_loads_no_modules(first: str, run: str, transport: TransportName) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    code = FIRST_READ.format(first=first, run=run, port=port)
+    code = FIRST_READ.format(first=first, run=run, port=port, transport=transport)
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
 
     assert done.stdout.split() == []

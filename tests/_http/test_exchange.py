@@ -8,6 +8,7 @@ import traceback
 from collections.abc import AsyncGenerator
 
 import httpx
+import httpx2
 import pytest
 
 from hpp_async._core.hidden import Hidden
@@ -19,8 +20,17 @@ from hpp_async._http.secret_url import SecretURL
 
 pytestmark = pytest.mark.anyio
 
-HTTPX = family("httpx")
 URL = "https://provider.example/anything"
+
+
+@pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"], autouse=True)
+def family_under_test(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with the classes of httpx, and with those of httpx2, which have the same names."""
+    monkeypatch.setitem(globals(), "httpx", request.param)
+
+
+def over(http_client: httpx.AsyncClient, headers: dict[str, str]) -> Exchange:
+    return Exchange(Lent(http_client, family(httpx.__name__)), headers=headers, timeout=5.0)
 
 
 async def ask(answer: httpx.Response | Exception, *, seen: list[httpx.Request] | None = None) -> Answer | NoAnswer:
@@ -32,10 +42,10 @@ async def ask(answer: httpx.Response | Exception, *, seen: list[httpx.Request] |
         return answer
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
-        return await Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0).ask("POST", URL)
+        return await over(http_client, {"X-Ours": "1"}).ask("POST", URL)
 
 
-class Chunk(httpx.AsyncByteStream):
+class Chunk(httpx.AsyncByteStream, httpx2.AsyncByteStream):
     def __init__(self, content: bytes) -> None:
         self._content = content
 
@@ -127,7 +137,7 @@ async def test_what_is_written_into_one_request_is_not_sent_with_another() -> No
 
     hooks = {"request": [hook]}
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle), event_hooks=hooks) as http_client:
-        exchange = Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0)
+        exchange = over(http_client, {"X-Ours": "1"})
         await exchange.ask("GET", URL)
         hooks["request"].clear()
         http_client.event_hooks = hooks
@@ -145,7 +155,7 @@ async def test_a_hook_that_raises_for_the_status_hides_the_body_and_no_more() ->
 
     transport = httpx.MockTransport(lambda _: httpx.Response(403, headers={"X-Theirs": "1"}, content=b"why"))
     async with httpx.AsyncClient(transport=transport, event_hooks={"response": [hook]}) as http_client:
-        answer = await Exchange(Lent(http_client, HTTPX), headers={}, timeout=5.0).ask("GET", URL)
+        answer = await over(http_client, {}).ask("GET", URL)
 
     assert isinstance(answer, Answer)
     assert (answer.status_code, answer.body, answer.header(b"x-theirs")) == (403, b"", "1")
@@ -162,7 +172,7 @@ async def post(url: str | SecretURL, seen: list[httpx.Request], *, fails: Except
         return httpx.Response(204)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as http_client:
-        exchange = Exchange(Lent(http_client, HTTPX), headers={"X-Ours": "1"}, timeout=5.0)
+        exchange = over(http_client, {"X-Ours": "1"})
         return await exchange.ask("POST", url, body=Hidden(b"[1]"), headers={"X-Once": "2"})
 
 
@@ -187,9 +197,9 @@ async def test_a_secret_url_goes_out_and_into_no_log(caplog: pytest.LogCaptureFi
 
 
 async def test_other_urls_are_logged_as_httpx_logs_them(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "httpx")
+    caplog.set_level(logging.INFO, httpx.__name__)
     await post(URL, [])
-    logging.getLogger("httpx").info("%(name)s", {"name": "of another kind"})
+    logging.getLogger(httpx.__name__).info("%(name)s", {"name": "of another kind"})
 
     assert caplog.messages == [f'HTTP Request: POST {URL} "HTTP/1.1 204 No Content"', "of another kind"]
 

@@ -27,7 +27,7 @@ from hpp_async._http.exchange import Exchange
 from hpp_async._http.family import family
 from hpp_async._http.reasons import NoAnswer, no_answer
 
-HTTPX = family("httpx")
+HTTPX = FAMILY = family("httpx")
 AUTHORITY = trustme.CA()
 TRUSTING = ssl.create_default_context()
 AUTHORITY.configure_trust(TRUSTING)
@@ -101,11 +101,17 @@ def closed_port() -> int:
     return port
 
 
+@pytest.fixture(params=["httpx", "httpx2"], autouse=True)
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test over the connections of httpx, and over those of httpx2."""
+    monkeypatch.setitem(globals(), "FAMILY", family(request.param))
+
+
 async def ask(
     url: str, *, trust: ssl.SSLContext = DISTRUSTING, proxy: str | None = None, timeout: float = 20.0
 ) -> NoAnswer:
     connections = Owned(
-        Environment(trust, None if proxy is None else httpx.Proxy(proxy)), HTTPX, now=lambda: 0.0, draw=lambda: 0.0
+        Environment(trust, None if proxy is None else httpx.Proxy(proxy)), FAMILY, now=lambda: 0.0, draw=lambda: 0.0
     )
     try:
         failure = await Exchange(connections, headers=HEADERS, timeout=timeout).ask("GET", url)

@@ -9,6 +9,7 @@ from typing import Final
 
 import anyio
 import httpx
+import httpx2
 
 from hpp_async._http.connections import Connection
 from hpp_async.testing import VirtualClock
@@ -51,7 +52,7 @@ class StillClock(VirtualClock):
             except BaseException:
                 self.ended()
                 raise
-            assert isinstance(response.stream, httpx.AsyncByteStream)
+            assert isinstance(response.stream, httpx.AsyncByteStream | httpx2.AsyncByteStream)
             response.stream = _WatchedStream(response.stream, self)
             return response
 
@@ -91,7 +92,7 @@ class StillClock(VirtualClock):
             await super()._settle()
 
 
-class _WatchedStream(httpx.AsyncByteStream):
+class _WatchedStream(httpx.AsyncByteStream, httpx2.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream, clock: StillClock) -> None:
         self._stream = stream
         self._clock = clock

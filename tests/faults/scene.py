@@ -22,6 +22,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 import httpx
+import httpx2
 import pytest
 from clocks import FastClock, StillClock
 from exchange import AUTH, FIELDS, SECRETS, Fault
@@ -335,7 +336,9 @@ class WatchedConnections:
     @property
     def _transports(self) -> list[Any]:
         return [
-            connection.via._transport if isinstance(connection.via, httpx.AsyncClient) else connection.via
+            connection.via._transport
+            if isinstance(connection.via, httpx.AsyncClient | httpx2.AsyncClient)
+            else connection.via
             for connection in self._taken
         ]
 
@@ -343,7 +346,7 @@ class WatchedConnections:
 def _busy(transport: Any) -> int:
     if isinstance(transport, AiohttpTransport):
         session: Any = transport.client
-        return len(session.connector._acquired)
+        return 0 if session.closed else len(session.connector._acquired)
     return len(transport._pool._requests) + sum(not one.is_idle() for one in transport._pool.connections)
 
 

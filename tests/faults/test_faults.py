@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 import httpx
+import httpx2
 import pytest
 from clocks import FastClock, StillClock
 from exchange import FIELDS
@@ -48,6 +49,7 @@ from hpp_async import (
     TransportError,
     UnexpectedPayloadError,
 )
+from hpp_async._client import ClientOptions
 from hpp_async.testing import Provider, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -128,11 +130,26 @@ async def test_a_wait_outlives_a_fault(name: str, caplog: pytest.LogCaptureFixtu
         assert here.server.sent < 8 * ENOUGH
 
 
+OTHERS: Final[dict[str, Callable[[], ClientOptions]]] = {
+    "lent aiohttp": lambda: ClientOptions(http_client=HttpxAiohttpClient(verify=TRUST)),
+    "aiohttp": lambda: ClientOptions(transport="aiohttp"),
+    "lent httpx2": lambda: ClientOptions(http_client=httpx2.AsyncClient(verify=TRUST, trust_env=False)),
+    "httpx2": lambda: ClientOptions(transport="httpx2"),
+}
+"""What else a client's connections may be made of."""
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"a gigabyte of white space"}))  # aiohttp reads all of it
-async def test_a_wait_over_aiohttp_outlives_a_fault(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    fault, http_client = FAULTS[name], HttpxAiohttpClient(verify=TRUST)
-    async with scene(caplog, http_client=http_client, timeout=timeout_for(name)) as here:
+@pytest.mark.parametrize("over", OTHERS)
+@pytest.mark.parametrize("name", ERRORS)
+async def test_a_wait_over_another_transport_outlives_a_fault(
+    name: str, over: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "aiohttp" in over and name == "a gigabyte of white space":
+        pytest.skip("aiohttp reads all of it")
+    fault = FAULTS[name]
+    options = OTHERS[over]() | ClientOptions(timeout=timeout_for(name))
+    async with scene(caplog, **options) as here:
         here.server.plan = here.life(scripted(fault, None, fault, then=nothing), every=3)
 
         here.assert_right(await here.outcome())

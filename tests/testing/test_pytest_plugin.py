@@ -113,6 +113,27 @@ def test_synchronous_tests_start_the_loop_themselves(pytester: pytest.Pytester) 
     pytester.runpytest_inprocess("-Werror", "-pno:asyncio").assert_outcomes(passed=3)
 
 
+def test_the_client_speaks_httpx2_where_a_suite_says_so(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile("""
+        import asyncio
+
+        import httpx2
+        import pytest
+
+        @pytest.fixture
+        def hpp_transport():
+            return "httpx2"
+
+        def test_read(hpp_provider, hpp_client):
+            session = hpp_provider.add()
+            assert asyncio.run(hpp_client.read_session(session)).status == "WAITING"
+            assert [type(request) for request in hpp_provider.requests] == [httpx2.Request]
+    """)
+
+    pytester.runpytest_inprocess("-Werror", "-pno:asyncio").assert_outcomes(passed=1)
+
+
 def test_a_loop_that_is_closed_with_reads_under_way_fails_no_test(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST.replace("not in", "in"))
     pytester.makepyfile("""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import httpx2
 import pytest
 import respx
 
@@ -51,6 +52,37 @@ async def test_a_broken_connection_is_the_error_that_httpx_raises(
     async with client_of(provider) as client:
         with pytest.raises(TransportError, match="RemoteProtocolError"):
             await client.read_session(session)
+
+
+async def test_a_router_of_pytest_httpx2_serves_clients_of_httpx2(
+    provider: ScriptedProvider, httpx2_mock: respx.MockRouter
+) -> None:
+    route = mock_provider(httpx2_mock, provider)
+    session = provider.add([opens(after=60), pays(after=60)])
+    auth, endpoint, clock = provider.auth, provider.endpoint, provider.clock
+    async with (
+        httpx2.AsyncClient() as http_client,
+        HPPClient(auth=auth, endpoint=endpoint, clock=clock, transport="httpx2") as own,
+        HPPClient(auth=auth, endpoint=endpoint, clock=clock, http_client=http_client) as lending,
+    ):
+        outcomes = [await own.wait_for_outcome(session), await lending.wait_for_outcome(session)]
+        provider.trouble(Dropped())
+        with pytest.raises(TransportError, match="RemoteProtocolError") as caught:
+            await lending.read_session(session)
+
+    assert [type(outcome) for outcome in outcomes] == [Completed, Completed]
+    assert route.call_count == len(provider.requests) > 2
+    assert caught.value.is_dropped
+
+
+async def test_a_client_of_httpx2_is_answered_in_its_own_classes(provider: ScriptedProvider) -> None:
+    session = provider.add()
+    async with provider.httpx2_client as http_client:
+        answer = await http_client.get(session, auth=provider.auth)
+        assert isinstance(answer, httpx2.Response)
+        provider.trouble(Dropped())
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await http_client.get(session, auth=provider.auth)
 
 
 @pytest.mark.parametrize("auth", [("PK12345_abc", "secret"), ("PK12345_abc", "another")])

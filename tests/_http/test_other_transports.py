@@ -1,4 +1,4 @@
-"""Over httpx-aiohttp, lent through ``http_client``, everything works as over httpx's own transport."""
+"""Over aiohttp and over httpx2, owned and lent through ``http_client``, everything works as over httpx's transport."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import random
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import attrs
 import httpx
+import httpx2
 import pytest
 from anyio.abc import ByteStream
 from support.servers import request_of, serve, wire
@@ -29,6 +30,7 @@ from hpp_async import (
     TransportError,
     UnexpectedPayloadError,
 )
+from hpp_async._http.transports import TransportName
 from hpp_async.testing import Answer, Provider, VirtualClock
 
 aiohttp = pytest.importorskip("aiohttp", reason="httpx-aiohttp is not installed")
@@ -44,6 +46,20 @@ pytestmark = [
 
 AUTH = ("user", "secret")
 SECRET = "a1a8f727-token"
+WAYS = {"lent aiohttp", "aiohttp", "lent httpx2", "httpx2"}
+
+
+@pytest.fixture(params=sorted(WAYS), autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run each test over each of them."""
+    name: str = request.param
+    monkeypatch.setitem(globals(), "WAY", name)
+    return name
+
+
+WAY: str = ""
+"""The one that the test runs over."""
+
 Respond = Callable[[Answer], Awaitable[bytes]]
 """Makes what goes onto the wire of what the provider says."""
 
@@ -61,9 +77,9 @@ def _packed(answer: Answer) -> Answer:
 
 
 class Scene:
-    """A provider on a real socket, and a client that reaches it over aiohttp."""
+    """A provider on a real socket, and a client that reaches it."""
 
-    def __init__(self, model: Provider, http_client: httpx.AsyncClient, client: HPPClient, heads: list[bytes]) -> None:
+    def __init__(self, model: Provider, http_client: Any, client: HPPClient, heads: list[bytes]) -> None:
         self.model = model
         self.http_client = http_client
         self.client = client
@@ -74,8 +90,14 @@ class Scene:
         return [request_of(head)[2] for head in self.heads]
 
     def connections_in_use(self) -> int:
-        # aiohttp has no public access to its pool either.
-        return len(self.http_client._transport.client.connector._acquired)  # type: ignore[attr-defined]
+        # Neither aiohttp nor httpx has public access to its pool.
+        connections: Any = self.client._connections
+        lent = [self.http_client._transport] if self.http_client is not None else []
+        transports = lent or [connection.via for connection in connections._open]
+        return sum(
+            len(transport._pool._requests) if "httpx2" in WAY else len(transport.client.connector._acquired)
+            for transport in transports
+        )
 
 
 @asynccontextmanager
@@ -88,19 +110,28 @@ async def scene(
         heads.append(head)
         return await respond(model.answer(*request_of(head)))
 
-    http_client = httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(client=_session))
     with anyio.fail_after(60):
-        async with serve(handle) as url, http_client:
+        async with serve(handle) as url, lent_client() as http_client:
             client = HPPClient(
                 auth=AUTH,
                 endpoint=url.replace("127.0.0.1", "localhost"),  # aiohttp keeps no cookies of a bare address
                 http_client=http_client,
+                transport=OWN.get(WAY, "httpx"),
                 schedule=schedule,
                 attempts=attempts,
                 timeout=timeout,
             )
             async with client:
                 yield Scene(model, http_client, client, heads)
+
+
+OWN: dict[str, TransportName] = {"aiohttp": "aiohttp", "httpx2": "httpx2"}
+
+
+def lent_client() -> AbstractAsyncContextManager[Any]:
+    if WAY == "lent aiohttp":
+        return httpx.AsyncClient(transport=httpx_aiohttp.AiohttpTransport(client=_session))
+    return httpx2.AsyncClient(trust_env=False) if WAY == "lent httpx2" else nullcontext()
 
 
 def _session() -> Any:
@@ -171,7 +202,7 @@ async def test_an_answer_that_is_too_large_is_refused_and_hung_up_on(is_packed: 
 BROKEN = {
     "a strange status line": f"SSH-2.0 {SECRET}\r\n\r\n",
     "a strange header": f"HTTP/1.1 200 OK\r\nX {SECRET}\r\n\r\n",
-    "a header without end": f"HTTP/1.1 200 OK\r\nX: {SECRET * 1000}\r\n\r\n",
+    "a header without end": f"HTTP/1.1 200 OK\r\nX: {SECRET * 10_000}\r\n\r\n",
     "a strange chunk": f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}\r\n",
     "a chunk cut off": f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{SECRET}\r\n",
 }
@@ -209,21 +240,35 @@ async def test_a_server_that_hangs_up_is_not_reported_as_a_time_out(is_early: bo
         raise anyio.BrokenResourceError
 
     with anyio.fail_after(30):
-        async with serve(handle) as url, httpx_aiohttp.HttpxAiohttpClient() as http_client:
-            client = HPPClient(auth=AUTH, endpoint=url, http_client=http_client, attempts=1)
-            with pytest.raises(TransportError, match=r"ServerDisconnectedError|ClientPayloadError"):
+        async with (
+            serve(handle) as url,
+            lent_client() as http_client,
+            HPPClient(
+                auth=AUTH, endpoint=url, http_client=http_client, transport=OWN.get(WAY, "httpx"), attempts=1
+            ) as client,
+        ):
+            expected = r"RemoteProtocolError|ReadError" if "httpx2" in WAY else "ServerDisconnectedError|ClientPayload"
+            with pytest.raises(TransportError, match=expected) as caught:
                 await client.read_session("session")
+
+            assert caught.value.reason == "reset"
 
 
 async def test_an_error_that_quotes_nothing_is_the_cause() -> None:
-    async with httpx_aiohttp.HttpxAiohttpClient() as http_client:
-        async with serve(_never) as url:
-            pass
-        async with HPPClient(auth=AUTH, endpoint=url, http_client=http_client, attempts=1) as client:
-            with pytest.raises(TransportError, match="ClientConnectorError") as caught:
-                await client.read_session("session")
+    async with serve(_never) as url:
+        pass
+    own = OWN.get(WAY, "httpx")
+    async with (
+        lent_client() as http_client,
+        HPPClient(auth=AUTH, endpoint=url, http_client=http_client, transport=own, attempts=1) as client,
+    ):
+        with pytest.raises(
+            TransportError, match="ConnectError" if "httpx2" in WAY else "ClientConnectorError"
+        ) as caught:
+            await client.read_session("session")
 
-    assert isinstance(caught.value.__cause__, httpx.TransportError)
+    assert caught.value.reason == "refused"
+    assert isinstance(caught.value.__cause__, httpx2.TransportError if "httpx2" in WAY else httpx.TransportError)
 
 
 async def _never(head: bytes, stream: ByteStream) -> bytes:
@@ -244,6 +289,7 @@ async def test_an_answer_that_stalls_is_given_up_with_its_connection() -> None:
         assert (await here.client.read_session(here.session_id)).status == "WAITING"
 
 
+@pytest.mark.parametrize("way", ["lent aiohttp", "lent httpx2"], indirect=True)
 async def test_the_lent_client_is_left_open_and_its_closing_is_an_error() -> None:
     async with scene() as here:
         await here.client.read_session(here.session_id)
