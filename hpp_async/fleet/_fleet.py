@@ -183,8 +183,15 @@ class Fleet(Generic[Tx]):
             yield tx
             return
         _refuse_trio()
-        async with self._store.transaction() as own:
+        async with self._limited() as own:
             yield own
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncGenerator[Tx]:
+        """Begin a transaction that the server ends if this process is frozen in it: its locks would block workers."""
+        async with self._store.transaction() as tx:
+            await self._store.run(tx, "idle_limit", str(self._lease.milliseconds))
+            yield tx
 
     # -- work ---------------------------------------------------------------------------------------------------------
 
@@ -238,7 +245,7 @@ class Fleet(Generic[Tx]):
             self._is_working = False
 
     async def _settle_shards(self) -> None:
-        async with self._store.transaction() as tx:
+        async with self._limited() as tx:
             [(shards,)] = await self._store.run(tx, "settle_shards", self._shards)
         if shards != self._shards:
             raise ConfigurationError(

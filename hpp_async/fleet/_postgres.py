@@ -37,6 +37,21 @@ _PATIENT: Final = {
 }
 """libpq's settings, unless yours say otherwise: a connection that was cut is given up sooner than TCP gives it up."""
 
+_RECONNECTS_FOR: Final = 5.0
+"""
+Seconds for which the pool tries to replace a connection. It pauses twice as long after each try that fails.
+
+With its own limit of 300 seconds, a pool has no connections after a long outage for as long again as the outage took.
+When it has given up, the next transaction makes it try at once.
+"""
+
+_PASSING: Final = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen in the middle of a transaction
+)
+
 _PING: Final = 5.0
 """Seconds between two pings on the connection that listens."""
 
@@ -105,6 +120,7 @@ class PostgresStore(Store[PostgresTransaction]):
             max_size=max_connections,
             open=False,
             timeout=5.0,
+            reconnect_timeout=_RECONNECTS_FOR,
         )
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -305,9 +321,13 @@ class PostgresStore(Store[PostgresTransaction]):
             or (
                 isinstance(error, psycopg.OperationalError)
                 # The others are of one statement: a deadlock, a serialization failure, a lock that was not available.
-                and (error.sqlstate is None or error.sqlstate[:2] in {"08", "57"} or error.sqlstate == "25P03")
+                and (error.sqlstate is None or error.sqlstate[:2] in {"08", "57"})
             )
         )
+
+    def is_passing(self, error: Exception) -> bool:
+        """Tell whether a statement of the fleet's own may succeed later: the database was not reached, or was busy."""
+        return self.is_unreachable(error) or isinstance(error, _PASSING)
 
     def hang_up(self, tx: PostgresTransaction) -> None:
         """Cut the connection of a transaction: what it waits for fails at once, and nothing of it is stored."""
@@ -329,6 +349,7 @@ def _dialect(schema: str) -> Dialect:
         ago=f"extract(epoch FROM {now} - {{}})::float8",
         later=f"{now} + make_interval(secs => %s)",
         lock=" FOR SHARE OF h FOR UPDATE OF s",
+        idle_limit="set_config('idle_in_transaction_session_timeout', %s, true)",
         limits=(
             "(SELECT set_config('idle_in_transaction_session_timeout', t.milliseconds, true) "
             "|| set_config('lock_timeout', t.milliseconds, true) FROM (VALUES (%s::text)) AS t (milliseconds))"

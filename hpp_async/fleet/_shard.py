@@ -84,8 +84,8 @@ class ShardWork(Generic[Tx]):
         self._event: EventTransaction[Tx] | None = None
         """The transaction that is under way for an event."""
         self._is_dealing = self._is_closing = False
-        self._expected: set[str] = set()
-        """Sessions to look up: they were added or discarded, or their pause is over."""
+        self._expected: dict[str, None] = {}
+        """Sessions to look up, in order: they were added or discarded, or their pause is over."""
         self._has_missed = False
         self._look = asyncio.Event()
         self._pauses: dict[str, asyncio.TimerHandle] = {}
@@ -102,7 +102,7 @@ class ShardWork(Generic[Tx]):
 
     def look_up(self, session_id: str) -> None:
         """Note that the session may have been added or discarded."""
-        self._expected.add(session_id)
+        self._expected[session_id] = None
         self._look.set()
 
     def look_up_all(self) -> None:
@@ -171,22 +171,27 @@ class ShardWork(Generic[Tx]):
 
     async def _take_over(self) -> list[Row]:
         async with self._work.store.transaction() as tx:
+            await self._limit(tx)
             [(self._epoch,)] = await self._work.store.run(tx, "next_epoch", self.number)
             # The owner before may have been killed before it told them of news.
             await self._work.store.tell_waits(tx, news_of(self.number, self._work.shards))
         return []
 
     async def _persist(self, do: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
-        """Do it again while the database cannot be reached: whether the shard is owned is decided elsewhere."""
+        """Do it again while the database cannot do it: whether the shard is owned is decided elsewhere."""
         failures = 0
         while True:
             try:
                 return await do()
             except Exception as error:
-                if not self._work.store.is_unreachable(error):
+                if not self._work.store.is_passing(error):
                     raise
                 failures += 1
                 await asyncio.sleep(reconnect_after(failures, random.random()))  # noqa: S311 - no secret
+
+    async def _limit(self, tx: Tx) -> None:
+        """Let the server end the transaction if this process is frozen in it: its locks would block the next owner."""
+        await self._work.store.run(tx, "limit", str(self._work.lease.milliseconds))
 
     # -- sessions that come and go ------------------------------------------------------------------------------------
 
@@ -199,8 +204,8 @@ class ShardWork(Generic[Tx]):
                 await self._compare(watch, await self._persist(self._load))
             while self._expected:
                 session_id = next(iter(self._expected))
+                del self._expected[session_id]  # before the query: what happens during it has to be looked up again
                 rows = await self._persist(lambda session_id=session_id: self._row(session_id))  # type: ignore[misc]  # mypy infers no lambda with a default
-                self._expected.discard(session_id)
                 token, is_open, pause = rows[0] if rows else (None, False, None)
                 self._place(watch, session_id, token, is_open=is_open, pause=pause)
 
@@ -213,8 +218,10 @@ class ShardWork(Generic[Tx]):
             return await self._work.store.run(tx, "row", session_id)
 
     async def _compare(self, watch: Watch, rows: list[Row]) -> None:
-        for session_id in watch.tokens().keys() - {row[0] for row in rows}:
-            self.look_up(session_id)  # by a look of its own: it may have been added since
+        loaded = {row[0] for row in rows}
+        for session_id in watch.tokens():
+            if session_id not in loaded:
+                self.look_up(session_id)  # by a look of its own: it may have been added since
         for session_id, token, pause in rows:
             self._place(watch, session_id, token, is_open=True, pause=pause)
 
@@ -298,6 +305,7 @@ class ShardWork(Generic[Tx]):
             return reconnect_after(3, draw)
         try:
             async with store.transaction() as tx:
+                await self._limit(tx)
                 rows = await store.run(tx, "fail", name, session_id, self.number, self._epoch)
                 if not rows:
                     await self._check_epoch(tx)
@@ -309,7 +317,7 @@ class ShardWork(Generic[Tx]):
                 else:
                     await store.run(tx, "retry", pause, session_id)
         except Exception as second:
-            if not store.is_unreachable(second):
+            if not store.is_passing(second):
                 raise
             return reconnect_after(3, draw)
         if pause is None:
@@ -324,7 +332,7 @@ class ShardWork(Generic[Tx]):
         store = self._work.store
         tokens = {session_id: token for session_id, token in watch.tokens().items() if token is not None}
         async with store.transaction() as tx:
-            await store.run(tx, "limit", str(self._work.lease.milliseconds))
+            await self._limit(tx)
             rows = await store.run(tx, "lock_tokens", self.number, self._epoch, self._work.shards, self.number)
             await self._check_epoch(tx)
             newer = [

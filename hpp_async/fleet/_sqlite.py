@@ -26,6 +26,7 @@ _DIALECT: Final = Dialect(
     later=f"{_NOW} + %s",
     lock="",
     limits="%s",
+    idle_limit="%s",
 )
 _SCHEMA: Final = """\
 CREATE TABLE IF NOT EXISTS hpp_setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
@@ -209,6 +210,10 @@ class SQLiteStore(Store[SQLiteTransaction]):
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether the file was locked by another process for too long."""
         return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+    def is_passing(self, error: Exception) -> bool:
+        """Tell the same: here nothing else passes by itself."""
+        return self.is_unreachable(error)
 
     def hang_up(self, tx: SQLiteTransaction) -> None:
         """Do nothing: a statement in a thread cannot be cut, and ends by itself."""

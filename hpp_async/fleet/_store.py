@@ -43,6 +43,7 @@ class Dialect:
         lock: what locks the rows of a session and of its shard, for a transaction that stores an event.
         limits: an expression with a parameter in milliseconds: a transaction that is idle for longer is ended by the
             server, and a statement that waits for a lock for longer fails.
+        idle_limit: the same for idle transactions only: statements wait for locks.
     """
 
     prefix: str
@@ -51,6 +52,7 @@ class Dialect:
     later: str
     lock: str
     limits: str
+    idle_limit: str
 
 
 _STATEMENTS: Final = {
@@ -82,6 +84,7 @@ _STATEMENTS: Final = {
         "WHERE h.number = %s AND h.epoch = %s AND s.id = %s{lock}"
     ),
     "limit": "SELECT {limits}",
+    "idle_limit": "SELECT {idle_limit}",
     "epoch": "SELECT epoch FROM {p}shard WHERE number = %s",
     "store": (
         "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
@@ -127,6 +130,7 @@ def statements(dialect: Dialect) -> dict[str, str]:
         "later": dialect.later,
         "lock": dialect.lock,
         "limits": dialect.limits,
+        "idle_limit": dialect.idle_limit,
         "retry_in": f"-({dialect.ago.format('retry_at')})",
         "news_ago": dialect.ago.format("news_at"),
         "added_ago": dialect.ago.format("added_at"),
@@ -373,6 +377,11 @@ class Store(ABC, Generic[Tx]):
     @abstractmethod
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether *error* says that the database could not be reached, or that the connection broke."""
+        ...
+
+    @abstractmethod
+    def is_passing(self, error: Exception) -> bool:
+        """Tell whether a statement of the fleet's own may succeed later: the database was not reached, or was busy."""
         ...
 
     @abstractmethod

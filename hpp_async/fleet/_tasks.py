@@ -12,13 +12,17 @@ _PATIENCE: Final = 0.2
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """
-    Cancel *tasks*, and return once they are over.
+    Cancel *tasks*, and return once they are over, in whichever way.
 
     They are cancelled again and again: in Python 3.11 ``asyncio.wait_for``, in which psycopg waits, loses a
     cancellation that comes at the same time as what it waits for.
     """
-    left = set(tasks)
+    left = list(tasks)
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=_PATIENCE)
+        await asyncio.wait(left, timeout=_PATIENCE)
+        for task in left:
+            if task.done() and not task.cancelled():
+                task.exception()  # else asyncio logs, with a traceback, that nobody has seen it
+        left = [task for task in left if not task.done()]

@@ -19,6 +19,7 @@ from shops import Shop, eventually, is_let_go, shop, until
 import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
 from hpp_async.fleet import Fleet, SQLiteStore
+from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._sqlite import _Alone
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
@@ -245,6 +246,31 @@ async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_
 
         assert session not in await here.booked()
         here.events.clear()
+
+
+async def test_a_session_that_is_added_again_while_it_is_looked_up_is_followed(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = here.client.session_id(here.provider.add())
+    look = ShardWork[Any]._row
+    is_added_again = False
+
+    async def slow(shard: ShardWork[Any], session_id: str) -> Any:
+        nonlocal is_added_again
+        rows = await look(shard, session_id)
+        if not rows[0][1] and not is_added_again:
+            is_added_again = True
+            await here.fleet.add(session)  # what was found out before is out of date now
+        return rows
+
+    monkeypatch.setattr(ShardWork, "_row", slow)
+    await here.fleet.add(session)
+    async with here.working():
+        await until(lambda: here.events)
+        await here.fleet.discard(session)
+        await until(lambda: is_added_again)
+        here.provider.model.change(session, "CANCELLED")
+        assert (await here.fleet.wait_for_outcome(session)).ending == "Cancelled"
 
 
 async def test_what_is_not_there_can_be_discarded(here: Shop) -> None:
