@@ -1,0 +1,1 @@
+"""A seeded simulation of a fleet over a model of PostgreSQL: what the real one shows too rarely."""
