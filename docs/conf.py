@@ -44,7 +44,7 @@ python_maximum_signature_line_length = 90
 nitpicky = True
 nitpick_ignore_regex = [
     # Their sites have no inventory.
-    ("py:.*", r"(httpx|prometheus_client|respx|starlette)\..*"),
+    ("py:.*", r"(httpx|httpx2|prometheus_client|respx|starlette)\..*"),
     # The arguments of HPPClient, which HPPClient.from_env takes, too.
     ("py:class", r"(hpp_async\._client\.)?ClientOptions"),
     # A type variable: the store's own transaction.
