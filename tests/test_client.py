@@ -443,15 +443,6 @@ async def test_transitions_and_endings_are_logged(provider: ScriptedProvider, ca
 
 
 @pytest.mark.anyio
-async def test_a_lasting_outage_is_warned_of_once(provider: ScriptedProvider, caplog: pytest.LogCaptureFixture) -> None:
-    session = provider.add([(5, "COMPLETED")])
-    provider.answer_next(*[503] * 40)
-    await provider.client().wait_for_outcome(session)
-
-    assert [record.levelname for record in caplog.records if record.name == "hpp_async"] == ["WARNING"]
-
-
-@pytest.mark.anyio
 async def test_completed_without_an_order_or_a_token_is_warned_of(
     provider: ScriptedProvider, caplog: pytest.LogCaptureFixture
 ) -> None:

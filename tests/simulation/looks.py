@@ -309,6 +309,9 @@ def _is_asked_anew(
     start, end = began_at - TINY, after.asked_at + TINY
     moments = [call.began_at for call in calls if call.session == before.session]
     moments += [call.ended_at for call in calls if call.session == before.session and call.ended_at is not None]
+    # A call that disables a session reads it after the provider has refused that.
+    deletions = [one for one in record.requests if (one.session, one.method) == (before.session, "DELETE")]
+    moments += [deletion.ended_at for deletion in deletions if deletion.ended_at is not None]
     moments += [wait.started_at + wait.of.timeout for wait in waits if wait.of.timeout is not None]
     is_called = any(start <= moment <= end for moment in moments)
     expiries = expiries_of(record.life.sessions[before.session])
