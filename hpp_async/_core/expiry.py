@@ -112,10 +112,11 @@ class Expiry:
 
     def confirm_after(self, now: float) -> float:
         """
-        Return in how many seconds another read must help to settle the expiry; ∞ if nothing is to be settled.
+        Return within how many seconds a read is to confirm that the session has expired; ∞ if none is needed.
 
-        That is so if the expiry has passed by the newest estimate, whether or not the others agree. The time grows with
-        the doubt: where a part of the provider's clocks is two hours behind, it may last for two hours.
+        A confirmation read is needed once the expiry has passed by the newest estimate, whether or not the other
+        estimates agree. Its delay grows with the time for which the expiry has been in doubt: if some of the provider's
+        clocks are two hours behind, the doubt may last for two hours.
         """
         if self._in_doubt_since is None or now < self._estimates[-1] + EXPIRY_GRACE:
             return float("inf")

@@ -1,4 +1,4 @@
-"""httpx and httpx2: the classes of one of the two, so that all that uses them is written once."""
+"""The classes of httpx or of httpx2, under the same names, so that code that uses either package is written once."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class HTTPClient(Protocol):
 @attrs.frozen(eq=False, repr=False)
 class Family:
     """
-    What is used of httpx or httpx2, under httpx's types: the classes of both have the same methods.
+    What this library uses of httpx or of httpx2. All of it has httpx's types: httpx2's classes have the same methods.
 
     Attributes:
         url: makes a URL. It is cached, because a session is read many times, and parsing its URL costs as much as all
             other work on a request.
-        secret_url: the class of URLs that are shown by their hosts alone.
-        discreet_request: the class of requests whose ``repr`` does not show where they go.
+        secret_url: a URL class whose ``repr`` shows the host alone.
+        discreet_request: a request class whose ``repr`` does not show the URL.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Family:
 @cache
 def family(name: str) -> Family:
     """
-    Return the family of this name, which is imported only now.
+    Return the family of this name. Its package is imported by the first call.
 
     Raises:
         ImportError: it is not installed.
@@ -107,7 +107,7 @@ def names_of(value: object, *families: str) -> set[str]:
 
 
 class _Discreet:
-    """What a request is whose ``repr`` does not show where it goes: error reporters print locals."""
+    """A base for request classes: their ``repr`` does not show the URL, because error reporters print locals."""
 
     method: str
 

@@ -21,13 +21,13 @@ from hpp_async._http.family import Family
 
 
 class OverAiohttp(AiohttpTransport):
-    """One connection of aiohttp's, in a session of its own. It is made at the first request, in the event loop."""
+    """One aiohttp connection, in a session of its own. The session is made at the first request, in its event loop."""
 
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
         super().__init__(verify=ssl_context, client=partial(_session, ssl_context))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Do as httpx-aiohttp's transport does, with what our requests have, at two thirds of its CPU time."""
+        """Send *request* in two thirds of the CPU time of httpx-aiohttp's method, which handles more than we send."""
         session = self.client
         if not isinstance(session, aiohttp.ClientSession):
             session = self.client = self.get_client()
@@ -64,7 +64,7 @@ class OverAiohttp(AiohttpTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a response of aiohttp's."""
+    """The body of an aiohttp response."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -90,7 +90,7 @@ def transport(environment: Environment, family: Family) -> OwnTransport:
     """
     Return a transport for one connection: aiohttp's on asyncio without a proxy, and otherwise httpx's.
 
-    aiohttp does not run on trio. It takes no SOCKS proxies, and does not say why one failed.
+    aiohttp does not run on trio. It does not support SOCKS proxies, and does not say why a proxy failed.
     """
     if environment.proxy is None and _is_on_asyncio():
         return OverAiohttp(environment.ssl_context)
@@ -98,7 +98,7 @@ def transport(environment: Environment, family: Family) -> OwnTransport:
 
 
 def load_ahead(environment: Environment, family: Family) -> None:
-    """Load what httpx's transport needs, if that will be used: see `hpp_async._http.connections.load_ahead`."""
+    """Load the modules of httpx's transport if it will be used: see `hpp_async._http.connections.load_ahead`."""
     if environment.proxy is not None or "trio" in sys.modules:
         own_transport(environment, family)
 

@@ -1,4 +1,4 @@
-"""Which connections a client gets: those of the client that it is lent, or its own, over the transport it names."""
+"""Which connections an `HPPClient` uses: those of a lent ``http_client``, or its own, over the chosen transport."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpp_async._http.environment import Environment
 from hpp_async._http.family import HTTPClient, family, family_of
 
 TransportName = Literal["httpx", "httpx2", "aiohttp"]
-"""What a client's own connections are made of."""
+"""The package that makes a client's own connections."""
 
 _NAMES: Final[tuple[str, ...]] = get_args(TransportName)
 
@@ -29,8 +29,8 @@ def connections_for(
     Return the connections to *target*: those of *http_client* if it is given; else new ones, over *transport*.
 
     Raises:
-        ConfigurationError: *http_client* is no client that can be used, *transport* is no transport, or is not
-            installed, or a variable of the environment is wrong.
+        ConfigurationError: *http_client* is no client that can be used, or *transport* is given beside it; *transport*
+            is unknown, or its package is not installed; or a variable of the environment is wrong.
     """
     if transport not in _NAMES:
         raise ConfigurationError(f"transport={transport!r}: give one of {', '.join(map(repr, _NAMES))}")

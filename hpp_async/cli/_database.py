@@ -1,4 +1,4 @@
-"""The fleet in the database that an option or the environment names. What is said of it has no password."""
+"""The fleet in the database that an option or the environment names. No message shows the database's password."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PATIENCE: Final = 5
 @asynccontextmanager
 async def open_fleet(database: str | None, schema: str | None) -> AsyncGenerator[Fleet[Any]]:
     """
-    Open the fleet in the *database*, a URL or a file, or else in that of the environment, for looking at it.
+    Open the fleet in *database*, a URL or a file; if it is ``None``, in the database that the environment names.
 
     Raises:
-        ConfigurationError: it is missing or refused, or there is no fleet in it.
+        ConfigurationError: the database is not given or is refused, or there is no fleet in it.
         HPPError: the database cannot be reached, or refuses what it is asked.
     """
     source = _VARIABLE if database is None else "--database"

@@ -15,7 +15,7 @@ from hpp_async.fleet import FleetSession, FleetWorker, Shard
 
 _NAME: Final = 40
 _REST: Final = len("  999 h 59 min  sessions  ")
-"""A name, these two columns, and the numbers of the shards are 80 columns; the numbers are cut."""
+"""The name, the next two columns and the shard numbers share 80 characters; the shard numbers are cut to fit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,14 +27,14 @@ class Overview:
     parked: Sequence[FleetSession]
 
     def owned_by(self, owner: int | None) -> list[Shard]:
-        """Return the shards of a worker; of ``None``, those that nobody owns."""
+        """Return the shards that the worker *owner* owns; for ``None``, those that nobody owns."""
         # A worker may have come or gone between two queries.
         known = {worker.owner for worker in self.workers}
         return [shard for shard in self.shards if (shard.owner if shard.owner in known else None) == owner]
 
 
 def print_overview(overview: Overview, *, as_json: bool) -> None:
-    """Print it, and on stderr what should be done."""
+    """Print the overview, and on stderr what to do next."""
     if as_json:
         print(line(_record(overview)), flush=True)
     else:

@@ -1,9 +1,10 @@
 """
 The transaction of one event in PostgreSQL: two round trips beside those of ``deal_with``.
 
-``BEGIN`` travels with the statement that locks the rows, and ``COMMIT`` with the one that stores the token. A query of
-several statements ends at the first one that fails: what was not stored is not committed. The server has both
-statements prepared. psycopg prepares no part of such a query, so it is done here, once for each connection.
+``BEGIN`` is sent in one query with the statement that locks the rows, and ``COMMIT`` in one query with the statement
+that stores the token. A query of several statements ends at the first one that fails, so nothing is committed if the
+token could not be stored. Both statements are prepared on the server. psycopg does not prepare parts of a query, so
+this module prepares them, once for each connection.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class PoolConnection(psycopg.AsyncConnection[Row]):
 @attrs.frozen
 class EventStatements:
     """
-    What an event's transaction runs.
+    The statements of an event's transaction.
 
     Attributes:
         prepare: prepares the statements, once for each connection.
-        begin: begins, and locks.
-        commit: stores, and commits.
+        begin: begins the transaction, and locks the rows.
+        commit: stores the token, and commits.
     """
 
     prepare: LiteralString
@@ -68,7 +69,7 @@ class EventStatements:
 
     @classmethod
     def of(cls, sql: Mapping[str, str]) -> Self:
-        """Return them for the statements of a store: *sql* has ``lock`` and ``store``."""
+        """Return the statements for an event, made of two of a store's: ``lock`` and ``store`` in *sql*."""
         lock, lock_places = _to_prepare(sql["lock"])
         store, store_places = _to_prepare(sql["store"])
         texts = (
@@ -80,7 +81,7 @@ class EventStatements:
 
 
 def _to_prepare(sql: str) -> tuple[str, str]:
-    """Return a statement as the server writes it, with ``$1`` for the first parameter, and psycopg's places for all."""
+    """Return the text to prepare, with ``$1``, ``$2`` … for the parameters, and as many placeholders for psycopg."""
     number = itertools.count(1)
     text = re.sub("%[%s]", lambda found: f"${next(number)}" if found[0] == "%s" else "%", sql)
     return text, ", ".join(["%s"] * (next(number) - 1))
@@ -88,14 +89,14 @@ def _to_prepare(sql: str) -> tuple[str, str]:
 
 class PreparedEvent(EventTransaction[psycopg.AsyncConnection[Row]]):
     """
-    See `EventTransaction`.
+    The transaction of one event; see `EventTransaction`.
 
     Args:
-        checkout: enters the context of a connection of the pool, and returns the connection.
-        tries: how many connections are tried if they turn out to be dead: after a restart of the database all may be.
-        statements: what it runs.
-        channel: where news is sent.
-        outbox: takes the news that this transaction does not send.
+        checkout: takes a connection from the pool, and returns it; the exit stack gives it back.
+        tries: how many connections are tried if they are found dead: all may be, after a restart of the database.
+        statements: the statements that it runs.
+        channel: the channel that news is sent to.
+        outbox: keeps the news that this transaction does not send.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """
-What a worker says of itself: who it is, and how late it is. It is the name of its connection with the locks.
+The label of a worker: its name and how late its reads are, as the name of its connection with the locks.
 
-So an overview finds it where it finds the owners. It costs no write, and it is gone with the worker.
+So an overview finds the labels where it finds the owners. A label costs no write, and is gone with its worker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def label_of(name: str, late_by: float) -> str:
 
 
 def worker_of(owner: int, label: str | None) -> FleetWorker:
-    """Return what the *label* of a worker says; ``None``, and what is no label, say nothing."""
+    """Return what the *label* says of the worker *owner*: no name and no lateness if it is ``None`` or no label."""
     found = _LABEL.fullmatch(label or "")
     if found is None:
         return FleetWorker(owner=owner, name=None, late_by=None)

@@ -1,12 +1,13 @@
 """
 News that is committed, and that the waits in other processes have not been told yet.
 
-PostgreSQL lets one transaction commit at a time of all those that send a NOTIFY: each holds a lock of the whole cluster
-until its commit is on disk. If every event sent its own, events could not share their writes to disk. So an event's
-transaction sends its news only if the last one that did is a moment ago, and then it sends what is left here, too. What
-no event takes along is sent by itself a little later.
+Of all transactions that send a NOTIFY, PostgreSQL commits one at a time: each holds a lock of the whole cluster until
+its commit is on disk. If every event sent its own news, events could not share their writes to disk. So an event's
+transaction sends its news only if none has sent any for a moment (`PACE`), and then it also sends the news that is left
+here. News that no event's transaction takes along is sent in a transaction of its own a little later.
 
-A worker that is killed meanwhile loses what is left: the next owner of its shards lets the waits look for themselves.
+A worker that is killed meanwhile loses the news that is left here. The next owner of its shards then tells the waits to
+look at their rows.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 PACE: Final = 0.02
-"""Seconds between two transactions that send news along."""
+"""Seconds, at least, between two events whose transactions send news."""
 
 _LATEST: Final = 0.05
-"""Seconds after which news is sent that no event took along."""
+"""Seconds after which news is sent in a transaction of its own, if no event's took it along."""
 
 
 class Outbox:
@@ -33,7 +34,11 @@ class Outbox:
         self._sending: set[asyncio.Task[None]] = set()
 
     def take(self, session_id: str) -> list[str]:
-        """Return the news that the transaction with news of this session is to send: none, if it is to `leave` it."""
+        """
+        Return the sessions whose news the transaction of an event of *session_id* is to send.
+
+        If it returns none, pass *session_id* to `leave` after the commit.
+        """
         now = asyncio.get_running_loop().time()
         if now < self._sent_at + PACE:
             return []
@@ -45,7 +50,7 @@ class Outbox:
         return taken
 
     def leave(self, session_ids: Collection[str]) -> None:
-        """Note news that is committed, and was not sent."""
+        """Note the sessions with news that is committed, and was not sent."""
         self._left.update(session_ids)
         if self._left and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LATEST, self._is_late)
@@ -63,7 +68,7 @@ class Outbox:
             await self._send(taken)
 
     async def aclose(self) -> None:
-        """Send what is left, and return once nothing is sent any more."""
+        """Send what is left, and return once all sending is over."""
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(self.flush(), *self._sending)
