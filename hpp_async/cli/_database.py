@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
@@ -77,19 +77,17 @@ def _postgres(conninfo: str, schema: str, source: str) -> tuple[Store[Any], type
     except ImportError:
         say("a fleet in PostgreSQL needs one more package: in a checkout, pip install '.[cli,postgres]'")
         raise typer.Exit(UNEXPECTED) from None
-    settings = _settings(conninfo, conninfo_to_dict, Error)
-    if settings is None:
-        raise ConfigurationError(
-            f"{source}: give postgresql://USER:PASSWORD@HOST:PORT/NAME. In the password, write %40 for @, %2F for /, "
-            "%3A for : and %25 for %"
-        )
-    store = PostgresStore(conninfo, schema=schema)
+    try:
+        store = PostgresStore(conninfo, schema=schema)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error).replace("conninfo", source, 1)) from None
+    password = conninfo_to_dict(conninfo).get("password")
     try:
         with connect(conninfo, connect_timeout=_PATIENCE, autocommit=True) as connection:
             table = Identifier(schema, "session").as_string(connection)
             found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
     except Error as error:
-        said = " ".join(str(error).split()).replace(settings["password"] or "\0", "***")
+        said = " ".join(str(error).split()).replace(str(password or "\0"), "***")
         raise HPPError(f"the database could not be asked: {said}") from None
     if found == (None,):
         raise ConfigurationError(
@@ -97,17 +95,3 @@ def _postgres(conninfo: str, schema: str, source: str) -> tuple[Store[Any], type
             f"database in {_VARIABLE}. await store.migrate() makes the tables"
         )
     return store, Error
-
-
-def _settings(
-    conninfo: str, parse: Callable[[str], dict[str, Any]], failed: type[Exception]
-) -> dict[str, str | None] | None:
-    """Return libpq's settings; ``None`` if it refuses them, or if a part of the password has become something else."""
-    try:
-        given = parse(conninfo)
-    except failed:
-        return None
-    settings = {name: given.get(name) for name in ("host", "port", "dbname", "password")}
-    names = f"{settings['host']}{settings['dbname']}"
-    is_mixed_up = "@" in names or not re.fullmatch(r"[\d,]*", str(settings["port"] or ""))
-    return None if is_mixed_up else settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, LiteralString, cast
@@ -105,7 +106,10 @@ class PostgresStore(Store[PostgresTransaction]):
         given = _settings_in(conninfo)
         if given is None:
             del conninfo  # a frame that raises must have no secrets among its locals
-            raise ConfigurationError("conninfo: give a PostgreSQL URL, or text such as 'host=… dbname=…'")
+            raise ConfigurationError(
+                "conninfo: give postgresql://USER:PASSWORD@HOST:PORT/NAME, or text such as 'host=… dbname=…'. In the "
+                "password of a URL, write %40 for @, %2F for /, %3A for : and %25 for %"
+            )
         self._conninfo = conninfo
         self._settings: dict[str, Any] = {
             **{name: value for name, value in _PATIENT.items() if name not in given},
@@ -335,10 +339,14 @@ class PostgresStore(Store[PostgresTransaction]):
 
 
 def _settings_in(conninfo: str) -> Collection[str] | None:
+    """Return the names of libpq's settings; ``None`` if it refuses them, or reads a part of the password as another."""
     try:
-        return conninfo_to_dict(conninfo).keys()
+        given = conninfo_to_dict(conninfo)
     except psycopg.Error:
         return None
+    names, ports = f"{given.get('host')}{given.get('dbname')}", str(given.get("port") or "")
+    # Such a host would be in the messages of every attempt to connect.
+    return None if "@" in names or not re.fullmatch(r"[\d,]*", ports, re.ASCII) else given.keys()
 
 
 def _dialect(schema: str) -> Dialect:

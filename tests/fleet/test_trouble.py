@@ -288,7 +288,10 @@ async def test_what_is_not_there_can_be_discarded(here: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"conninfo": "no conninfo"}, "give a PostgreSQL URL"),
+        ({"conninfo": "no conninfo"}, "give postgresql://USER"),
+        ({"conninfo": "postgresql://shop:p@not-a-secret@127.0.0.1/shop"}, "write %40 for @"),
+        ({"conninfo": "postgresql://shop:p@not/a-secret@127.0.0.1/shop"}, "write .* %2F for /"),
+        ({"conninfo": "postgresql://shop:p:not-a-secret@127.0.0.1:x/shop"}, "write .* %25 for %"),
         ({"conninfo": "", "schema": ""}, "give a name of up to 48 bytes"),
         ({"conninfo": "", "schema": "x" * 49}, "give a name of up to 48 bytes"),
         ({"conninfo": "", "schema": "a\0b"}, "give a name of up to 48 bytes"),
@@ -297,8 +300,9 @@ async def test_what_is_not_there_can_be_discarded(here: Shop) -> None:
 )
 async def test_what_postgres_would_refuse_is_refused_at_once(arguments: dict[str, Any], says: str) -> None:
     pytest.importorskip("psycopg")
-    with pytest.raises(ConfigurationError, match=says):
+    with pytest.raises(ConfigurationError, match=says) as caught:
         hpp_async.fleet.PostgresStore(**arguments)
+    assert "secret" not in str(caught.value)
 
 
 async def test_a_postgres_store_shows_no_password() -> None:
