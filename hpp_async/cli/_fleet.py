@@ -12,7 +12,6 @@ from hpp_async.cli._database import open_fleet
 from hpp_async.cli._options import JSONOption, VerboseOption
 from hpp_async.cli._overview import Overview, print_overview
 from hpp_async.cli._process import exiting
-from hpp_async.cli._words import say
 
 DatabaseOption = Annotated[
     str | None,
@@ -70,7 +69,5 @@ def retry(
                         )
                 for session in sessions:
                     await fleet.add(session)
-                if any(worker.name is None for worker in await fleet.workers()):
-                    say("the worker on this file is in another process, and takes them up when it is started again")
 
         asyncio.run(take_up())

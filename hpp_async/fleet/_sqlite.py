@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,6 +18,7 @@ from hpp_async import ConfigurationError
 from hpp_async.fleet._division import Survey
 from hpp_async.fleet._lease import Lease
 from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+from hpp_async.fleet._tasks import end
 
 _NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
 _DIALECT: Final = Dialect(
@@ -48,6 +50,9 @@ CREATE TABLE IF NOT EXISTS hpp_session (
 );
 CREATE INDEX IF NOT EXISTS hpp_session_open ON hpp_session (bucket) WHERE ended_at IS NULL;
 """
+
+_PAUSE: Final = 1.0
+"""Seconds between two looks at whether another process has changed the file."""
 
 T = TypeVar("T")
 
@@ -96,8 +101,9 @@ class SQLiteStore(Store[SQLiteTransaction]):
     """
     Keeps a fleet's sessions in a SQLite file, for development and for shops that run as one process.
 
-    Statements run in worker threads, one transaction at a time. Only one process may work on a file at a time, and
-    `Fleet.notify` and `Fleet.wait_for_outcome` reach only this process. For several processes use `PostgresStore`.
+    Statements run in worker threads, one transaction at a time. Only one process may work on a file at a time. What
+    other processes add, discard or store is noticed within a second, but `Fleet.notify` reaches only this process. For
+    several processes use `PostgresStore`.
 
     Args:
         path: the file. Beside it, a file with ``-worker`` at the end of its name is locked by the worker.
@@ -109,6 +115,7 @@ class SQLiteStore(Store[SQLiteTransaction]):
         self._database: sqlite3.Connection | None = None
         self._turn = anyio.Lock()
         self._worker: _Alone | None = None
+        self._listener: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {self._path}>"
@@ -150,6 +157,9 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def aclose(self) -> None:
         """Close the file."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await end([listener])
         async with self._turn:
             database, self._database = self._database, None
             if database is not None:
@@ -174,7 +184,20 @@ class SQLiteStore(Store[SQLiteTransaction]):
         tx.messages.append((self.channels.tell_waits, message))
 
     async def listen(self) -> None:
-        """Do nothing: there is only one process."""
+        """Begin to look, once a second, whether another process has changed the file."""
+        async with self._turn:
+            if self._listener is None:
+                version = await _in_thread(partial(_version, await self._open()))
+                self._listener = asyncio.create_task(self._look(version), name="hpp_async.fleet listener")
+
+    async def _look(self, version: int) -> None:
+        while True:
+            await asyncio.sleep(_PAUSE)
+            with suppress(sqlite3.Error):  # the next look tells
+                async with self._turn:
+                    known, version = version, await _in_thread(partial(_version, await self._open()))
+                if version != known:
+                    self.channels.catch_up()
 
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
         """Lock the file against a second worker; everything is owned until the context ends."""
@@ -263,6 +286,11 @@ def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
     return database
+
+
+def _version(database: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection changes the file."""
+    return int(database.execute("PRAGMA data_version").fetchone()[0])
 
 
 def _lock(path: str) -> sqlite3.Connection | None:

@@ -176,14 +176,6 @@ def test_what_was_parked_is_followed_again(file: Path, capsys: pytest.CaptureFix
     assert "followed: 2 sessions" in capsys.readouterr().out
 
 
-def test_a_worker_on_a_file_in_another_process_does_not_hear_of_it(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with closing(_lock(str(file)) or sqlite3.connect(":memory:")):
-        assert run("fleet", "retry", "stuck", "--database", str(file)) == 0
-    assert "takes them up when it is started again" in capsys.readouterr().err
-
-
 def test_only_what_is_parked_is_followed_again_and_else_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fleet", "retry", "stuck", "open", "--database", str(file)) == 11
     assert "session open is not parked, and nothing was changed" in capsys.readouterr().err

@@ -410,6 +410,21 @@ async def test_a_worker_of_another_process_is_known_by_its_lock(here: Shop, tmp_
     assert owners == [0] * 4
 
 
+async def test_what_another_process_adds_to_a_file_is_followed_and_its_wait_told(here: Shop, tmp_path: Path) -> None:
+    # Found by a newcomer: the worker noticed it when it was started again.
+    if not isinstance(here.store, SQLiteStore):
+        pytest.skip("PostgreSQL tells every process")
+    session = here.client.session_id(here.provider.add(PAID))
+    async with SQLiteStore(tmp_path / "shop.db") as there, here.working():
+        await eventually(lambda: owned(here))
+        shop_in_another_process = Fleet(here.client, there)
+        await shop_in_another_process.add(session)
+        news = await shop_in_another_process.wait_for_outcome(session)
+
+    assert news.ending == "Completed"
+    assert await here.booked() == [session]
+
+
 # -- waits ------------------------------------------------------------------------------------------------------------
 
 
