@@ -185,18 +185,18 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def listen(self) -> None:
         """Begin to look, once a second, whether another process has changed the file."""
-        async with self._turn:
-            if self._listener is None:
-                version = await _in_thread(partial(_version, await self._open()))
-                self._listener = asyncio.create_task(self._look(version), name="hpp_async.fleet listener")
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._look(), name="hpp_async.fleet listener")
 
-    async def _look(self, version: int) -> None:
+    async def _look(self) -> None:
+        known = None  # so that the first look finds what came before it
         while True:
             await asyncio.sleep(_PAUSE)
             with suppress(sqlite3.Error):  # the next look tells
                 async with self._turn:
-                    known, version = version, await _in_thread(partial(_version, await self._open()))
+                    version = await _in_thread(partial(_version, await self._open()))
                 if version != known:
+                    known = version
                     self.channels.catch_up()
 
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
