@@ -120,7 +120,7 @@ def package(session: nox.Session) -> None:
     session.install(*_group("package"))
     session.run("python", "-m", "build", "--outdir", str(dist))
     [wheel] = dist.glob("*.whl")
-    session.install(f"{wheel}[aiohttp,cli,httpx2,otel,prometheus,simulator,testing]", *_group("tests"))
+    session.install(f"{wheel}[aiohttp,cli,httpx2,otel,postgres,prometheus,simulator,testing]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
     without = [f"--ignore=tests/{room}" for room in ("_core", "_waits", "simulation")]
     session.run("python", "-Im", "pytest", *ON_ALL_CORES, *BRIEFLY, *without, *session.posargs)
