@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -18,9 +19,9 @@ from shops import Shop, eventually, is_let_go, shop, until
 
 import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
-from hpp_async.fleet import Fleet, SQLiteStore
+from hpp_async.fleet import Fleet, SQLiteStore, _sqlite
 from hpp_async.fleet._shard import ShardWork
-from hpp_async.fleet._sqlite import _Alone
+from hpp_async.fleet._sqlite import _Alone, _version
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
@@ -431,6 +432,28 @@ async def test_a_second_process_on_a_file_is_refused(here: Shop, tmp_path: Path)
             await Fleet(here.client, other, shards=2).work(here.deal_with)
 
     assert repr(other).startswith("<SQLiteStore ")
+
+
+async def test_looks_at_a_file_that_nobody_else_changes_tell_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, told = list[int](), list[None]()
+
+    def version(database: sqlite3.Connection) -> int:
+        looks.append(_version(database))
+        return looks[-1]
+
+    monkeypatch.setattr(_sqlite, "_PAUSE", 0.0)
+    monkeypatch.setattr(_sqlite, "_version", version)
+    async with SQLiteStore(tmp_path / "shop.db") as store:
+        monkeypatch.setattr(store, "channels", SimpleNamespace(catch_up=lambda: told.append(None)))
+        await store.listen()
+        await store.listen()
+        await store.migrate()
+        await until(lambda: len(looks) >= 5)
+
+    assert len(set(looks)) == 1
+    assert told == [None]  # by the first look, which cannot know what came before it
 
 
 def test_trio_is_refused_with_a_sentence(provider: ScriptedProvider) -> None:
