@@ -20,7 +20,7 @@ PACKAGE: Final = Path(__file__).parents[1] / "hpp_async"
 TESTS: Final = Path(__file__).parent
 
 FLOORS: Final = [
-    {"_core"},
+    {"_core", "_extras"},
     {"_loop"},
     {"_http", "_waits"},
     {"_ordering"},
@@ -35,13 +35,14 @@ FLOORS: Final = [
 """The folders and single modules of the package, lowest floor first: none imports from its own floor or from above."""
 
 STANDS_ON: Final = {
-    "instrumentation": {"instrumentation", "__init__"},
+    "instrumentation": {"instrumentation", "__init__", "_extras"},
     "testing": {"testing", "_provider", "__init__", "_loop"},  # of _loop it needs the tasks, for its clock
-    "simulator": {"simulator", "testing", "_provider", "__init__"},
-    "fleet": {"fleet", "_waits", "__init__"},  # of _waits it needs what makes a wait a coroutine
-    "cli": {"cli", "fleet", "simulator", "testing", "_provider", "__init__"},
+    "simulator": {"simulator", "testing", "_provider", "__init__", "_extras"},
+    # Of _waits it needs what makes a wait a coroutine, and of _loop which event loop a store is used in.
+    "fleet": {"fleet", "_waits", "_loop", "__init__", "_extras"},
+    "cli": {"cli", "fleet", "simulator", "testing", "_provider", "__init__", "_extras"},
 }
-"""All that these folders may import: public names and the provider's model."""
+"""All that these folders may import: public names, the provider's model, and what a missing extra is called."""
 
 CORE: Final = [
     {"exceptions", "hidden", "deadline", "memory"},

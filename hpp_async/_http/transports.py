@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 from hpp_async._core.endpoint import Target
 from hpp_async._core.exceptions import ConfigurationError
+from hpp_async._extras import with_extra
 from hpp_async._http.connections import Connections, Lent, Owned
 from hpp_async._http.environment import Environment
 from hpp_async._http.family import HTTPClient, family, family_of
@@ -58,7 +59,7 @@ def _own(
         from hpp_async._http import over_aiohttp  # noqa: PLC0415 - it needs the extra, and takes long to load
     except ImportError:
         raise ConfigurationError(
-            f"transport={transport!r} needs a package that is not installed: pip install 'hpp-async[{transport}]'"
+            f"transport={transport!r} needs a package that is not installed: {with_extra(transport)}"
         ) from None
     own = family("httpx")
     environment = Environment.of(target, own)

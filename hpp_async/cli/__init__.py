@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from hpp_async._extras import with_extra
 from hpp_async.cli._signals import terminable
 
 __all__ = ["main"]
@@ -20,7 +21,7 @@ def main(args: Sequence[str] | None = None) -> None:
         except ModuleNotFoundError as error:
             if error.name not in ("rich", "typer"):
                 raise
-            sys.exit("hpp-async: the command line needs two more packages: in a checkout, pip install '.[cli]'")
+            sys.exit(f"hpp-async: the command line needs packages that are not installed: {with_extra('cli')}")
         except KeyboardInterrupt:  # before the command itself began: these imports take a while
             print("hpp-async: interrupted", file=sys.stderr)
             sys.exit(130)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import typer
 
 from hpp_async import ConfigurationError, HPPClient, HPPError
+from hpp_async._extras import with_extra
 from hpp_async.cli._clients import SIMULATED
 from hpp_async.cli._exits import UNEXPECTED
 from hpp_async.cli._words import say
@@ -75,7 +76,7 @@ def _postgres(conninfo: str, schema: str, source: str) -> tuple[Store[Any], type
 
         from hpp_async.fleet import PostgresStore  # noqa: PLC0415 - the same
     except ImportError:
-        say("a fleet in PostgreSQL needs one more package: in a checkout, pip install '.[cli,postgres]'")
+        say(f"a fleet in PostgreSQL needs packages that are not installed: {with_extra('postgres')}")
         raise typer.Exit(UNEXPECTED) from None
     try:
         store = PostgresStore(conninfo, schema=schema)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from hpp_async import HPPError, OutageError, OutcomeWait, WaitTimeoutError
+from hpp_async._extras import with_extra
 from hpp_async.cli._exits import UNEXPECTED, exit_code
 from hpp_async.cli._words import say, stopped
 
@@ -60,7 +61,7 @@ def needing_simulator() -> Generator[None]:
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "segno", "starlette", "uvicorn"):
             raise
-        say("the simulated provider needs more packages: in a checkout, pip install '.[cli,simulator]'")
+        say(f"the simulated provider needs packages that are not installed: {with_extra('simulator')}")
         raise typer.Exit(UNEXPECTED) from None
 
 

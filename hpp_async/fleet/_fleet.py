@@ -48,7 +48,6 @@ class Fleet(Generic[Tx]):
         ConfigurationError: an argument is refused.
     """
 
-    # _pause returns the seconds before an event that failed so many times comes again. It is not public: for tests.
     def __init__(
         self,
         client: HPPClient,
@@ -57,7 +56,6 @@ class Fleet(Generic[Tx]):
         shards: int = 16,
         lease: float = 5.0,
         stop_on: Collection[AnyStatus | str] = FINAL,
-        _pause: Callable[[int, float], float | None] = retry_after,
     ) -> None:
         if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= BUCKETS:
             raise ConfigurationError(f"shards={shards!r}: give a whole number from 1 to {BUCKETS}")
@@ -67,7 +65,8 @@ class Fleet(Generic[Tx]):
         self._shards = shards
         self._lease = Lease(lease)
         self._stop_on = stop_on
-        self._pause = _pause
+        self._pause: Callable[[int, float], float | None] = retry_after
+        """The seconds before an event that failed so many times comes again. Tests replace it."""
         self._is_working = False
 
     def __repr__(self) -> str:

@@ -10,7 +10,10 @@ docs/observability.md lists the metrics.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from hpp_async._extras import with_extra
 
 if TYPE_CHECKING:
     from hpp_async.instrumentation._opentelemetry import OpenTelemetryObserver
@@ -36,4 +39,10 @@ if not TYPE_CHECKING:  # pragma: no branch - for type checkers: to them a module
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != package:
                 raise
-            raise ImportError(f"{name} needs the extra {extra!r}: pip install 'hpp-async[{extra}]'") from error
+            raise ImportError(f"{name} needs {package}, which is not installed: {with_extra(extra)}") from error
+
+
+def __dir__() -> list[str]:
+    # `help` looks at each name: one whose package is missing would end it with an error.
+    missing = {name for name, (_, package, _) in _EXTRAS.items() if find_spec(package) is None}
+    return sorted({*globals(), *__all__} - missing)

@@ -32,9 +32,18 @@ refuses requests from another web site's page, and requests whose ``Host`` is ne
 was given. The delays of faults pass in real time, whatever the pace.
 """
 
-from hpp_async.simulator._app import application, openapi
-from hpp_async.simulator._calendar import Calendar
-from hpp_async.simulator._refusals import is_on_all_addresses
-from hpp_async.simulator._server import serve
+from hpp_async._extras import with_extra
+
+try:
+    from hpp_async.simulator._app import application, openapi
+    from hpp_async.simulator._calendar import Calendar
+    from hpp_async.simulator._refusals import is_on_all_addresses
+    from hpp_async.simulator._server import serve
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("hpp_async"):
+        raise
+    raise ModuleNotFoundError(
+        f"hpp_async.simulator needs {error.name}, which is not installed: {with_extra('simulator')}", name=error.name
+    ) from error
 
 __all__ = ["Calendar", "application", "is_on_all_addresses", "openapi", "serve"]

@@ -41,7 +41,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, name: str, pa
     monkeypatch.delattr("hpp_async._http.over_aiohttp", raising=False)
     monkeypatch.setitem(sys.modules, package, None)  # importing it raises ImportError
 
-    assert refusal(transport=name).endswith(f"pip install 'hpp-async[{name}]'")
+    assert refusal(transport=name).endswith(f"install hpp-async with the extra '{name}'")
 
 
 @pytest.mark.parametrize("http_client", [httpx.AsyncClient, httpx2.AsyncClient])

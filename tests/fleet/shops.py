@@ -66,13 +66,22 @@ class Shop:
 
 @asynccontextmanager
 async def shop(
-    provider: ScriptedProvider, store: Store[Tx], *, placeholder: str, **options: Any
+    provider: ScriptedProvider,
+    store: Store[Tx],
+    *,
+    placeholder: str,
+    pause: Callable[[int, float], float | None] | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Shop]:
+    """Open a shop. *pause* is for events that fail, in place of the fleet's own pauses."""
     async with store, provider.client() as client:
         await store.migrate()
         async with store.transaction() as tx:
             await tx.execute("CREATE TABLE IF NOT EXISTS booked (session_id text)")
-        yield Shop(provider, client, store, Fleet(client, store, **options), placeholder)
+        fleet = Fleet(client, store, **options)
+        if pause is not None:
+            fleet._pause = pause
+        yield Shop(provider, client, store, fleet, placeholder)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -58,7 +58,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store[Any]:
 
 @pytest.fixture
 async def here(provider: ScriptedProvider, store: Store[Any]) -> AsyncGenerator[Shop]:
-    options = {"shards": 4, "_pause": lambda failures, _: at_once(failures)}
+    options = {"shards": 4, "pause": lambda failures, _: at_once(failures)}
     placeholder = "?" if isinstance(store, SQLiteStore) else "%s"
     async with shop(provider, store, placeholder=placeholder, **options) as here:
         yield here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import pydoc
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -194,7 +195,7 @@ async def test_a_pause_outlives_its_worker(provider: ScriptedProvider, tmp_path:
     def pause(*_: object) -> float:
         return 3600.0
 
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=1, _pause=pause) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=1, pause=pause) as here:
         bad = here.client.session_id(here.provider.add())
 
         async def trouble(event: WatchEvent) -> None:
@@ -472,7 +473,21 @@ def test_without_psycopg_there_is_sqlite_and_a_sentence(monkeypatch: pytest.Monk
         monkeypatch.delattr(hpp_async.fleet, name, raising=False)
 
     assert importlib.import_module("hpp_async.fleet").SQLiteStore is SQLiteStore
-    with pytest.raises(ImportError, match=r"PostgresStore needs psycopg.*hpp-async\[postgres\]"):
+    with pytest.raises(ImportError, match=r"PostgresStore needs psycopg, .* hpp-async with the extra 'postgres'"):
         hpp_async.fleet.PostgresStore  # noqa: B018 - looking has an effect
+    assert "PostgresStore" not in dir(hpp_async.fleet)
     with pytest.raises(AttributeError, match="no attribute 'MySQLStore'"):
         hpp_async.fleet.MySQLStore  # type: ignore[attr-defined]  # noqa: B018 - there is none
+
+
+def test_the_help_shows_what_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    shown = pydoc.plain(pydoc.render_doc(hpp_async.fleet))
+
+    assert "class PostgresStore(" in shown
+    assert "_pause" not in shown
+
+    monkeypatch.delattr(hpp_async.fleet, "_postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "hpp_async.fleet._postgres", None)
+    with pytest.raises(ModuleNotFoundError, match=r"^import of hpp_async\.fleet\._postgres halted"):
+        hpp_async.fleet.PostgresStore  # noqa: B018 - looking has an effect

@@ -22,7 +22,7 @@ def test_without_its_package_an_observer_names_the_extra(name: str, monkeypatch:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(ImportError, match=rf"{name} needs the extra '{extra}': pip install 'hpp-async\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf"{name} needs {package}, .*: install hpp-async with the extra '{extra}'"):
         getattr(hpp_async.instrumentation, name)
 
 
@@ -45,3 +45,10 @@ def test_neither_package_is_loaded_before_it_is_used() -> None:
         "assert not {'opentelemetry', 'prometheus_client'} & set(sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_help_shows_the_observers_whose_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(OBSERVERS) <= set(dir(hpp_async.instrumentation))
+
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    assert {"OpenTelemetryObserver"} == set(OBSERVERS) & set(dir(hpp_async.instrumentation))

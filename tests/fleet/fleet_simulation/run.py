@@ -205,7 +205,8 @@ class _World:
             _draw=Random(f"{life.seed} {name}").random,
         )
         store = machine.context.run(ModelStore, network)
-        fleet = Fleet(client, store, shards=life.shards, lease=life.lease, _pause=self._pause)
+        fleet = Fleet(client, store, shards=life.shards, lease=life.lease)
+        fleet._pause = self._pause
         process = _Process(name, machine, network, client, store, fleet)
         self.processes.append(process)
         return process
