@@ -20,8 +20,8 @@ from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
 from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
-from hpp_async._core.session import OUTCOME, AnyStatus, Session, SessionStatus, status_of
-from hpp_async._core.settings import Settings
+from hpp_async._core.session import OUTCOME, Session, SessionStatus
+from hpp_async._core.settings import Settings, statuses
 from hpp_async._core.token_bucket import ReadBudget
 from hpp_async._http import codec, connections, retry
 from hpp_async._http.calls import Calls
@@ -236,6 +236,7 @@ class HPPClient(Ordering):
             session: an id, a ``session_url`` of this client's endpoint, or what `create_session` returned.
             stop_on: the statuses to stop at. The default, `OUTCOME`, stops at FAILED and ERROR, which the consumer may
                 still turn into COMPLETED (tracking page); `FINAL` waits through them. A final status always stops it.
+                A status that this version does not know is given as an `UnknownStatus`.
             timeout: seconds from the first step. Then the session is read a last time, for no longer than the client's
                 *timeout*; if that shows no outcome, the wait ends with `WaitTimeoutError`, which says nothing about
                 payment. To give up for good, ``await client.disable_session(session)``: it returns ``None``, or the
@@ -341,7 +342,7 @@ class HPPClient(Ordering):
     ) -> Callable[[str, Session | str | None], Poller]:
         settings = Settings(
             schedule=self._schedule if schedule is None else _checked_schedule(schedule),
-            stop_on=_statuses(stop_on),
+            stop_on=statuses(stop_on),
             timeout=timeout,
             patience=self._timeout,
             longest_read=longest_read(self._attempts, self._timeout),
@@ -434,10 +435,3 @@ def _checked_schedule(schedule: Schedule) -> Schedule:
             "PollSchedule.every(5.0), or an object with that method"
         )
     return schedule
-
-
-def _statuses(stop_on: Collection[SessionStatus | str]) -> frozenset[AnyStatus]:
-    if isinstance(stop_on, str) or not all(isinstance(status, str) for status in stop_on):
-        raise ConfigurationError(f"stop_on={stop_on!r}: give a set of statuses, such as {{SessionStatus.COMPLETED}}")
-    statuses = frozenset(status_of(status) for status in stop_on)
-    return OUTCOME if statuses == OUTCOME else statuses  # so that thousands of waits share one set

@@ -8,6 +8,7 @@ again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +20,10 @@ from hpp_async._loop import Clock, Sleeper
 from hpp_async._waits.events import BudgetPaused, Observers
 
 _FOREVER: Final = float("inf")
+_LOG_EVERY: Final = 60.0
+"""Seconds, at least, between two lines in the log about pauses for the same reason: 429s come in bursts."""
+
+_logger = logging.getLogger("hpp_async")
 
 
 class Claim:
@@ -112,6 +117,8 @@ class Turns:
         """The drivers that sleep between two attempts."""
         self._paused_until = -_FOREVER
         """When the last pause that observers were called with ends, in loop seconds."""
+        self._logged_at = {True: -_FOREVER, False: -_FOREVER}
+        """When a pause was last logged, in loop seconds: one after a 429, and one for the sake of the quota."""
         self.is_closed: bool = False
 
     @property
@@ -195,6 +202,12 @@ class Turns:
     def _report(self, until: float, now: float, *, is_refused: bool) -> None:
         added = max(0.0, until - max(now, self._paused_until))
         self._paused_until = max(until, self._paused_until)
+        if now >= self._logged_at[is_refused] + _LOG_EVERY:
+            self._logged_at[is_refused] = now
+            if is_refused:
+                _logger.warning("all reads pause for %.1f s: the provider refused a request with 429", until - now)
+            else:
+                _logger.info("all reads pause for %.1f s: little of the merchant's quota is left", until - now)
         self._observers.tell(BudgetPaused(seconds=until - now, added=added, is_refused=is_refused))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 
 from hpp_async import ClientClosedError, ReadBudget
 from hpp_async._core.budget import Budget, Kind
+from hpp_async._core.token_bucket import Quota
 from hpp_async._loop import Sleeper
 from hpp_async._waits.events import BudgetPaused, Event, Observers
 from hpp_async._waits.turns import Turns
@@ -94,6 +96,19 @@ async def test_a_pause_is_an_event_with_its_reason(turns: Turns, events: list[Ev
     assert events == [
         BudgetPaused(seconds=PAUSE, added=PAUSE, is_refused=True),
         BudgetPaused(seconds=PAUSE, added=1.0, is_refused=True),
+    ]
+
+
+async def test_pauses_are_logged_once_a_minute_for_each_reason(turns: Turns, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "hpp_async")
+    for now in (0.0, 1.0, 59.0, 61.0):
+        turns.refused(2.0, now)
+        turns.answered(Quota(limit=100, remaining=0, reset=3.0), now, 200)
+
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said == 2 * [
+        ("WARNING", "all reads pause for 2.0 s: the provider refused a request with 429"),
+        ("INFO", "all reads pause for 3.0 s: little of the merchant's quota is left"),
     ]
 
 

@@ -573,6 +573,8 @@ async def test_48_hours_take_as_many_reads_as_the_schedule_says(
     [
         {"stop_on": "FAILED"},
         {"stop_on": {1}},
+        {"stop_on": 1},
+        {"stop_on": {"COMPLETE"}},
         {"timeout": -1},
         {"timeout": float("nan")},
         {"timeout": "60"},

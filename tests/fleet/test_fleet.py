@@ -472,6 +472,8 @@ async def test_a_number_of_shards_is_refused(here: Shop, shards: Any) -> None:
 async def test_what_a_watch_would_refuse_is_refused_at_once(here: Shop) -> None:
     with pytest.raises(ConfigurationError, match="stop_on"):
         Fleet(here.client, here.store, stop_on="COMPLETED")
+    with pytest.raises(ConfigurationError, match=r"'COMPLETE' is no status .* did you mean COMPLETED\?"):
+        Fleet(here.client, here.store, stop_on=["COMPLETE"])
     with pytest.raises(ConfigurationError, match="lease=1"):
         Fleet(here.client, here.store, lease=1)
 
