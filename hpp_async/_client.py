@@ -37,7 +37,7 @@ from hpp_async._ordering import Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
 from hpp_async._waits.creations import Creations
 from hpp_async._waits.detached import Detached
-from hpp_async._waits.events import Observer, Observers
+from hpp_async._waits.events import Event, Observer, Observers
 from hpp_async._waits.reads import Reads
 from hpp_async._waits.turns import Turns
 from hpp_async._waits.wait import OutcomeWait, Parked
@@ -386,6 +386,10 @@ class HPPClient(Ordering):
     def set_budget(self, budget: ReadBudget) -> None:
         """Give the client another budget, from now on. To be called in the event loop."""
         self._reads.turns.set_limits(budget)
+
+    def report(self, event: Event) -> None:
+        """Call the observers with *event*, as a `Fleet` does for its own. To be called in the event loop."""
+        self._reads.observers.tell(event)
 
     def stop_streams(self) -> None:
         """

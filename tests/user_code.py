@@ -28,6 +28,7 @@ from hpp_async import (
     Cancelled,
     Completed,
     CreatedSession,
+    DealFailed,
     Disabled,
     Distribution,
     Email,
@@ -57,7 +58,10 @@ from hpp_async import (
     ReadFailed,
     ReadFinished,
     Session,
+    SessionParked,
     SessionStatus,
+    ShardsOwned,
+    ShardTakenOver,
     Slept,
     Sms,
     Stopped,
@@ -175,6 +179,8 @@ class Metrics:
             case WaitEnded(ending=ending):
                 self.endings.append(ending)
             case TransitionSeen() | BudgetPaused() | WaitStarted() | WaitDropped():
+                pass
+            case ShardsOwned() | ShardTakenOver() | DealFailed() | SessionParked():  # of a fleet
                 pass
             case _ as never:
                 assert_never(never)

@@ -148,7 +148,75 @@ class WaitDropped:
     wait: int
 
 
-Event = ReadFinished | ReadFailed | WaitStarted | TransitionSeen | Slept | BudgetPaused | WaitEnded | WaitDropped
+@attrs.frozen(kw_only=True)
+class ShardsOwned:
+    """
+    The number of shards that a worker of a fleet owns has changed: it owns ``owned`` of the fleet's ``shards`` now.
+
+    A shard that it is handing over, or that it may have lost, does not count. ``worker`` is a number that tells the
+    workers of this process apart. When `Fleet.work` begins, ``owned`` is 0; when it ends, ``shards`` is 0, too.
+    """
+
+    worker: int
+    owned: int
+    shards: int
+
+
+@attrs.frozen(kw_only=True)
+class ShardTakenOver:
+    """
+    A worker of a fleet has taken a shard that another one owned, or the same one before.
+
+    If it was not handed over in order (``was_handed_over``), its owner was killed, frozen, or cut off from the
+    database. A shard that nobody has owned before has no such event.
+    """
+
+    shard: int
+    was_handed_over: bool
+
+
+@attrs.frozen(kw_only=True)
+class DealFailed:
+    """
+    ``deal_with`` or its transaction failed, and the session's news comes again in ``retry_in`` seconds.
+
+    ``error`` is the name of the class of the error. ``failures`` is how many times in a row it has failed for this
+    session. A database that was not reached is no failure of this kind.
+    """
+
+    session_id: str
+    error: str
+    failures: int
+    retry_in: float
+
+
+@attrs.frozen(kw_only=True)
+class SessionParked:
+    """
+    ``deal_with`` or its transaction failed so often that the session waits for a person, until `Fleet.add` is called.
+
+    ``error`` and ``failures`` are as for `DealFailed`, which is not reported for the last failure.
+    """
+
+    session_id: str
+    error: str
+    failures: int
+
+
+Event = (
+    ReadFinished
+    | ReadFailed
+    | WaitStarted
+    | TransitionSeen
+    | Slept
+    | BudgetPaused
+    | WaitEnded
+    | WaitDropped
+    | ShardsOwned
+    | ShardTakenOver
+    | DealFailed
+    | SessionParked
+)
 Observer = Callable[[Event], object]
 
 

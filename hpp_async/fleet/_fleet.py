@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Generic
 
-from hpp_async import FINAL, AnyStatus, ConfigurationError, HPPClient, WatchEvent
+from hpp_async import FINAL, AnyStatus, ConfigurationError, HPPClient, ShardsOwned, WatchEvent
 from hpp_async.fleet._division import BUCKETS, bucket_of
 from hpp_async.fleet._label import worker_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
@@ -225,21 +225,21 @@ class Fleet(Generic[Tx]):
             raise RuntimeError("this fleet works already: one call of work is enough for a process")
         self._is_working = True
         budget = self._client.budget
+        work = Work(
+            client=self._client,
+            store=self._store,
+            shards=self._shards,
+            lease=self._lease,
+            stop_on=self._stop_on,
+            deal_with=deal_with,
+            pause=self._pause,
+        )
         try:
             await self._settle_shards()
             await self._store.listen()
-            await self._work(
-                Work(
-                    client=self._client,
-                    store=self._store,
-                    shards=self._shards,
-                    lease=self._lease,
-                    stop_on=self._stop_on,
-                    deal_with=deal_with,
-                    pause=self._pause,
-                )
-            )
+            await self._work(work)
         finally:
+            self._client.report(ShardsOwned(worker=work.number, owned=0, shards=0))
             self._client.set_budget(budget)
             self._is_working = False
 

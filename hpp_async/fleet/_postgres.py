@@ -59,7 +59,7 @@ _PING: Final = 5.0
 _SCHEMA: Final = """\
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {p}setting (name text PRIMARY KEY, value integer NOT NULL);
-CREATE TABLE IF NOT EXISTS {p}shard (number integer PRIMARY KEY, epoch bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS {p}shard (number integer PRIMARY KEY, epoch bigint NOT NULL, handed_over bigint);
 CREATE TABLE IF NOT EXISTS {p}session (
     id text PRIMARY KEY,
     bucket integer NOT NULL,

@@ -14,6 +14,7 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection
+from itertools import count
 from typing import Final, Generic, TypeGuard
 
 import attrs
@@ -21,8 +22,11 @@ import attrs
 from hpp_async import (
     AnyStatus,
     AuthenticationError,
+    DealFailed,
     HPPClient,
     OutageError,
+    SessionParked,
+    ShardTakenOver,
     Transition,
     Watch,
     WatchEvent,
@@ -40,6 +44,8 @@ _OUTAGE_PAUSE: Final = 30.0
 _CHUNK: Final = 1000
 """How many tokens are stored with one statement."""
 
+_numbers = count(1)
+
 
 @attrs.frozen(kw_only=True)
 class Work(Generic[Tx]):
@@ -54,6 +60,7 @@ class Work(Generic[Tx]):
         stop_on: the statuses that end a session, beside the final ones.
         deal_with: the user's function.
         pause: the seconds before an event that failed so many times comes again; ``None`` to park its session.
+        number: tells the workers of this process apart, for observers.
         loading: held while the sessions of one shard are loaded or their tokens stored. With thousands of sessions
             either keeps the event loop busy, and all shards at once did so for longer than the lease.
     """
@@ -65,6 +72,7 @@ class Work(Generic[Tx]):
     stop_on: Collection[AnyStatus | str]
     deal_with: Callable[[WatchEvent, Tx], Awaitable[object]]
     pause: Callable[[int, float], float | None] = retry_after
+    number: int = attrs.field(init=False, factory=lambda: next(_numbers))
     loading: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
 
@@ -116,16 +124,15 @@ class ShardWork(Generic[Tx]):
 
         An event that is not dealt with within the lease is given up, and comes again elsewhere.
         """
-        if self._watch is None:
-            await end(self.tasks)
-            return
         self._is_closing = True
         if self._is_dealing:
             await asyncio.wait([self.task], timeout=self._work.lease.seconds)
         await end(self.tasks)
+        if not self._epoch:
+            return
         try:
             async with self._work.loading:
-                await self._store_tokens(self._watch)
+                await self._hand_over()
         except FencedError:
             logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
         except Exception as error:  # noqa: BLE001 - without its tokens a session is read once more, and nothing is lost
@@ -172,9 +179,12 @@ class ShardWork(Generic[Tx]):
     async def _take_over(self) -> list[Row]:
         async with self._work.store.transaction() as tx:
             await self._limit(tx)
-            [(self._epoch,)] = await self._work.store.run(tx, "next_epoch", self.number)
+            [(epoch, handed_over)] = await self._work.store.run(tx, "next_epoch", self.number)
             # The owner before may have been killed before it told them of news.
             await self._work.store.tell_waits(tx, news_of(self.number, self._work.shards))
+        self._epoch = epoch
+        if epoch > 1:
+            self._work.client.report(ShardTakenOver(shard=self.number, was_handed_over=handed_over == epoch - 1))
         return []
 
     async def _persist(self, do: Callable[[], Awaitable[list[Row]]]) -> list[Row]:
@@ -324,17 +334,25 @@ class ShardWork(Generic[Tx]):
             logger.error(
                 "session %s is parked: deal_with failed %d times, the last time with %s", session_id, failures, name
             )
+            self._work.client.report(SessionParked(session_id=session_id, error=name, failures=failures))
             return 0.0  # the look-up that follows finds it parked
         logger.warning("session %s: deal_with failed with %s; its event comes again in %.1f s", session_id, name, pause)
+        failed = DealFailed(session_id=session_id, error=name, failures=failures, retry_in=pause)
+        self._work.client.report(failed)
         return pause
 
-    async def _store_tokens(self, watch: Watch) -> None:
+    async def _hand_over(self) -> None:
+        """Store that the shard is handed over, with the tokens of its sessions if these were loaded."""
         store = self._work.store
-        tokens = {session_id: token for session_id, token in watch.tokens().items() if token is not None}
+        latest = {} if self._watch is None else self._watch.tokens()
+        tokens = {session_id: token for session_id, token in latest.items() if token is not None}
         async with store.transaction() as tx:
             await self._limit(tx)
+            if not await store.run(tx, "hand_over", self.number, self._epoch):
+                raise FencedError(f"shard {self.number} was taken by another worker")
+            if not tokens:
+                return
             rows = await store.run(tx, "lock_tokens", self.number, self._epoch, self._work.shards, self.number)
-            await self._check_epoch(tx)
             newer = [
                 (session_id, tokens[session_id])
                 for session_id, stored in rows

@@ -72,8 +72,9 @@ _STATEMENTS: Final = {
     ),
     "next_epoch": (
         "INSERT INTO {p}shard AS h (number, epoch) VALUES (%s, 1) ON CONFLICT (number) DO UPDATE SET "
-        "epoch = h.epoch + 1 RETURNING epoch"
+        "epoch = h.epoch + 1 RETURNING epoch, handed_over"
     ),
+    "hand_over": "UPDATE {p}shard SET handed_over = epoch WHERE number = %s AND epoch = %s RETURNING number",
     "load": (
         "SELECT id, token, {retry_in} FROM {p}session WHERE ended_at IS NULL AND parked_at IS NULL "
         "AND bucket %% %s = %s ORDER BY added_at"

@@ -16,7 +16,7 @@ from typing import Final, Generic
 
 import attrs
 
-from hpp_async import ReadBudget
+from hpp_async import ReadBudget, ShardsOwned
 from hpp_async.fleet._division import Moves, Survey, moves, shard_of
 from hpp_async.fleet._label import label_of
 from hpp_async.fleet._lease import PING
@@ -42,6 +42,8 @@ class Worker(Generic[Tx]):
         self._is_leaving = False
         self._is_lost = False
         self._label = ""
+        self._owned: int | None = None
+        """How many shards it owns, as reported to observers."""
         self.has_owned: bool = False
         """Whether this worker has ever owned a shard."""
 
@@ -137,10 +139,13 @@ class Worker(Generic[Tx]):
                 self._set_rate()
 
     def _set_rate(self) -> None:
-        """Give this worker its part of the fleet's rate: what it owns of all shards."""
+        """Give this worker its part of the fleet's rate: what it owns of all shards; report it if it changed."""
         owned = 0 if self._is_lost else len(self._open)
         rate = self._budget.reads_per_second * owned / self._work.shards
         self._work.client.set_budget(attrs.evolve(self._budget, reads_per_second=max(_NO_READS, rate)))
+        if owned != self._owned:
+            self._owned = owned
+            self._work.client.report(ShardsOwned(worker=self._work.number, owned=owned, shards=self._work.shards))
 
     def _check(self) -> None:
         if self._is_lost:

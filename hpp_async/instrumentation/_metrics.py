@@ -19,9 +19,13 @@ import hpp_async
 from hpp_async import (
     AnyStatus,
     BudgetPaused,
+    DealFailed,
     Event,
     ReadFailed,
     ReadFinished,
+    SessionParked,
+    ShardsOwned,
+    ShardTakenOver,
     Slept,
     TransitionSeen,
     WaitDropped,
@@ -39,6 +43,7 @@ STATUS: Final = "hpp.session.status"
 PREVIOUS: Final = "hpp.session.previous_status"
 ENDING: Final = "hpp.ending"
 REASON: Final = "hpp.budget.reason"
+TAKEOVER: Final = "hpp.takeover.reason"
 
 _ERRORS: Final = frozenset(name for name in hpp_async.__all__ if name.endswith("Error"))
 OUTCOMES_OF_WAITS: Final = ("Completed", "Failed", "Cancelled", "Errored", "Disabled", "Expired", "Stopped")
@@ -72,7 +77,8 @@ class Metric:
     One metric: its name and *unit* as OpenTelemetry writes them.
 
     *attributes* are the names of all attributes that it can have, *buckets* the upper bounds of a histogram, and
-    *known* the values of the only attribute that are known before they occur.
+    *known* the values of the only attribute that are known before they occur. A figure that *is_shared* is the same in
+    all processes, and is not added up over them.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Metric:
     unit: str
     description: str
     attributes: tuple[str, ...] = ()
+    is_shared: bool = False
     buckets: tuple[float, ...] = ()
     known: tuple[str, ...] = ()
 
@@ -161,6 +168,39 @@ BUDGET_PAUSED: Final = Metric(
     attributes=(REASON,),
     known=("quota", "refused"),
 )
+SHARDS_OWNED: Final = Metric(
+    name="hpp.fleet.shards.owned",
+    kind=Kind.UP_DOWN,
+    unit="{shard}",
+    description="Shards of a fleet that the workers of this process own now.",
+)
+SHARDS_LIMIT: Final = Metric(
+    name="hpp.fleet.shards.limit",
+    kind=Kind.UP_DOWN,
+    unit="{shard}",
+    description="Shards of the fleet for which this process works, whoever owns them.",
+    is_shared=True,
+)
+TAKEOVERS: Final = Metric(
+    name="hpp.fleet.takeovers",
+    kind=Kind.COUNTER,
+    unit="{shard}",
+    description="Shards that were taken over: from an owner that handed them over (handed_over), or that died (lost).",
+    attributes=(TAKEOVER,),
+    known=("handed_over", "lost"),
+)
+PARKED: Final = Metric(
+    name="hpp.fleet.parked",
+    kind=Kind.COUNTER,
+    unit="{session}",
+    description="Sessions that were parked for a person, because deal_with failed ten times in a row.",
+)
+DEAL_FAILURES: Final = Metric(
+    name="hpp.fleet.deal.failures",
+    kind=Kind.COUNTER,
+    unit="{failure}",
+    description="How often deal_with, or its transaction, failed.",
+)
 METRICS: Final = (
     READ_DURATION,
     NEWS_AGE,
@@ -170,14 +210,21 @@ METRICS: Final = (
     TRANSITIONS,
     SESSIONS_OPEN,
     BUDGET_PAUSED,
+    SHARDS_OWNED,
+    SHARDS_LIMIT,
+    TAKEOVERS,
+    PARKED,
+    DEAL_FAILURES,
 )
 
 
 class Measurements:
-    """What events add to the metrics. It counts the sessions that are open."""
+    """What events add to the metrics. It counts the sessions that are open, and the shards of each worker."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
+        self._shards: dict[int, ShardsOwned] = {}
+        """The last event of each worker that goes on."""
 
     def of(self, event: Event) -> Iterator[tuple[Metric, float, Attributes]]:
         """Yield each metric that *event* changes, by how much, and the attributes."""
@@ -208,8 +255,24 @@ class Measurements:
                 yield from self._closed(event.session_id)
             case WaitDropped():
                 yield from self._closed(event.session_id)
+            case ShardsOwned():
+                yield from self._owned(event)
+            case ShardTakenOver():
+                yield TAKEOVERS, 1, {TAKEOVER: "handed_over" if event.was_handed_over else "lost"}
+            case DealFailed():
+                yield DEAL_FAILURES, 1, {}
+            case SessionParked():
+                yield DEAL_FAILURES, 1, {}
+                yield PARKED, 1, {}
             case _ as never:
                 assert_never(never)
+
+    def _owned(self, event: ShardsOwned) -> Iterator[tuple[Metric, float, Attributes]]:
+        before = self._shards.pop(event.worker, None)
+        if event.shards:
+            self._shards[event.worker] = event
+        yield SHARDS_OWNED, event.owned - (0 if before is None else before.owned), {}
+        yield SHARDS_LIMIT, event.shards - (0 if before is None else before.shards), {}
 
     def _closed(self, session_id: str) -> Iterator[tuple[Metric, float, Attributes]]:
         self._open[session_id] -= 1

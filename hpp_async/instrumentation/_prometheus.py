@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -22,7 +22,7 @@ class PrometheusObserver:
 
     The metrics are registered in *registry*, by default in prometheus_client's own. Observers of one registry share
     them: their figures add up. With prometheus_client's multi-process mode, the open sessions of live processes are
-    added.
+    added, and so are the shards that they own.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -50,7 +50,8 @@ def _collector(metric: Metric, registry: CollectorRegistry) -> _Collector:
         case Kind.HISTOGRAM:
             return Histogram(name, metric.description, labels, buckets=metric.buckets, registry=registry)
         case Kind.UP_DOWN:
-            return Gauge(name, metric.description, labels, registry=registry, multiprocess_mode="livesum")
+            mode: Literal["livemax", "livesum"] = "livemax" if metric.is_shared else "livesum"
+            return Gauge(name, metric.description, labels, registry=registry, multiprocess_mode=mode)
         case Kind.COUNTER:
             counter = Counter(name, metric.description, labels, registry=registry)
             # Else the first one makes the series, and `increase` and `rate` do not count what a series begins with.

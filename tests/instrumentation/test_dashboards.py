@@ -66,13 +66,12 @@ def test_metrics_and_labels_exist(text: str) -> None:
     names = {name + suffix for name, kind in families.items() for suffix in suffixes[kind]}
     labels = {attribute.replace(".", "_") for metric in METRICS for attribute in metric.attributes}
 
-    assert set(re.findall(r"hpp_client_\w+", text)) - names == set()
-    assert set(re.findall(r"\b(?:hpp_(?!client|async)|http_|error_|server_)\w+", text)) - labels == set()
+    assert set(re.findall(r"hpp_(?:client|fleet)_\w+", text)) - names == set()
+    assert set(re.findall(r"\b(?:hpp_(?!client|fleet|async)|http_|error_|server_)\w+", text)) - labels == set()
 
 
 def test_every_metric_is_on_the_dashboard() -> None:
-    shown = {
-        name for query in QUERIES for name in re.findall(r"hpp_client_\w+?(?=_seconds|_total|_bucket|_count|\b)", query)
-    }
+    names = r"hpp_(?:client|fleet)_\w+?(?=_seconds|_total|_bucket|_count|\b)"
+    shown = {name for query in QUERIES for name in re.findall(names, query)}
 
     assert shown == {metric.name.replace(".", "_") for metric in METRICS}

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from support.orders import order
 
-from hpp_async import OutageError, SessionNotFoundError
+from hpp_async import OutageError, SessionNotFoundError, SessionParked, ShardsOwned, ShardTakenOver
 from hpp_async.instrumentation import OpenTelemetryObserver
 from hpp_async.instrumentation._metrics import METRICS
 from hpp_async.testing import ScriptedProvider
@@ -111,6 +111,36 @@ async def test_requests_are_traced_if_that_is_asked_for(backend: Backend, instru
     assert "traceparent" in instrumented.requests[0].headers
 
 
+async def test_the_requests_of_a_wait_are_under_the_callers_span_if_they_are_traced(
+    backend: Backend, instrumented: ScriptedProvider
+) -> None:
+    instrumented.answer_next(503)
+    async with instrumented.client(observers=[backend.observer(trace_requests=True)]) as client:
+        with backend.tracer.start_as_current_span("checkout") as caller:
+            await client.wait_for_outcome(instrumented.add([(5, "COMPLETED")]))
+
+    requests = [span for span in backend.exporter.get_finished_spans() if span.name == "GET"]
+    assert len(requests) == len(instrumented.requests) > 2  # an attempt that failed has a span of its own
+    assert all(span.parent == caller.get_span_context() for span in requests)
+    assert all("traceparent" in request.headers for request in instrumented.requests)
+
+
+async def test_the_requests_of_a_watch_are_traces_of_their_own_if_they_are_traced(
+    backend: Backend, instrumented: ScriptedProvider
+) -> None:
+    sessions = [instrumented.add([(600, "COMPLETED")]) for _ in range(2)]
+    async with (
+        instrumented.client(observers=[backend.observer(trace_requests=True)]) as client,
+        client.watch(sessions) as watch,
+    ):
+        async for _ in watch:
+            pass
+
+    spans = backend.exporter.get_finished_spans()
+    assert {(span.name, span.parent) for span in spans} == {("GET", None)}
+    assert len({span.context.trace_id for span in spans}) == len(instrumented.requests)
+
+
 async def test_what_the_application_sends_itself_is_traced_as_before(
     backend: Backend, instrumented: ScriptedProvider
 ) -> None:
@@ -182,6 +212,9 @@ async def test_metrics_have_their_units_buckets_and_attributes(backend: Backend,
         provider.answer_next(*[429] * 100)
         with pytest.raises(OutageError):
             await client.wait_for_outcome(provider.add())
+        client.report(ShardsOwned(worker=1, owned=3, shards=16))
+        client.report(ShardTakenOver(shard=2, was_handed_over=False))
+        client.report(SessionParked(session_id="s", error="ZeroDivisionError", failures=10))
 
     points = backend.points
     allowed = {metric.name: set(metric.attributes) for metric in METRICS}
@@ -195,6 +228,8 @@ async def test_metrics_have_their_units_buckets_and_attributes(backend: Backend,
     assert read.explicit_bounds[0] == 0.005
     [news] = points["hpp.client.news.age"]
     assert news.count == 1
+    assert [points[f"hpp.fleet.shards.{name}"][0].value for name in ("owned", "limit")] == [3, 16]
+    assert dict(points["hpp.fleet.takeovers"][0].attributes) == {"hpp.takeover.reason": "lost"}
 
 
 async def test_the_observer_needs_no_sdk(provider: ScriptedProvider) -> None:

@@ -57,7 +57,16 @@ async def discard(database: Database, backend: Backend, session_id: str) -> list
 
 
 async def next_epoch(database: Database, backend: Backend, number: int) -> list[Any]:
-    return [(await database.write(backend, ("shard", number), lambda old: (old or 0) + 1),)]
+    new = await database.write(backend, ("shard", number), lambda old: (old or 0) + 1)
+    return [(new, database.read(backend, ("handed over", number)))]
+
+
+async def hand_over(database: Database, backend: Backend, number: int, epoch: int) -> list[Any]:
+    await database.lock(backend, ("shard", number))
+    if database.read(backend, ("shard", number)) != epoch:
+        return []
+    await database.write(backend, ("handed over", number), lambda _: epoch)
+    return [(number,)]
 
 
 async def load(database: Database, backend: Backend, shards: int, number: int) -> list[Any]:
@@ -212,6 +221,7 @@ NAMED: Final[dict[str, Statement]] = {
             add,
             discard,
             next_epoch,
+            hand_over,
             load,
             row,
             limit,

@@ -14,7 +14,6 @@ from fleet_simulation.database import Backend, Database, Row
 from fleet_simulation.life import CutOff, Disturbance, Freeze, Kill, Life, Restart, Sold, Terminated
 from fleet_simulation.oracle import PROMISES, judge
 from fleet_simulation.run import live
-from hpp_async import Watch
 from hpp_async.fleet import _shard, _store, _wait, _worker
 from hpp_async.fleet._lease import Lease
 
@@ -64,12 +63,13 @@ def stores_no_token_with_the_effect(patch: Patch) -> None:
 
 
 def stores_old_tokens(patch: Patch) -> None:
-    async def store(shard: _shard.ShardWork[Any], watch: Watch) -> None:
+    async def store(shard: _shard.ShardWork[Any]) -> None:
+        assert shard._watch is not None
         async with shard._work.store.transaction() as tx:
-            old = [(session, f"hpp1:0:-:-:{session}:WAITING") for session in watch.tokens()]
+            old = [(session, f"hpp1:0:-:-:{session}:WAITING") for session in shard._watch.tokens()]
             await shard._work.store.replace_tokens(tx, old)
 
-    patch.setattr(_shard.ShardWork, "_store_tokens", store)
+    patch.setattr(_shard.ShardWork, "_hand_over", store)
 
 
 def does_not_look_up_what_it_missed(patch: Patch) -> None:
