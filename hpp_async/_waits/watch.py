@@ -186,6 +186,23 @@ class Watch(AsyncIterator[WatchEvent]):
             tracker.drop()
         self.wake()
 
+    def rest_of(self, session: CreatedSession | str) -> list[WatchEvent]:
+        """
+        Return the events that are left of a session whose outcome is known, to deal with them at once; else none.
+
+        They are those that the next steps would return for it: transitions, and then the outcome. The session is not
+        watched any more then. To be called between two steps, by the task that iterates.
+
+        Raises:
+            ConfigurationError: *session* is refused.
+        """
+        tracker = self._trackers.get(self._id_of(session))
+        events: list[WatchEvent] = []
+        while tracker is not None and tracker.outcome is not None and not (events and events[-1].is_last):
+            self._agenda.discard(tracker)
+            events.append(self._event_of(tracker))
+        return events
+
     def tokens(self) -> dict[str, str | None]:
         """
         Return the resume tokens of the sessions that are watched, by session id: what to store at a shutdown.
@@ -305,8 +322,9 @@ class Watch(AsyncIterator[WatchEvent]):
             self._reports.ended(session_id, error, now, latest=None, reads=0)
             return WatchEvent(session_id=session_id, token=None, news=error)
         tracker = self._agenda.next_ready()
-        if tracker is None:
-            return None
+        return None if tracker is None else self._event_of(tracker)
+
+    def _event_of(self, tracker: PlacedTracker) -> WatchEvent:
         news = tracker.take_news()
         assert news is not None, "a tracker that is ready has news"
         if isinstance(news, Transition):

@@ -2,9 +2,10 @@
 One owned shard: its sessions are watched, and each event is dealt with in the transaction that stores its token.
 
 The transaction locks the rows of the shard and of the session, and goes on only if the shard is still this worker's and
-the event is news to what is stored. So the effects of an event are stored once, whoever believes to own the shard. If
-the transaction fails, the session leaves the watch, and comes back after a pause, from the token that is stored: its
-news comes again then. The other sessions go on meanwhile.
+the event is news to what is stored. So the effects of an event are stored once, whoever believes to own the shard. An
+outcome is dealt with in the transaction of the transition that shows it. If the transaction fails, the session leaves
+the watch, and comes back after a pause, from the token that is stored: its news comes again then. The other sessions go
+on meanwhile.
 """
 
 from __future__ import annotations
@@ -270,7 +271,7 @@ class ShardWork(Generic[Tx]):
             return
         try:
             async with self._work.store.event() as self._event:
-                if not await self._store_event(self._event, event):
+                if not await self._store_event(self._event, event, watch):
                     self._let_go(watch, session_id)
         except FencedError:
             raise
@@ -282,24 +283,30 @@ class ShardWork(Generic[Tx]):
         finally:
             self._event = None
 
-    async def _store_event(self, under_way: EventTransaction[Tx], event: WatchEvent) -> bool:
-        """Deal with an event and store its token; return whether the session is to be followed on."""
+    async def _store_event(self, under_way: EventTransaction[Tx], event: WatchEvent, watch: Watch) -> bool:
+        """
+        Deal with an event, and with the outcome if the event shows it; return whether the session is to be followed on.
+        """
         work, session_id = self._work, event.session_id
         rows = await under_way.lock(str(work.lease.milliseconds), self.number, self._epoch, session_id)
         if not rows:
             await self._check_epoch(under_way.tx)
             return False  # its row was deleted
-        token, is_open, _ = rows[0]
+        token, is_open, failures, _ = rows[0]
         if not is_open:
             return False
         if not _is_news(event, token):
             return True
-        await work.deal_with(event, under_way.tx)
-        data = event.news.to_dict()
+        # After a failure one by one: the event that fails then keeps no other one from being stored.
+        events = [event, *([] if failures else watch.rest_of(session_id))]
+        for one in events:
+            await work.deal_with(one, under_way.tx)
+        last = events[-1]
+        data = last.news.to_dict()
         status = data.get("status")
-        ending = None if isinstance(event.news, Transition) else type(event.news).__name__
-        await under_way.store(session_id, event.token, status, json.dumps(data), ending, ending is not None)
-        return ending is None
+        ending = type(last.news).__name__ if last.is_last else None
+        await under_way.store(session_id, last.token, status, json.dumps(data), ending, last.is_last)
+        return not last.is_last
 
     async def _check_epoch(self, tx: Tx) -> None:
         [(epoch,)] = await self._work.store.run(tx, "epoch", self.number)

@@ -81,8 +81,8 @@ _STATEMENTS: Final = {
     ),
     "row": "SELECT token, ended_at IS NULL AND parked_at IS NULL, {retry_in} FROM {p}session WHERE id = %s",
     "lock": (
-        "SELECT s.token, s.ended_at IS NULL AND s.parked_at IS NULL, {limits} FROM {p}shard h, {p}session s "
-        "WHERE h.number = %s AND h.epoch = %s AND s.id = %s{lock}"
+        "SELECT s.token, s.ended_at IS NULL AND s.parked_at IS NULL, s.failures, {limits} "
+        "FROM {p}shard h, {p}session s WHERE h.number = %s AND h.epoch = %s AND s.id = %s{lock}"
     ),
     "limit": "SELECT {limits}",
     "idle_limit": "SELECT {idle_limit}",

@@ -47,6 +47,27 @@ async def test_a_watch_yields_each_transition_and_then_the_outcome(provider: Scr
     assert len(watch) == 0
 
 
+async def test_the_rest_of_a_session_is_what_the_next_steps_would_yield(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    session = provider.add([(0, "WAITING"), (5, "IN_PROGRESS"), (10, "COMPLETED")])
+    async with provider.client() as client, client.watch([session, provider.add()]) as watch:
+        early = [(await anext(watch)).session_id for _ in range(2)]
+        none = watch.rest_of(session)  # its outcome is not known yet
+        for _ in range(2):
+            await clock.sleep(5)
+            await client.read_session(session)
+        event = await anext(watch)
+        rest = watch.rest_of(session)
+
+        assert (set(early), none) == (set(map(client.session_id, early)), [])
+        assert [told(one) for one in (event, *rest)] == ["IN_PROGRESS", "COMPLETED", "Completed"]
+        assert [one.is_last for one in rest] == [False, True]
+        assert client.session_id(session) not in watch.tokens()
+        assert watch.rest_of(session) == []
+        assert len(watch) == 1
+
+
 async def test_a_watch_is_late_while_a_due_read_does_not_begin(provider: ScriptedProvider, clock: VirtualClock) -> None:
     late_by = list[float]()
     sessions = [provider.add() for _ in range(2)]

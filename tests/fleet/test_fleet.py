@@ -235,6 +235,36 @@ async def test_what_fails_ten_times_is_parked_for_a_person_and_taken_up_again_by
     assert await here.booked() == [session]
 
 
+async def test_an_outcome_shares_the_transaction_of_its_transition_until_it_fails(here: Shop) -> None:
+    transactions = list[Any]()
+
+    async def deal_with(event: WatchEvent, tx: Any) -> None:
+        if event.news.status == "COMPLETED":  # type: ignore[union-attr]  # nothing of this provider fails
+            transactions.append(tx)
+        await here.deal_with(event, tx)
+
+    async def trouble(event: WatchEvent) -> None:
+        if isinstance(event.news, Completed) and event.session_id == bad:
+            raise ZeroDivisionError
+
+    good, bad = (here.client.session_id(here.provider.add(PAID)) for _ in range(2))
+    here.trouble = trouble
+    await here.fleet.add(good)
+    working = asyncio.create_task(here.fleet.work(deal_with))
+    await here.fleet.wait_for_outcome(good)
+    await here.fleet.add(bad)
+    await eventually(lambda: here.fleet.sessions(only_parked=True))
+    working.cancel()
+    await asyncio.wait([working])
+    [parked] = await here.fleet.sessions()
+
+    assert transactions[0] is transactions[1]
+    assert here.statuses(good)[-2:] == ["COMPLETED", "Completed"]
+    assert here.statuses(bad).count("COMPLETED") == 2  # the second time it was stored, although its outcome failed
+    assert (parked.status, parked.failures) == (SessionStatus.COMPLETED, 10)
+    assert await here.booked() == [good]
+
+
 async def test_an_outage_is_not_an_end(here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpp_async.fleet._shard._OUTAGE_PAUSE", 0.0)
     session = here.client.session_id(here.provider.add(PAID))

@@ -105,7 +105,7 @@ async def lock(
         return []
     await database.lock(backend, _session(session_id))
     found: Row = database.read(backend, _session(session_id))
-    return [(found.token, found.is_open, "")]
+    return [(found.token, found.is_open, found.failures, "")]
 
 
 async def epoch(database: Database, backend: Backend, number: int) -> list[Any]:

@@ -36,7 +36,7 @@ def without_a_fence(patch: Patch) -> None:
     async def lock(database: Database, backend: Backend, _: str, number: int, epoch: int, session: str) -> list[Any]:
         del number, epoch
         found: Row = database.read(backend, ("session", session))
-        return [(found.token, True, "")]
+        return [(found.token, True, found.failures, "")]
 
     patch.setitem(statements.NAMED, "lock", lock)
 
@@ -121,7 +121,7 @@ def forgets_when_reads_are_due(patch: Patch) -> None:
     async def store_nothing(*_: object) -> None:
         pass
 
-    patch.setattr(_shard.ShardWork, "_store_tokens", store_nothing)
+    patch.setattr(_shard.ShardWork, "_hand_over", store_nothing)
 
 
 def takes_shards_and_does_nothing(patch: Patch) -> None:
