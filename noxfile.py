@@ -1,5 +1,8 @@
 """The project's checks: `nox` runs the default ones, `nox --list` names them all."""
 
+import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +32,14 @@ INTERPRETERS: Final = ["3.11", "3.12", "3.13"]
 CHECKOUT: Final = ("-e", ".[aiohttp,cli,fast,httpx2,otel,postgres,prometheus,simulator,testing]")
 ON_ALL_CORES: Final = ("--numprocesses=auto", "--dist=worksteal")
 BRIEFLY: Final = ("-m", "not thorough")
+WORKFLOWS: Final = Path(".github", "workflows")
+FORMS: Final = Path(".github", "ISSUE_TEMPLATE")
+SCHEMAS: Final = {
+    "citation-file-format": ["CITATION.cff"],
+    "github-issue-config": [str(FORMS / "config.yml")],
+    "github-issue-forms": [str(path) for path in sorted(FORMS.glob("*.yml")) if path.stem != "config"],
+    "github-workflows": [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))],
+}
 
 IS_INSTALLED: Final = """
 import pathlib, sysconfig, hpp_async
@@ -52,10 +63,13 @@ def _floors() -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check rules and formatting."""
+    """Check rules and formatting, and the files that are read by others: by GitHub, and by those who cite."""
     session.install(*_group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    for schema, paths in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
 
 
 @nox.session
@@ -107,23 +121,82 @@ def lowest(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *ON_ALL_CORES, *BRIEFLY, "--ignore=tests/_core", *session.posargs)
 
 
+def _built(session: nox.Session, dist: Path) -> Path:
+    """Build the sdist into *dist*, and from it the wheel; check what an index would show, and return the wheel."""
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    [sdist], [wheel] = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    if Path(".git").exists():
+        _check_contents(session, sdist)
+    return wheel
+
+
+def _check_contents(session: nox.Session, sdist: Path) -> None:
+    """Require that *sdist* has every file of the repository but those of its CI, and no other."""
+    # CI's clone may belong to another user.
+    command = ("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = str(session.run(*command, external=True, silent=True, log=False)).split("\0")
+    expected = {name for name in listed if Path(name).is_file() and not name.startswith(".ci/")} | {"PKG-INFO"}
+    with tarfile.open(sdist) as archive:
+        contents = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    if contents != expected:
+        session.error(f"lacking in {sdist.name} or too many: {sorted(contents ^ expected)}")
+
+
 @nox.session(reuse_venv=False)
 def package(session: nox.Session) -> None:
     """
-    Build the sdist and from it the wheel, and run the suite against the wheel: without orjson, for once.
+    Build the sdist and from it the wheel, check both, and run the suite against the wheel: without orjson, for once.
 
     Left out are the tests of decisions and of waiting in virtual time: what a package can lack shows in all others.
     """
-    dist = Path(
-        session.virtualenv.location, "dist"
-    )  # a temporary folder of nox's would be the tests' own, in the checkout
     session.install(*_group("package"))
-    session.run("python", "-m", "build", "--outdir", str(dist))
-    [wheel] = dist.glob("*.whl")
+    # A temporary folder of nox's would be the tests' own, in the checkout.
+    wheel = _built(session, Path(session.virtualenv.location, "dist"))
     session.install(f"{wheel}[aiohttp,cli,httpx2,otel,postgres,prometheus,simulator,testing]", *_group("tests"))
     session.run("python", "-Ic", IS_INSTALLED)  # -I keeps the checkout off sys.path, here and below.
     without = [f"--ignore=tests/{room}" for room in ("_core", "_waits", "simulation")]
     session.run("python", "-Im", "pytest", *ON_ALL_CORES, *BRIEFLY, *without, *session.posargs)
+
+
+@nox.session(reuse_venv=False)
+def release(session: nox.Session) -> None:
+    """
+    Build what a release publishes into dist/, and its bill of materials: `nox -s release -- v0.1.0`.
+
+    CONTRIBUTING.md ("Release") says what comes before.
+    """
+    [tag] = session.posargs
+    home, version = PYPROJECT["project"]["urls"]["Homepage"], tag.removeprefix("v")
+    if home.endswith(".example"):
+        session.error(f"{home} is a placeholder: put the project's home into pyproject.toml")
+    for document in (Path("README.md"), Path("SECURITY.md"), *Path("docs").glob("*.md")):
+        if "no release yet" in document.read_text("utf-8"):
+            session.error(f"{document} says that there is no release yet")
+    if f"## [{version}] - 2" not in Path("CHANGELOG.md").read_text("utf-8"):
+        session.error(f"CHANGELOG.md has no date for {version}")
+
+    session.install(*_group("release"))
+    dist = Path("dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    wheel = _built(session, dist)
+    if not wheel.name.startswith(f"hpp_async-{version}-"):
+        session.error(f"{wheel.name} is not what the tag {tag} names")
+
+    # What the wheel needs, as it is installed today, and nothing of the tools around it.
+    environment = Path(session.virtualenv.location, "materials")
+    session.run("python", "-m", "venv", str(environment))
+    python = str(environment / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools", external=True)
+    bill = Path("build", "sbom.cdx.json")
+    bill.parent.mkdir(exist_ok=True)
+    about = ("--pyproject", "pyproject.toml", "--mc-type", "library")
+    session.run("cyclonedx-py", "environment", *about, "--output-reproducible", "--output-file", str(bill), python)
+    content = json.loads(bill.read_text("utf-8"))
+    content["metadata"]["component"]["version"] = version  # which is dynamic in pyproject.toml
+    bill.write_text(json.dumps(content, indent=2), "utf-8")
 
 
 @nox.session
