@@ -23,6 +23,8 @@ from hpp_async import (
     Outcome,
     PollSchedule,
     ReadBudget,
+    ShardsOwned,
+    ShardTakenOver,
     Transition,
     TransitionSeen,
     WaitEnded,
@@ -149,7 +151,7 @@ def by_session(events: list[Event]) -> dict[str, list[object]]:
     told: dict[str, list[object]] = {}
     for event in events:
         match event:
-            case BudgetPaused():
+            case BudgetPaused() | ShardsOwned() | ShardTakenOver():
                 pass
             case TransitionSeen() | WaitEnded():
                 told.setdefault(event.session_id, []).append(attrs.evolve(event, wait=0))

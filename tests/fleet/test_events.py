@@ -37,8 +37,12 @@ async def here(provider: ScriptedProvider, database: Cluster) -> AsyncGenerator[
     async with store.transaction() as tx:
         await tx.execute("DROP SCHEMA IF EXISTS events CASCADE")
         await tx.execute("DROP TABLE IF EXISTS booked")
-    options = {"shards": 2, "pause": lambda failures, _: None if failures >= 10 else 0.0}
-    async with shop(provider, store, placeholder="%s", **options) as here:
+
+    def pause(failures: int, draw: float) -> float | None:
+        del draw
+        return None if failures >= 10 else 0.0
+
+    async with shop(provider, store, placeholder="%s", shards=2, pause=pause) as here:
         yield here
 
 

@@ -58,13 +58,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store[Any]:
 
 @pytest.fixture
 async def here(provider: ScriptedProvider, store: Store[Any]) -> AsyncGenerator[Shop]:
-    options = {"shards": 4, "pause": lambda failures, _: at_once(failures)}
     placeholder = "?" if isinstance(store, SQLiteStore) else "%s"
-    async with shop(provider, store, placeholder=placeholder, **options) as here:
+    async with shop(provider, store, placeholder=placeholder, shards=4, pause=at_once) as here:
         yield here
 
 
-def at_once(failures: int) -> float | None:
+def at_once(failures: int, draw: float) -> float | None:
+    del draw
     return None if failures >= 10 else 0.0
 
 

@@ -47,7 +47,8 @@ class Shop:
         self.is_mended = False
         self.store = SQLiteStore(path)
         self.client = provider.client(observers=[PrometheusObserver(registry), self.events.append])
-        self.fleet = Fleet(self.client, self.store, shards=2, _pause=lambda failures, _: None if failures > 2 else 0.0)
+        self.fleet = Fleet(self.client, self.store, shards=2)
+        self.fleet._pause = lambda failures, _: None if failures > 2 else 0.0
 
     async def deal_with(self, event: WatchEvent, tx: object) -> None:
         del event, tx
