@@ -207,16 +207,17 @@ def running_task() -> object:
 
 class Home:
     """
-    The event loop that a client is used in.
+    The event loop that a client is used in, or another *owner*.
 
     A client is used in one loop at a time, and may outlive that loop. When it is used in another one, each of *moved*
     is called, and drops what belonged to the loop before.
     """
 
-    __slots__ = ("_call_soon", "_loop", "_moved", "_process")
+    __slots__ = ("_call_soon", "_loop", "_moved", "_owner", "_process")
 
-    def __init__(self, *moved: Callable[[], object]) -> None:
+    def __init__(self, *moved: Callable[[], object], owner: str = "HPPClient") -> None:
         self._moved = moved
+        self._owner = owner
         self._loop: Any = None
         self._call_soon: Soon | None = None
         self._process = 0
@@ -236,8 +237,8 @@ class Home:
         if self._loop is not None:
             if self.is_running():
                 raise RuntimeError(
-                    "this HPPClient is in use in another event loop, which is running: make one client for each loop, "
-                    "or use it in one loop after the other"
+                    f"this {self._owner} is in use in another event loop, which is running: make one for each loop, or "
+                    "use it in one loop after the other"
                 )
             self._loop = None
             for moved in self._moved:

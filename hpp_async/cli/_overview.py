@@ -14,6 +14,7 @@ from hpp_async.cli._words import duration, printable, say
 from hpp_async.fleet import FleetSession, FleetWorker, Shard
 
 _NAME: Final = 40
+_PLACE: Final = 36
 _REST: Final = len("  999 h 59 min  sessions  ")
 """The name, the next two columns and the shard numbers share 80 characters; the shard numbers are cut to fit."""
 
@@ -96,6 +97,8 @@ def _parked(overview: Overview) -> Iterator[tuple[str, ...]]:
     for session in overview.parked:
         parked_for = duration(session.parked_ago or 0.0)
         yield parked_for, printable(session.session_id), printable(session.status or "-"), session.error or "-"
+        if session.raised_at is not None:
+            yield "", printable(f"at {session.raised_at}"[:_PLACE]), "", ""
 
 
 def _columns(rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hpp_async._extras import with_extra
 from hpp_async.fleet._fleet import Fleet
+from hpp_async.fleet._lifetime import StoreClosedError
 from hpp_async.fleet._sqlite import SQLiteStore, SQLiteTransaction
 from hpp_async.fleet._store import Store
 from hpp_async.fleet._values import FleetSession, FleetWorker, News, Shard
@@ -29,6 +30,7 @@ __all__ = [
     "SQLiteTransaction",
     "Shard",
     "Store",
+    "StoreClosedError",
 ]
 
 _OF_POSTGRES = {"PostgresStore", "PostgresTransaction"}

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Generic
 
 from hpp_async import FINAL, AnyStatus, ConfigurationError, HPPClient, ShardsOwned, WatchEvent
+from hpp_async.fleet._dealing import check_deal_with, name_and_place
 from hpp_async.fleet._division import BUCKETS, bucket_of
 from hpp_async.fleet._label import worker_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
@@ -38,7 +39,8 @@ class Fleet(Generic[Tx]):
             client; use another client for reads of your own.
         store: a `PostgresStore`, or a `SQLiteStore` for one process.
         shards: in how many parts the sessions are divided; no more workers than that have work. The same in every
-            process: what was given first is stored, and another number is refused by `work`.
+            process: the first worker stores it, and then another number is refused by all methods but the
+            overviews.
         lease: seconds after which the shards of a worker that is frozen or cut off go to others, from 2 to 300. It is
             also for how long a transaction of ``deal_with`` may be idle.
         stop_on: the statuses that end a session, see `HPPClient.wait_for_outcome`. By default only final ones: FAILED
@@ -59,6 +61,9 @@ class Fleet(Generic[Tx]):
     ) -> None:
         if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= BUCKETS:
             raise ConfigurationError(f"shards={shards!r}: give a whole number from 1 to {BUCKETS}")
+        given: object = store
+        if not isinstance(given, Store):
+            raise ConfigurationError("store: give a PostgresStore or a SQLiteStore")
         client.watch((), stop_on=stop_on)  # refuses what it refuses, now
         self._client = client
         self._store = store
@@ -67,7 +72,12 @@ class Fleet(Generic[Tx]):
         self._stop_on = stop_on
         self._pause: Callable[[int, float], float | None] = retry_after
         """The seconds before an event that failed so many times comes again. Tests replace it."""
-        self._is_working = False
+        self._is_checked = False
+        """Whether the stored number of shards is known, and is the same."""
+        self._working: asyncio.Task[object] | None = None
+        """The task that works. It may be left over from an event loop that is gone."""
+        self._whole = client.budget
+        """The budget of the client before `work` divides it."""
 
     def __repr__(self) -> str:
         return f"<Fleet of {self._shards} shards in {self._store!r}>"
@@ -86,6 +96,7 @@ class Fleet(Generic[Tx]):
         """
         session_id = self._client.session_id(session)
         async with self._within(tx) as within:
+            await self._check_shards(within)
             if await self._store.run(within, "add", session_id, bucket_of(session_id)):
                 await self._store.tell_workers(within, f"add:{session_id}")
 
@@ -98,6 +109,7 @@ class Fleet(Generic[Tx]):
         """
         session_id = self._client.session_id(session)
         async with self._within(tx) as within:
+            await self._check_shards(within)
             if await self._store.run(within, "discard", session_id):
                 await self._store.tell_workers(within, f"discard:{session_id}")
                 await self._store.tell_waits(within, session_id)
@@ -113,6 +125,7 @@ class Fleet(Generic[Tx]):
         """
         session_id = self._client.session_id(session)
         async with self._within(tx) as within:
+            await self._check_shards(within)
             await self._store.tell_workers(within, f"notify:{session_id}")
 
     def wait_for_outcome(self, session: CreatedSession | str) -> FleetWait[Tx]:
@@ -124,7 +137,7 @@ class Fleet(Generic[Tx]):
         Raises:
             ConfigurationError: *session* is refused.
         """
-        return FleetWait(self._store, self._client.session_id(session), self._shards)
+        return FleetWait(self._store, self._client.session_id(session), self._shards, self._check_shards)
 
     # In overviews the stored number of shards counts, which all workers have: one who only looks need not know it.
 
@@ -140,10 +153,11 @@ class Fleet(Generic[Tx]):
                 status=status_of(status),
                 parked_ago=parked_ago,
                 failures=failures,
-                error=error,
+                error=name_and_place(failure)[0],
+                raised_at=name_and_place(failure)[1],
                 added_ago=added_ago,
             )
-            for session_id, bucket, status, parked_ago, failures, error, added_ago in rows
+            for session_id, bucket, status, parked_ago, failures, failure, added_ago in rows
         ]
 
     async def shards(self) -> list[Shard]:
@@ -172,6 +186,21 @@ class Fleet(Generic[Tx]):
             labels = await self._store.workers(tx)
         return [worker_of(owner, label) for owner, label in sorted(labels.items())]
 
+    async def _check_shards(self, tx: Tx) -> None:
+        """Refuse another number of shards than the stored one, which the first worker stored."""
+        if not self._is_checked:
+            rows = await self._store.run(tx, "shards")
+            if rows:
+                self._refuse_other(rows[0][0])
+
+    def _refuse_other(self, shards: int) -> None:
+        if shards != self._shards:
+            raise ConfigurationError(
+                f"this fleet has {shards} shards in its store, and shards={self._shards} here: give every process the "
+                "same number"
+            )
+        self._is_checked = True
+
     async def _stored_shards(self, tx: Tx) -> int:
         rows = await self._store.run(tx, "shards")
         return int(rows[0][0]) if rows else self._shards
@@ -181,7 +210,6 @@ class Fleet(Generic[Tx]):
         if tx is not None:
             yield tx
             return
-        _refuse_trio()
         async with self._limited() as own:
             yield own
 
@@ -206,26 +234,33 @@ class Fleet(Generic[Tx]):
 
         If it raises, or the transaction fails, the session's news comes again after a pause, which grows from 1 second
         to 5 minutes; a status that passed meanwhile does not. After ten times the session is parked: it is followed no
-        more until `add` takes it up again, and `sessions` shows it, with the class of the error. An `OutageError` is
-        not passed to it: the session is read again after a while.
+        more until `add` takes it up again, and `sessions` shows it, with the class of the error and its place.
+        An `OutageError` is not passed to it: the session is read again after a while.
 
         When it is cancelled, the event under way is dealt with, the tokens of all sessions are stored, and the shards
         go to other workers, without a pause. If the database cannot be reached, or doubts whose the shards are, nothing
         is read and stored until it is settled.
 
         Raises:
-            ConfigurationError: the database is refused: it is reached through a pooler in transaction mode, is too old,
-                or the fleet in it has another number of shards.
+            ConfigurationError: *deal_with* is refused; or the database is: it is reached through a pooler in
+                transaction mode, is too old, has no tables of the fleet, or a fleet with another number of shards.
             AuthenticationError: the provider refused the client's credentials.
             ClientClosedError: the client was closed.
-            RuntimeError: it is called twice at a time, or not on asyncio.
+            StoreClosedError: the store was closed. Events that were not dealt with come again elsewhere.
+            RuntimeError: it is called twice at a time, or not on asyncio; or the store is in use in another event loop,
+                which is running.
             Exception: the database could not be reached at the start; or a schedule or hook of your own raised it.
         """
-        _refuse_trio()
-        if self._is_working:
+        check_deal_with(deal_with)
+        self._store.life.enter()
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine on asyncio runs in a task"
+        if self._working is None:
+            self._whole = self._client.budget
+        elif self._working.get_loop() is task.get_loop():
             raise RuntimeError("this fleet works already: one call of work is enough for a process")
-        self._is_working = True
-        budget = self._client.budget
+        self._working = task
+        self._client.set_budget(self._whole)
         work = Work(
             client=self._client,
             store=self._store,
@@ -241,23 +276,21 @@ class Fleet(Generic[Tx]):
             await self._work(work)
         finally:
             self._client.report(ShardsOwned(worker=work.number, owned=0, shards=0))
-            self._client.set_budget(budget)
-            self._is_working = False
+            if self._working is task:  # else its event loop is gone, and the fleet works in another one
+                self._client.set_budget(self._whole)
+                self._working = None
 
     async def _settle_shards(self) -> None:
         async with self._limited() as tx:
             [(shards,)] = await self._store.run(tx, "settle_shards", self._shards)
-        if shards != self._shards:
-            raise ConfigurationError(
-                f"this fleet has {shards} shards in its store, and shards={self._shards} here: give every process the "
-                "same number"
-            )
+        self._refuse_other(shards)
 
     async def _work(self, work: Work[Tx]) -> None:
-        budget, failures = work.client.budget, 0
+        budget, failures = self._whole, 0
         while True:
             worker = Worker(work, budget)
-            self._store.channels.join(worker.heard)
+            channels = self._store.channels
+            channels.join(worker.heard)
             working = asyncio.create_task(self._own(worker), name="hpp_async.fleet worker")
             try:
                 await asyncio.wait([working])
@@ -268,7 +301,7 @@ class Fleet(Generic[Tx]):
                 _report(working)
                 raise
             finally:
-                self._store.channels.leave(worker.heard)
+                channels.leave(worker.heard)
                 working.cancel()
             failures = 0 if worker.has_owned else failures + 1
             error = OwnershipLostError("its work was cancelled") if working.cancelled() else working.exception()
@@ -291,13 +324,3 @@ def _report(working: asyncio.Task[None]) -> None:
     if error is not None or not working.done():
         name = "it takes too long" if error is None else type(error).__name__
         logger.warning("the shards were not handed over in order (%s): others take them, and no event is lost", name)
-
-
-def _refuse_trio() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        refusal = "hpp_async.fleet runs on asyncio only: psycopg has no support for trio"
-    else:
-        return
-    raise RuntimeError(refusal)

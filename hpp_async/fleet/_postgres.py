@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final, LiteralString, cast
 
 import psycopg
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from hpp_async import ConfigurationError
+from hpp_async.fleet._connecting import Connecting
 from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, labels_of, survey_of
@@ -45,6 +47,16 @@ Seconds for which the pool tries to replace a connection. It pauses twice as lon
 With its own limit of 300 seconds, a pool has no connections after a long outage for as long again as the outage took.
 When it has given up, the next transaction makes it try at once.
 """
+
+_GIVEN_UP_AFTER: Final = 5.0
+"""Seconds that a transaction waits for a connection of the pool."""
+
+_UNUSABLE: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 _PASSING: Final = (
     psycopg.errors.LockNotAvailable,
@@ -96,6 +108,8 @@ class PostgresStore(Store[PostgresTransaction]):
     """
 
     def __init__(self, conninfo: str, *, schema: str = "hpp", max_connections: int = 10) -> None:
+        if not isinstance(max_connections, int) or max_connections < 1:
+            raise ConfigurationError(f"max_connections={max_connections!r}: give a whole number of at least 1")
         if not schema or len(schema.encode()) > _NAME_MAXIMUM or not schema.isprintable():
             raise ConfigurationError(f"schema={schema!r}: give a name of up to {_NAME_MAXIMUM} bytes")
         if schema.startswith("pg_"):
@@ -110,28 +124,37 @@ class PostgresStore(Store[PostgresTransaction]):
                 "conninfo: give postgresql://USER:PASSWORD@HOST:PORT/NAME, or text such as 'host=… dbname=…'. In the "
                 "password of a URL, write %40 for @, %2F for /, %3A for : and %25 for %"
             )
-        self._conninfo = conninfo
-        self._settings: dict[str, Any] = {
+        settings: dict[str, Any] = {
             **{name: value for name, value in _PATIENT.items() if name not in given},
             "autocommit": True,  # transactions are explicit
             "prepare_threshold": None,  # pools of connections that some have in between know no prepared statements
         }
-        self._pool: AsyncConnectionPool[PoolConnection] = AsyncConnectionPool(
+        self._connecting = Connecting(conninfo, settings)
+        self._new_pool = partial(
+            AsyncConnectionPool[PoolConnection],
             conninfo,
-            connection_class=PoolConnection,
-            kwargs=self._settings,
+            connection_class=self._connecting.connection_class,
+            kwargs=settings,
             min_size=1,
             max_size=max_connections,
             open=False,
-            timeout=5.0,
+            timeout=_GIVEN_UP_AFTER,
             reconnect_timeout=_RECONNECTS_FOR,
         )
+        self._key = key_of(schema)
+        self._event_statements = EventStatements.of(self._sql)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._pool: AsyncConnectionPool[PoolConnection] = self._new_pool()
         self._opening = asyncio.Lock()
         self._is_open = False
         self._listener: asyncio.Task[None] | None = None
-        self._key = key_of(schema)
         self._outbox = Outbox(self._send_news)
-        self._event_statements = EventStatements.of(self._sql)
+
+    def _drop(self, *, is_forked: bool) -> None:
+        self._connecting.drop(is_forked=is_forked)
+        self._begin_anew()
 
     def __repr__(self) -> str:
         return f"<PostgresStore, schema {self._schema!r}>"
@@ -145,13 +168,23 @@ class PostgresStore(Store[PostgresTransaction]):
         """Make the schema and its tables, where they are missing; several processes may do it at once."""
         async with self.transaction() as tx:
             await tx.execute("SELECT pg_advisory_xact_lock(%s, %s)", (self._key, MIGRATION))
-            await tx.execute(_own(self.migration))
+            try:
+                await tx.execute(_own(self.migration))
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise ConfigurationError(
+                    f"the database's user may not make the fleet's tables in the schema {self._schema!r}: grant it "
+                    "that, or run the statements of store.migration as another user"
+                ) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[PostgresTransaction]:
-        """Begin a transaction; see `Store.transaction`. ``commit`` and ``rollback`` are refused inside."""
-        if not self._is_open:
-            await self._open()
+        """
+        Begin a transaction; see `Store.transaction`. ``commit`` and ``rollback`` are refused inside.
+
+        Raises:
+            psycopg_pool.PoolTimeout: no connection was made or was free within 5 seconds; the message says why.
+        """
+        self.life.enter()
         stack, connection = await self._begin()
         async with stack:
             yield connection
@@ -161,7 +194,7 @@ class PostgresStore(Store[PostgresTransaction]):
         for may_try_again in (*(True for _ in range(self._pool.max_size)), False):
             try:
                 async with AsyncExitStack() as stack:
-                    connection = await stack.enter_async_context(self._pool.connection())
+                    connection = await self._checkout(stack)
                     await stack.enter_async_context(connection.transaction())
                     return stack.pop_all(), connection
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -175,8 +208,7 @@ class PostgresStore(Store[PostgresTransaction]):
                 await self._pool.open()
                 self._is_open = True
 
-    async def aclose(self) -> None:
-        """Close all connections."""
+    async def _close(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
             await end([listener])
@@ -206,6 +238,7 @@ class PostgresStore(Store[PostgresTransaction]):
 
     def event(self) -> AbstractAsyncContextManager[EventTransaction[PostgresTransaction]]:
         """Prepare a transaction for an event; see `hpp_async.fleet._event`."""
+        self.life.enter()
         return PreparedEvent(
             self._checkout,
             tries=self._pool.max_size + 1,
@@ -217,11 +250,24 @@ class PostgresStore(Store[PostgresTransaction]):
     async def _checkout(self, stack: AsyncExitStack) -> PoolConnection:
         if not self._is_open:
             await self._open()
-        return await stack.enter_async_context(self._pool.connection())
+        try:
+            return await stack.enter_async_context(self._pool.connection())
+        except PoolTimeout as error:
+            raise PoolTimeout(self._why_none()) from error
+
+    def _why_none(self) -> str:
+        refusal = self._connecting.refusal
+        if refusal is None:
+            return (
+                f"all {self._pool.max_size} connections of {self!r} were in use for {_GIVEN_UP_AFTER:g} s: end "
+                "transactions sooner, or give it more with max_connections"
+            )
+        return f"no connection to the database at {self._connecting.where} for {_GIVEN_UP_AFTER:g} s: {refusal}"
 
     async def _send_news(self, session_ids: Collection[str]) -> None:
         try:
-            async with self.transaction() as tx:
+            stack, tx = await self._begin()  # also while the store is being closed
+            async with stack:
                 await tx.execute(TELL, (self._channel("news"), list(session_ids)))
         except (psycopg.Error, PoolTimeout, OSError) as error:
             logger.warning("the waits were not told of news (%s): they look for themselves", type(error).__name__)
@@ -235,6 +281,7 @@ class PostgresStore(Store[PostgresTransaction]):
 
         A connection that breaks is made anew, and then everybody looks for themselves.
         """
+        self.life.enter()
         async with self._opening:
             if self._listener is None:
                 connection = await self._listening()
@@ -262,7 +309,7 @@ class PostgresStore(Store[PostgresTransaction]):
         return connection
 
     async def _new_connection(self) -> PostgresTransaction:
-        return await psycopg.AsyncConnection.connect(self._conninfo, **self._settings)
+        return await self._connecting.connect()
 
     async def _receive(self, connection: PostgresTransaction) -> None:
         failures = 0
@@ -275,7 +322,7 @@ class PostgresStore(Store[PostgresTransaction]):
                 await self._pass_on(connection)
             except (psycopg.Error, OSError, ConfigurationError) as error:
                 failures += 1
-                logger.warning("the connection that listens broke (%s): it is made anew", type(error).__name__)
+                logger.warning("the connection that listens broke, and is made anew: %s", self._connecting.said(error))
                 await asyncio.sleep(reconnect_after(failures, 0.5))
             finally:
                 await connection.close()
@@ -297,6 +344,7 @@ class PostgresStore(Store[PostgresTransaction]):
 
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
         """Enter the fleet as a worker, on a connection of its own; see `hpp_async.fleet._locks`."""
+        self.life.enter()
         return self._own(lease, lost)
 
     @asynccontextmanager
@@ -317,6 +365,16 @@ class PostgresStore(Store[PostgresTransaction]):
     async def workers(self, tx: PostgresTransaction) -> dict[int, str | None]:
         """Return the label that each worker has published last: the name of its connection with the locks."""
         return await labels_of(tx, self._key)
+
+    def refusal(self, error: Exception) -> str | None:
+        """Return what to change in the database if *error* says that the fleet's tables cannot be used there."""
+        if not isinstance(error, _UNUSABLE):
+            return None
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return f"the database's user may not use the fleet's tables in the schema {self._schema!r}: grant it that"
+        if isinstance(error, psycopg.errors.UndefinedColumn):
+            return f"the tables in the schema {self._schema!r} are not those of this version of hpp_async"
+        return f"there is no fleet in the schema {self._schema!r} of this database: await store.migrate() makes it"
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether *error* says that the database could not be reached, or that the connection broke."""
@@ -340,6 +398,9 @@ class PostgresStore(Store[PostgresTransaction]):
 
 def _settings_in(conninfo: str) -> Collection[str] | None:
     """Return the names of libpq's settings; ``None`` if it refuses them, or reads a part of the password as another."""
+    text: object = conninfo
+    if not isinstance(text, str):  # such as None, from the environment
+        return None
     try:
         given = conninfo_to_dict(conninfo)
     except psycopg.Error:

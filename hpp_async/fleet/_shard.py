@@ -33,8 +33,10 @@ from hpp_async import (
     WatchEvent,
     is_newer,
 )
+from hpp_async.fleet._channels import news_of
+from hpp_async.fleet._dealing import NotAwaitableError, call, failure_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
-from hpp_async.fleet._store import EventTransaction, FencedError, Row, Store, Tx, news_of
+from hpp_async.fleet._store import EventTransaction, FencedError, Row, Store, Tx
 from hpp_async.fleet._tasks import end
 
 logger: Final = logging.getLogger("hpp_async.fleet")
@@ -273,7 +275,7 @@ class ShardWork(Generic[Tx]):
             async with self._work.store.event() as self._event:
                 if not await self._store_event(self._event, event, watch):
                     self._let_go(watch, session_id)
-        except FencedError:
+        except (FencedError, NotAwaitableError):
             raise
         except Exception as error:  # noqa: BLE001 - of the user's function: it comes again, and others go on
             self._pause(watch, session_id, await self._failed(session_id, error))
@@ -300,7 +302,7 @@ class ShardWork(Generic[Tx]):
         # After a failure one by one: the event that fails then keeps no other one from being stored.
         events = [event, *([] if failures else watch.rest_of(session_id))]
         for one in events:
-            await work.deal_with(one, under_way.tx)
+            await call(work.deal_with, one, under_way.tx)
         last = events[-1]
         data = last.news.to_dict()
         status = data.get("status")
@@ -315,15 +317,15 @@ class ShardWork(Generic[Tx]):
 
     async def _failed(self, session_id: str, error: Exception) -> float:
         """Note that an event failed; return for how many seconds its session pauses."""
-        store, name = self._work.store, type(error).__name__
+        store, failure, name = self._work.store, failure_of(error), type(error).__name__
         draw = random.random()  # noqa: S311 - no secret
         if store.is_unreachable(error):
-            logger.warning("session %s: the database was not reached (%s); its event comes again", session_id, name)
+            logger.warning("session %s: the database was not reached (%s); its event comes again", session_id, failure)
             return reconnect_after(3, draw)
         try:
             async with store.transaction() as tx:
                 await self._limit(tx)
-                rows = await store.run(tx, "fail", name, session_id, self.number, self._epoch)
+                rows = await store.run(tx, "fail", failure, session_id, self.number, self._epoch)
                 if not rows:
                     await self._check_epoch(tx)
                     return 0.0
@@ -339,11 +341,13 @@ class ShardWork(Generic[Tx]):
             return reconnect_after(3, draw)
         if pause is None:
             logger.error(
-                "session %s is parked: deal_with failed %d times, the last time with %s", session_id, failures, name
+                "session %s is parked: deal_with failed %d times, the last time with %s", session_id, failures, failure
             )
             self._work.client.report(SessionParked(session_id=session_id, error=name, failures=failures))
             return 0.0  # the look-up that follows finds it parked
-        logger.warning("session %s: deal_with failed with %s; its event comes again in %.1f s", session_id, name, pause)
+        logger.warning(
+            "session %s: deal_with failed with %s; its event comes again in %.1f s", session_id, failure, pause
+        )
         failed = DealFailed(session_id=session_id, error=name, failures=failures, retry_in=pause)
         self._work.client.report(failed)
         return pause

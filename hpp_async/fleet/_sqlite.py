@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -53,6 +53,12 @@ CREATE INDEX IF NOT EXISTS hpp_session_open ON hpp_session (bucket) WHERE ended_
 
 _PAUSE: Final = 1.0
 """Seconds between two looks at whether another process has changed the file."""
+
+_UNUSABLE: Final = ("not a database", "unable to open database file", "readonly database", "is malformed")
+"""What SQLite says of a file that is no database, or cannot be opened or written."""
+
+_INHERITED: Final = list[sqlite3.Connection]()
+"""Connections of the parent process, after a fork: kept so that nobody closes them."""
 
 T = TypeVar("T")
 
@@ -110,12 +116,32 @@ class SQLiteStore(Store[SQLiteTransaction]):
     """
 
     def __init__(self, path: str | Path) -> None:
+        given: object = path
+        if not isinstance(given, str | Path) or not str(path) or "://" in str(path):
+            raise ConfigurationError("path: give the name of a file, such as 'shop.db', and no URL")
         super().__init__(_DIALECT)
         self._path = str(path)
         self._database: sqlite3.Connection | None = None
+        self._lock: sqlite3.Connection | None = None
+        """What keeps other workers from the file."""
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._turn = anyio.Lock()
         self._worker: _Alone | None = None
         self._listener: asyncio.Task[None] | None = None
+
+    def _drop(self, *, is_forked: bool) -> None:
+        self._begin_anew()
+        lock, self._lock = self._lock, None
+        if is_forked:  # SQLite's connections must not be used in a child, nor closed there
+            _INHERITED.extend(filter(None, (self._database, lock)))
+            self._database = None
+            return
+        if lock is not None:
+            lock.close()
+        if self._database is not None and self._database.in_transaction:
+            self._database.rollback()
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {self._path}>"
@@ -127,24 +153,40 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def migrate(self) -> None:
         """Make the tables, where they are missing."""
+        self.life.enter()
         async with self._turn:
             database = await self._open()
-            await _in_thread(lambda: database.executescript(_SCHEMA))
+            with self._explaining():
+                await _in_thread(lambda: database.executescript(_SCHEMA))
 
     async def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            self._database = await _in_thread(lambda: _connect(self._path))
+            with self._explaining():
+                self._database = await _in_thread(lambda: _connect(self._path))
         return self._database
+
+    @contextmanager
+    def _explaining(self) -> Generator[None]:
+        """Say what to change if the file cannot be used."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            refusal = self.refusal(error)
+            if refusal is None:
+                raise
+            raise ConfigurationError(refusal) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[SQLiteTransaction]:
         """Begin a transaction; see `Store.transaction`. The others of this process wait until it is over."""
+        self.life.enter()
         async with self._turn:
             database = await self._open()
             tx = SQLiteTransaction(database)
             is_done = False
             try:
-                await tx.execute("BEGIN IMMEDIATE")
+                with self._explaining():
+                    await tx.execute("BEGIN IMMEDIATE")
                 yield tx
                 is_done = True
                 await tx.execute("COMMIT")
@@ -155,8 +197,7 @@ class SQLiteStore(Store[SQLiteTransaction]):
                     for tell, message in tx.messages:
                         tell(message)
 
-    async def aclose(self) -> None:
-        """Close the file."""
+    async def _close(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
             await end([listener])
@@ -185,6 +226,7 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def listen(self) -> None:
         """Begin to look, once a second, whether another process has changed the file."""
+        self.life.enter()
         if self._listener is None:
             self._listener = asyncio.create_task(self._look(), name="hpp_async.fleet listener")
 
@@ -201,16 +243,19 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
         """Lock the file against a second worker; everything is owned until the context ends."""
+        self.life.enter()
         return self._own(shards)
 
     @asynccontextmanager
     async def _own(self, shards: int) -> AsyncGenerator[Ownership]:
-        lock = await _in_thread(lambda: _lock(self._path))
+        with self._explaining():
+            lock = self._lock = await _in_thread(lambda: _lock(self._path))
+        worker = self._worker = _Alone(shards)
         try:
-            self._worker = _Alone(shards)
-            yield self._worker
+            yield worker
         finally:
-            self._worker = None
+            if self._worker is worker:  # else it was dropped with its event loop
+                self._worker = self._lock = None
             if lock is not None:
                 lock.close()
 
@@ -229,6 +274,18 @@ class SQLiteStore(Store[SQLiteTransaction]):
 
     async def _is_locked(self) -> bool:
         return await _in_thread(lambda: _is_locked(self._path))
+
+    def refusal(self, error: Exception) -> str | None:
+        """Return what to change if *error* says that the fleet's tables cannot be used in this file."""
+        said = str(error)
+        if not isinstance(error, sqlite3.DatabaseError) or self.is_unreachable(error):
+            return None
+        if "no such table: hpp_" in said:
+            return f"there is no fleet in the file {self._path}: await store.migrate() makes it"
+        if "no such column" in said or "has no column" in said:
+            return f"the tables in the file {self._path} are not those of this version of hpp_async"
+        found = next((words for words in _UNUSABLE if words in said), None)
+        return None if found is None else f"the file {self._path} cannot be used as a SQLite database: {found}"
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether the file was locked by another process for too long."""
@@ -303,6 +360,8 @@ def _lock(path: str) -> sqlite3.Connection | None:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:
         lock.close()
+        if "locked" not in str(error):
+            raise
         raise ConfigurationError(
             f"another process works on {path}: a SQLiteStore is for one process; use a PostgresStore for several"
         ) from error

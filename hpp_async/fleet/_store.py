@@ -1,22 +1,24 @@
 """
-What a fleet needs of a database, and what both databases have in common: statements and the news of this process.
+What a fleet needs of a database, and the statements, which both databases have in common.
 
 The statements are written once. `Dialect` holds what PostgreSQL and SQLite call differently.
 """
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 import attrs
 
-from hpp_async.fleet._division import Survey, shard_of
+from hpp_async import ConfigurationError
+from hpp_async.fleet._channels import Channels
+from hpp_async.fleet._division import Survey
 from hpp_async.fleet._lease import Lease
+from hpp_async.fleet._lifetime import Lifetime
 
 Tx = TypeVar("Tx")
 Row = tuple[Any, ...]
@@ -187,72 +189,6 @@ class Ownership(Protocol):
         ...
 
 
-_SHARD: Final = re.compile(r"shard (\d+) of (\d+)")
-"""A message for all who wait for a session of a shard. No session id has spaces."""
-
-
-def news_of(shard: int, shards: int) -> str:
-    """Return the message that lets everybody look who waits for a session of a shard."""
-    return f"shard {shard} of {shards}"
-
-
-class Channels:
-    """Passes on, in this process, what happens to sessions: to workers, and to those who wait for one session."""
-
-    def __init__(self) -> None:
-        self._workers: list[Callable[[str, str], object]] = []
-        self._waits: dict[str, list[Callable[[], object]]] = {}
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._workers or self._waits)
-
-    def join(self, worker: Callable[[str, str], object]) -> None:
-        """Call *worker* with each message for workers, as a verb and a session id, until `leave`."""
-        self._workers.append(worker)
-
-    def leave(self, worker: Callable[[str, str], object]) -> None:
-        """Undo `join`."""
-        self._workers.remove(worker)
-
-    def subscribe(self, session_id: str, wake: Callable[[], object]) -> None:
-        """Call *wake* whenever something was stored of the session, until `unsubscribe`."""
-        self._waits.setdefault(session_id, []).append(wake)
-
-    def unsubscribe(self, session_id: str, wake: Callable[[], object]) -> None:
-        """Undo `subscribe`."""
-        waits = self._waits[session_id]
-        waits.remove(wake)
-        if not waits:
-            del self._waits[session_id]
-
-    def tell_workers(self, message: str) -> None:
-        """Pass on a message for workers."""
-        verb, _, session_id = message.partition(":")
-        for worker in tuple(self._workers):
-            worker(verb, session_id)
-
-    def tell_waits(self, message: str) -> None:
-        """Wake those who wait for the session, or for a session of the shard, that the message names."""
-        shard = _SHARD.fullmatch(message)
-        if shard is None:
-            self._wake({message})
-        else:
-            number, shards = map(int, shard.groups())
-            self._wake({session_id for session_id in self._waits if shard_of(session_id, shards) == number})
-
-    def catch_up(self) -> None:
-        """Let everybody look for themselves: messages may have been missed."""
-        self.tell_workers("missed")
-        self._wake(set(self._waits))
-
-    def _wake(self, session_ids: Collection[str]) -> None:
-        for session_id in session_ids:
-            for wake in tuple(self._waits.get(session_id, ())):
-                wake()
-
-
 class EventTransaction(ABC, Generic[Tx]):
     """The transaction of one event: `lock`, then what ``deal_with`` does with `tx`, then `store`."""
 
@@ -277,12 +213,24 @@ class Store(ABC, Generic[Tx]):
     """
     Where a fleet keeps its sessions: a `PostgresStore` or a `SQLiteStore`.
 
-    Use it as ``async with``, or call `aclose` at the end. It is used in one event loop.
+    Use it as ``async with``, or call `aclose` at the end: what is still working or waiting then, and every later use,
+    gets a `StoreClosedError`. A store is used in one event loop at a time, of asyncio. When that loop is gone (a second
+    ``asyncio.run``, a test with a loop of its own), it can be used in the next one.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._sql = statements(dialect)
+        self.life: Lifetime = Lifetime(self, self._moved)
         self.channels: Channels = Channels()
+
+    def _moved(self, is_forked: bool) -> None:
+        self.channels = Channels()
+        self._drop(is_forked=is_forked)
+
+    @abstractmethod
+    def _drop(self, *, is_forked: bool) -> None:
+        """Drop what belonged to an event loop that is gone. After a fork, connections are the parent's: leave them."""
+        ...
 
     # -- for users ----------------------------------------------------------------------------------------------------
 
@@ -306,12 +254,21 @@ class Store(ABC, Generic[Tx]):
         """
         ...
 
-    @abstractmethod
     async def aclose(self) -> None:
+        """Close all connections. Calling this again is harmless."""
+        self.life.move()
+        if not self.life.is_closed:
+            self.life.is_closed = True
+            self.channels.catch_up()  # whoever works or waits finds out
+        await self._close()
+
+    @abstractmethod
+    async def _close(self) -> None:
         """Close all connections."""
         ...
 
     async def __aenter__(self) -> Self:
+        self.life.enter()
         return self
 
     async def __aexit__(
@@ -325,8 +282,24 @@ class Store(ABC, Generic[Tx]):
     # -- for the fleet ------------------------------------------------------------------------------------------------
 
     async def run(self, tx: Tx, name: str, *parameters: object) -> list[Row]:
-        """Run one of the fleet's statements, and return its rows."""
-        return await self._run(tx, self._sql[name], parameters)
+        """
+        Run one of the fleet's statements, and return its rows.
+
+        Raises:
+            ConfigurationError: the database has no tables of the fleet, or they cannot be used.
+        """
+        try:
+            return await self._run(tx, self._sql[name], parameters)
+        except Exception as error:
+            refusal = self.refusal(error)
+            if refusal is None:
+                raise
+            raise ConfigurationError(refusal) from error
+
+    @abstractmethod
+    def refusal(self, error: Exception) -> str | None:
+        """Return what to change in the database if *error* says that the fleet's tables cannot be used there."""
+        ...
 
     @abstractmethod
     async def _run(self, tx: Tx, sql: str, parameters: Sequence[object]) -> list[Row]: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Generic
 
@@ -25,16 +25,22 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
 
     Awaiting returns the last `News`. Iterating yields `News` for what is stored now, if something is, and then for each
     event that a worker dealt with; it ends after the last one. Of events that follow one another quickly, only the
-    latest may be yielded. A cancelled step loses nothing. While the database cannot be reached, the wait goes on.
+    latest may be yielded. A cancelled step loses nothing. While the database cannot be reached, the wait
+    goes on, and a warning is logged.
 
     Raises:
-        ConfigurationError: the session was never added.
-        RuntimeError: another task is taking a step.
+        ConfigurationError: the session was never added, or the database is refused: there is no fleet in it, or one
+            with another number of shards.
+        StoreClosedError: the store was closed.
+        RuntimeError: another task is taking a step; or the store is in use in another event loop, which is running.
     """
 
-    def __init__(self, store: Store[Tx], session_id: str, shards: int) -> None:
+    def __init__(
+        self, store: Store[Tx], session_id: str, shards: int, check: Callable[[Tx], Awaitable[object]]
+    ) -> None:
         super().__init__()
         self._store = store
+        self._check = check
         self._shards = shards
         self._seen: object = None
         self._step: object = None
@@ -52,9 +58,11 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
             raise StopAsyncIteration
         if self._step is not None:
             raise RuntimeError(f"another task is already in the wait for session {self.session_id}: start a second one")
+        self._store.life.enter()
         step = self._step = object()
         woken = asyncio.Event()
-        self._store.channels.subscribe(self.session_id, woken.set)
+        channels = self._store.channels
+        channels.subscribe(self.session_id, woken.set)
         try:
             while True:
                 row = await self._look()
@@ -66,7 +74,7 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
                         await woken.wait()
                 woken.clear()
         finally:
-            self._store.channels.unsubscribe(self.session_id, woken.set)
+            channels.unsubscribe(self.session_id, woken.set)
             if self._step is step:
                 self._step = None
 
@@ -89,11 +97,13 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
                 if not self._store.is_unreachable(error):
                     raise
                 failures += 1
+                self._store.life.complain(error)
                 await asyncio.sleep(reconnect_after(failures, 0.5))
 
     async def _query(self) -> Row | None:
         await self._store.listen()
         async with self._store.transaction() as tx:
+            await self._check(tx)
             rows = await self._store.run(tx, "news", self.session_id)
             owners = await self._store.owners(tx)
         if not rows:

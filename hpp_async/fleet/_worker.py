@@ -148,6 +148,7 @@ class Worker(Generic[Tx]):
             self._work.client.report(ShardsOwned(worker=self._work.number, owned=owned, shards=self._work.shards))
 
     def _check(self) -> None:
+        self._work.store.life.enter()  # refuses a store that was closed
         if self._is_lost:
             raise OwnershipLostError("the shards may belong to others now")
         for task in [task for shard in self._open.values() for task in shard.tasks]:

@@ -14,9 +14,9 @@ from shops import Shop, shop
 import hpp_async.fleet
 from hpp_async import WatchEvent
 from hpp_async.fleet import PostgresStore
+from hpp_async.fleet._channels import Channels, news_of
 from hpp_async.fleet._division import shard_of
 from hpp_async.fleet._outbox import PACE, Outbox
-from hpp_async.fleet._store import Channels, news_of
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import uuid
 from collections.abc import AsyncGenerator
@@ -230,6 +231,7 @@ async def test_what_fails_ten_times_is_parked_for_a_person_and_taken_up_again_by
 
     assert parked.parked_ago is not None
     assert (parked.session_id, parked.failures, parked.error, tries) == (session, 10, "ZeroDivisionError", 10)
+    assert re.fullmatch(r"fleet/test_fleet\.py:\d+", parked.raised_at or "")
     assert (shard.number, shard.sessions, shard.parked) == (shard_of(session, 4), 0, 1)
     assert news.is_last
     assert await here.booked() == [session]
@@ -447,7 +449,7 @@ async def test_what_another_process_adds_to_a_file_is_followed_and_its_wait_told
     session = here.client.session_id(here.provider.add(PAID))
     async with SQLiteStore(tmp_path / "shop.db") as there, here.working():
         await eventually(lambda: owned(here))
-        shop_in_another_process = Fleet(here.client, there)
+        shop_in_another_process = Fleet(here.client, there, shards=4)
         await shop_in_another_process.add(session)
         news = await shop_in_another_process.wait_for_outcome(session)
 

@@ -14,7 +14,7 @@ from fleet_simulation.database import Backend, Database, Row
 from fleet_simulation.life import CutOff, Disturbance, Freeze, Kill, Life, Restart, Sold, Terminated
 from fleet_simulation.oracle import PROMISES, judge
 from fleet_simulation.run import live
-from hpp_async.fleet import _shard, _store, _wait, _worker
+from hpp_async.fleet import _channels, _shard, _wait, _worker
 from hpp_async.fleet._lease import Lease
 
 Patch = pytest.MonkeyPatch
@@ -73,7 +73,7 @@ def stores_old_tokens(patch: Patch) -> None:
 
 
 def does_not_look_up_what_it_missed(patch: Patch) -> None:
-    patch.setattr(_store.Channels, "catch_up", lambda _: None)
+    patch.setattr(_channels.Channels, "catch_up", lambda _: None)
 
 
 def loses_the_event_that_failed(patch: Patch) -> None:
@@ -103,7 +103,7 @@ def parks_at_once(patch: Patch) -> None:
 
 
 def tells_no_wait(patch: Patch) -> None:
-    patch.setattr(_store.Channels, "tell_waits", lambda *_: None)
+    patch.setattr(_channels.Channels, "tell_waits", lambda *_: None)
     patch.setattr(_wait, "_LOOK_EVERY", 1e6)
 
 

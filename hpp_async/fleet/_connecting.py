@@ -1,0 +1,83 @@
+"""The connections of one `PostgresStore`: which there are, and why the last attempt to make one failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, Self
+from weakref import WeakSet
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from hpp_async.fleet._event import PoolConnection
+from hpp_async.fleet._store import Row
+
+_HIDDEN: Final = "***"
+
+_INHERITED: Final = list[psycopg.AsyncConnection[Row]]()
+"""Connections of the parent process, after a fork: kept so that nobody closes them."""
+
+
+class Connecting:
+    """
+    Makes the connections of a store, and remembers them.
+
+    Attributes:
+        refusal: why the last attempt failed, without the password; ``None`` if it succeeded.
+        connection_class: for a pool.
+    """
+
+    def __init__(self, conninfo: str, settings: Mapping[str, Any]) -> None:
+        self._conninfo = conninfo
+        self._settings = settings
+        self._made: WeakSet[psycopg.AsyncConnection[Row]] = WeakSet()
+        self.refusal: str | None = None
+        self.connection_class: type[PoolConnection] = self._reporting()
+
+    def _reporting(self) -> type[PoolConnection]:
+        connecting = self
+
+        class Reported(PoolConnection):
+            @classmethod
+            async def connect(cls, conninfo: str = "", **settings: Any) -> Self:
+                try:
+                    connection = await super().connect(conninfo, **settings)
+                except psycopg.Error as error:
+                    connecting.refusal = connecting.said(error)
+                    raise
+                connecting.refusal = None
+                connecting._made.add(connection)
+                return connection
+
+        return Reported
+
+    async def connect(self) -> psycopg.AsyncConnection[Row]:
+        """Return a connection of the caller's own."""
+        return await self.connection_class.connect(self._conninfo, **self._settings)
+
+    def drop(self, *, is_forked: bool) -> None:
+        """
+        Close all connections, without awaiting: their event loop is gone.
+
+        After a fork they are kept as they are: to close them would end the sessions of the parent process.
+        """
+        made, self._made = self._made, WeakSet()
+        if is_forked:
+            _INHERITED.extend(made)
+            return
+        for connection in made:
+            connection.pgconn.finish()
+
+    def said(self, error: Exception) -> str:
+        """Return the message of *error* in one line, without the password."""
+        password = conninfo_to_dict(self._conninfo).get("password") or os.environ.get("PGPASSWORD")
+        text = " ".join(str(error).split())
+        return text.replace(str(password), _HIDDEN) if password else text
+
+    @property
+    def where(self) -> str:
+        """The host and the port, as far as they are given."""
+        given = conninfo_to_dict(self._conninfo)
+        host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "this machine"
+        return f"{host}:{given.get('port') or os.environ.get('PGPORT') or 5432}"
