@@ -22,7 +22,14 @@ from hpp_async.fleet import Fleet, SQLiteStore, Store
 _VARIABLE: Final = "DATABASE_URL"
 _SCHEMA: Final = "hpp"
 _URL: Final = re.compile(r"(\w+)(\+\w+)?://")
+_FILE_URL: Final = re.compile(r"sqlite(\+\w+)?:///")
 _PATIENCE: Final = 5
+
+
+def is_database(text: str) -> bool:
+    """Tell whether *text* is a database rather than a session: a URL of one, libpq's settings, or a file."""
+    url = _URL.match(text)
+    return "=" in text or Path(text).is_file() if url is None else url[1] not in ("http", "https")
 
 
 @asynccontextmanager
@@ -38,26 +45,33 @@ async def open_fleet(database: str | None, schema: str | None) -> AsyncGenerator
     text = os.environ.get(_VARIABLE, "") if database is None else database
     if not text:
         raise ConfigurationError(f"give the database with --database, or in {_VARIABLE}: a PostgreSQL URL or a file")
+    if schema is not None and not schema.strip():
+        raise ConfigurationError("--schema: give the name of the fleet's schema, or leave it out")
     url = _URL.match(text)
     if (url is None and "=" in text) or (url is not None and url[1] in ("postgres", "postgresql")):
         store, failed = _postgres(_URL.sub("postgresql://", text, count=1), schema or _SCHEMA, source)
     elif url is None or url[1] == "sqlite":
         if schema is not None:
             raise ConfigurationError("--schema: a SQLite file has no schemas, leave it out")
-        store, failed = _sqlite(Path(text.removeprefix("sqlite:///")), source), sqlite3.Error
+        store, failed = _sqlite(text, source), sqlite3.Error
     else:
         raise ConfigurationError(f"{source}: a fleet is in PostgreSQL or SQLite, and this is a URL of something else")
     try:
         # Nothing is sent to the provider: this client is for the session ids.
         async with HPPClient(auth=SIMULATED, endpoint="http://127.0.0.1") as client, store:
-            yield Fleet(client, store)
+            shards = len(await Fleet(client, store).shards())  # the number that the workers have
+            yield Fleet(client, store, shards=shards)
     except failed as error:
         raise HPPError(f"the database failed ({type(error).__name__})") from None
 
 
-def _sqlite(path: Path, source: str) -> Store[Any]:
+def _sqlite(text: str, source: str) -> Store[Any]:
+    url = _FILE_URL.match(text)
+    path = Path(text[url.end() :] if url else text)
     if not path.is_file():
-        raise ConfigurationError(f"{source}: there is no such file, and it is no URL either")
+        # Without a URL before it, it may be anything, such as a password in the wrong place.
+        what = f"no such file: {path}" if url else "no such file, and it is no URL either"
+        raise ConfigurationError(f"{source}: there is {what}")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'hpp_session'").fetchone()

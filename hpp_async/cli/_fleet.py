@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hpp_async import SessionNotFoundError
-from hpp_async.cli._database import open_fleet
+from hpp_async import ConfigurationError, SessionNotFoundError
+from hpp_async.cli._database import is_database, open_fleet
 from hpp_async.cli._options import JSONOption, VerboseOption
 from hpp_async.cli._overview import Overview, print_overview
 from hpp_async.cli._process import exiting
@@ -47,7 +47,8 @@ def status(
 
 def retry(
     sessions: Annotated[
-        list[str], typer.Argument(metavar="SESSION", help="Ids of parked sessions, as status prints them.")
+        list[str],
+        typer.Argument(metavar="SESSION", help="Ids of parked sessions, as status prints them, or session URLs."),
     ],
     *,
     database: DatabaseOption = None,
@@ -56,18 +57,27 @@ def retry(
 ) -> None:
     """Let parked sessions be followed again."""
     with exiting(verbose):
+        ids = [_id_of(session) for session in sessions]
 
         async def take_up() -> None:
             async with open_fleet(database, schema) as fleet:
                 parked = {session.session_id for session in await fleet.sessions(only_parked=True)}
-                for session in sessions:
+                for session in ids:
                     if session not in parked:
                         raise SessionNotFoundError(
-                            f"session {session} is not parked, and nothing was changed: see hpp-async fleet status",
+                            f"session {session} is not parked in this fleet, and nothing was changed: see hpp-async "
+                            "fleet status for those that are",
                             session_id=session,
                             status_code=404,
                         )
-                for session in sessions:
+                for session in ids:
                     await fleet.add(session)
 
         asyncio.run(take_up())
+
+
+def _id_of(session: str) -> str:
+    """Return the id of a session that is given by its id or its URL."""
+    if is_database(session):  # which may have a password in it
+        raise ConfigurationError("SESSION: one of them is a database: give it with --database, or in DATABASE_URL")
+    return session.rstrip("/").rpartition("/")[2]

@@ -245,7 +245,7 @@ With --json the line is an object with the type fleet, and three lists; what is 
   workers     owner, name, late_by
   shards      number, owner, sessions, unread, unread_for, failing, parked
   parked      session_id, shard, status, parked_ago, failures, error,
-              added_ago
+              raised_at, added_ago
 Ages and lateness are in seconds."""
 
 RETRY: Final = f"""\
@@ -254,7 +254,7 @@ Let parked sessions be followed again, from where they were: their news comes ag
 All parked sessions at once, once you have mended what deal_with failed at:
 
   hpp-async fleet status --json | jq -r '.parked[].session_id' |
-    xargs hpp-async fleet retry
+    xargs -r hpp-async fleet retry
 
 {_FLEET_EXITS.format(done="all of them are followed again")} {exit_code(_UNKNOWN)} if one of them is not parked, and \
 then nothing was changed."""

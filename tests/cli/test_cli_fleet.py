@@ -121,7 +121,7 @@ def test_the_status_is_json_for_machines(
     assert sum(shard["unread"] for shard in status["shards"]) == 1
     assert [session["session_id"] for session in status["parked"]] == ["stuck"]
     assert list(status["parked"][0]) == [
-        "session_id", "shard", "status", "parked_ago", "failures", "error", "added_ago"
+        "session_id", "shard", "status", "parked_ago", "failures", "error", "raised_at", "added_ago"
     ]  # fmt: skip
     assert list(status["shards"][0]) == ["number", "owner", "sessions", "unread", "unread_for", "failing", "parked"]
 
@@ -147,6 +147,7 @@ def test_a_screen_has_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
                     parked_ago=300_000.0,
                     failures=10,
                     error="ZeroDivisionError",
+                    raised_at="shop/worker.py:42",
                     added_ago=0.0,
                 )
             ],
@@ -178,9 +179,26 @@ def test_what_was_parked_is_followed_again(file: Path, capsys: pytest.CaptureFix
 
 def test_only_what_is_parked_is_followed_again_and_else_nothing(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fleet", "retry", "stuck", "open", "--database", str(file)) == 11
-    assert "session open is not parked, and nothing was changed" in capsys.readouterr().err
+    assert "session open is not parked in this fleet, and nothing was changed" in capsys.readouterr().err
     assert run("fleet", "status", "--database", str(file)) == 0
     assert "parked: 1\n" in capsys.readouterr().out
+
+
+def test_a_parked_session_can_be_given_by_its_url(file: Path) -> None:
+    assert run("fleet", "retry", "https://api.example/hpp/v1/sessions/stuck", "--database", str(file)) == 0
+
+
+@pytest.mark.parametrize(
+    "where", ["postgresql://shop:hunter2@db.example/shop", "password=hunter2", "sqlite:///x", None]
+)
+def test_a_database_in_the_place_of_a_session_is_pointed_out_and_not_shown(
+    file: Path, capsys: pytest.CaptureFixture[str], where: str | None
+) -> None:
+    # Found by a newcomer: it said of the URL, password included, that it was not parked.
+    assert run("fleet", "retry", where or str(file), "stuck", "--database", str(file)) == 2
+
+    err = capsys.readouterr().err
+    assert err == "hpp-async: SESSION: one of them is a database: give it with --database, or in DATABASE_URL\n"
 
 
 # -- on PostgreSQL ----------------------------------------------------------------------------------------------------
@@ -218,10 +236,11 @@ def test_a_database_without_a_fleet_is_refused(url: str, capsys: pytest.CaptureF
 
 
 def test_a_database_that_fails_is_said_in_a_sentence(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    execute(url, b"CREATE SCHEMA hpp CREATE TABLE session (of_another text)")
+    prepare(hpp_async.fleet.PostgresStore(url))
+    execute(url, b"ALTER TABLE hpp.session ALTER bucket TYPE text")
 
     assert run("fleet", "status", "--database", url) == 13
-    assert capsys.readouterr().err == "hpp-async: the database failed (UndefinedTable)\n"
+    assert capsys.readouterr().err == "hpp-async: the database failed (UndefinedFunction)\n"
 
 
 @pytest.mark.parametrize("name", ["a-password", "no-such-database"])
@@ -261,6 +280,22 @@ def test_a_database_is_refused_without_showing_what_may_be_a_password(
     assert "ss" not in err.replace("PASSWORD", "").replace("password", "")
 
 
+@pytest.mark.parametrize("url", ["sqlite:///{}", "sqlite+aiosqlite:///{}"])
+def test_a_file_is_given_by_its_url_as_well_and_is_not_made(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert run("fleet", "status", "--database", url.format(file)) == 0
+    assert run("fleet", "status", "--database", url.format(tmp_path / "no.db")) == 2
+    assert capsys.readouterr().err.endswith(f"hpp-async: --database: there is no such file: {tmp_path}/no.db\n")
+    assert not (tmp_path / "no.db").exists()
+
+
+@pytest.mark.parametrize("schema", ["", " "])
+def test_an_empty_schema_is_refused(capsys: pytest.CaptureFixture[str], schema: str) -> None:
+    assert run("fleet", "status", "--database", "postgresql://shop@db.example/shop", "--schema", schema) == 2
+    assert "--schema: give the name of the fleet's schema, or leave it out" in capsys.readouterr().err
+
+
 def test_a_missing_database_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fleet", "status") == 2
     assert "give the database with --database, or in DATABASE_URL" in capsys.readouterr().err
@@ -286,9 +321,19 @@ def test_a_file_has_no_schemas(file: Path, capsys: pytest.CaptureFixture[str]) -
     assert "--schema: a SQLite file has no schemas" in capsys.readouterr().err
 
 
-def test_a_file_that_fails_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_with_other_tables_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db")) as other:
         other.execute("CREATE TABLE hpp_session (id TEXT)")
+        other.execute("CREATE TABLE hpp_setting (name TEXT, value INTEGER)")
 
-    assert run("fleet", "status", "--database", str(tmp_path / "old.db")) == 13
+    assert run("fleet", "status", "--database", str(tmp_path / "old.db")) == 2
+    assert "the tables in the file" in capsys.readouterr().err
+
+
+def test_a_file_that_fails_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(tmp_path / "odd.db")) as other:
+        other.execute("CREATE VIEW hpp_session AS SELECT no_such_function() AS id")
+        other.execute("CREATE TABLE hpp_setting (name TEXT, value INTEGER)")
+
+    assert run("fleet", "status", "--database", str(tmp_path / "odd.db")) == 13
     assert capsys.readouterr().err == "hpp-async: the database failed (OperationalError)\n"
