@@ -23,6 +23,7 @@ import attrs
 from hpp_async import (
     AnyStatus,
     AuthenticationError,
+    ConfigurationError,
     DealFailed,
     HPPClient,
     OutageError,
@@ -271,6 +272,11 @@ class ShardWork(Generic[Tx]):
         if isinstance(event.news, OutageError):
             self._pause(watch, session_id, _OUTAGE_PAUSE)
             return
+        if isinstance(event.news, ConfigurationError):
+            # No end: a worker of a later version has stored the token, and may own the shard again soon.
+            pause = await self._failed(session_id, event.news, what="reading its token")
+            self._pause(watch, session_id, pause)
+            return
         try:
             async with self._work.store.event() as self._event:
                 if not await self._store_event(self._event, event, watch):
@@ -315,7 +321,7 @@ class ShardWork(Generic[Tx]):
         if epoch != self._epoch:
             raise FencedError(f"shard {self.number} was taken by another worker")
 
-    async def _failed(self, session_id: str, error: Exception) -> float:
+    async def _failed(self, session_id: str, error: Exception, *, what: str = "deal_with") -> float:
         """Note that an event failed; return for how many seconds its session pauses."""
         store, failure, name = self._work.store, failure_of(error), type(error).__name__
         draw = random.random()  # noqa: S311 - no secret
@@ -341,12 +347,12 @@ class ShardWork(Generic[Tx]):
             return reconnect_after(3, draw)
         if pause is None:
             logger.error(
-                "session %s is parked: deal_with failed %d times, the last time with %s", session_id, failures, failure
+                "session %s is parked: %s failed %d times, the last time with %s", session_id, what, failures, failure
             )
             self._work.client.report(SessionParked(session_id=session_id, error=name, failures=failures))
             return 0.0  # the look-up that follows finds it parked
         logger.warning(
-            "session %s: deal_with failed with %s; its event comes again in %.1f s", session_id, failure, pause
+            "session %s: %s failed with %s; its event comes again in %.1f s", session_id, what, failure, pause
         )
         failed = DealFailed(session_id=session_id, error=name, failures=failures, retry_in=pause)
         self._work.client.report(failed)

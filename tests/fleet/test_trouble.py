@@ -397,6 +397,27 @@ async def test_a_hand_over_that_fails_is_logged_and_the_caller_is_cancelled(
     assert "not handed over in order (ZeroDivisionError)" in caplog.text
 
 
+async def test_a_token_of_a_later_version_is_not_an_end(provider: ScriptedProvider, tmp_path: Path) -> None:
+    # A worker of an earlier version may get the shard in a rolling deploy.
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", pause=lambda *_: 0.0) as here:
+        session = await paid(here)
+        async with here.store.transaction() as tx:
+            await tx.execute("UPDATE hpp_session SET token = 'hpp9:of-a-later-version'")
+
+        async def has_failed() -> bool:
+            return any(item.failures for item in await here.fleet.sessions())
+
+        async with here.working():
+            await eventually(has_failed)
+            [item] = await here.fleet.sessions()
+            async with here.store.transaction() as tx:
+                await tx.execute("UPDATE hpp_session SET token = NULL")
+            await here.fleet.wait_for_outcome(session)
+
+        assert item.error == "ConfigurationError"
+        assert await here.booked() == [session]
+
+
 async def test_several_wait_for_one_session_in_memory(provider: ScriptedProvider) -> None:
     await SQLiteStore(":memory:").aclose()
     async with shop(provider, SQLiteStore(":memory:"), placeholder="?", shards=1) as here:
