@@ -100,6 +100,8 @@ class Poller:
     """When the next read is due."""
     _scheduled: float
     """When it would be due without a notification."""
+    _key: float
+    """Its key in the budget's queue: `_scheduled`, or earlier for the first read after a restart."""
     rested_at: float
     """When the present delay began: when the last read was over, perhaps before a restart; -∞ before the first."""
     _notified_at: float
@@ -113,7 +115,7 @@ class Poller:
         self._history = History(session_id=session_id, since=since)
         self._expiry = Expiry()
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
-        self._due = self._scheduled = self.rested_at = self._notified_at = _NEVER
+        self._due = self._scheduled = self._key = self.rested_at = self._notified_at = _NEVER
 
     # -- what the driver may ask --------------------------------------------------------------------------------
 
@@ -138,11 +140,6 @@ class Poller:
         return self._verdict.outcome if isinstance(self._verdict, Finish) else None
 
     @property
-    def last_error(self) -> HPPError | None:
-        """The failure of the most recent read; ``None`` where it succeeded."""
-        return None if self._failures is None else self._failures.last
-
-    @property
     def failing_since(self) -> float | None:
         """When the outage began; ``None`` where there is none."""
         return None if self._failures is None else self._failures.outage_since
@@ -151,6 +148,11 @@ class Poller:
     def is_notified(self) -> bool:
         """Whether no reading was received since the last notification."""
         return self._notified_at > _NEVER
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next read, once it is due, goes ahead in the budget's queue; see `_core.resuming`."""
+        return self._key < self._scheduled
 
     @property
     def is_resumed(self) -> bool:
@@ -195,8 +197,8 @@ class Poller:
         if memory.failing is not None:
             self._failures = Failures.resume(memory.failing, at, at + (delay or 0.0))
         if delay is not None:
-            self.rested_at, due = next_read(at, delay, now=now, own=own, spread=0.0 if memory.failing else spread)
-            self._rest_until(due, now)
+            self.rested_at, due, key = next_read(at, delay, now=now, own=own, spread=0.0 if memory.failing else spread)
+            self._rest_until(due, now, key=key)
 
     def _token_now(self, calendar: Calendar | None) -> str | None:
         memory, position = self._memory(calendar), self._history.position
@@ -240,7 +242,7 @@ class Poller:
         if now >= until:
             self._verdict = self._timed_out()
             return self._verdict
-        return Read(self._fresh_from(now), self._due, self._scheduled, is_urgent=self._is_over(now), until=until)
+        return Read(self._fresh_from(now), self._due, self._scheduled, self._key, self._is_over(now), until)
 
     def _fresh_from(self, now: float) -> float:
         """Return the oldest acceptable request time: most reads may use a young answer to another wait's read."""
@@ -330,14 +332,14 @@ class Poller:
         transition = history.observe(reading, is_last=is_stop or (is_expired and may_end))
         self.rested_at = now
         if is_stop or (may_end and (is_expired or is_unknown)):
-            self._due = self._scheduled = _NEVER  # whoever goes on reads at once
+            self._due = self._scheduled = self._key = _NEVER  # whoever goes on reads at once
         else:
             if is_last_read and may_end:
                 self._verdict = self._timed_out()
             delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None, since=since)
             if is_doubtful and transition is None:
                 delay = min(delay, CONFIRMATION_DELAY)
-            self._rest(now, delay)
+            self._rest_until(now + delay, now)
         if transition is not None:
             history.remember(self._memory(calendar))
 
@@ -381,22 +383,19 @@ class Poller:
         if is_last_read:
             self._verdict = self._timed_out()
         if meaning is Meaning.DOUBTFUL:
-            self._rest(now, failures.confirm())
+            self._rest_until(now + failures.confirm(), now)
         else:
-            self._rest(now, failures.back_off(draw, _FOREVER if self._born_at is None else self._delay(now, draw)))
-            self._due = self._scheduled = min(self._due, failures.ends_at(self.settings.outage_tolerance))
+            delay = failures.back_off(draw, _FOREVER if self._born_at is None else self._delay(now, draw))
+            self._rest_until(min(now + delay, failures.ends_at(self.settings.outage_tolerance)), now)
         failures.rests_until(self._due)
 
-    def _rest(self, now: float, delay: float) -> None:
-        self._rest_until(now + delay, now)
-
-    def _rest_until(self, due: float, now: float) -> None:
+    def _rest_until(self, due: float, now: float, *, key: float = _FOREVER) -> None:
         deciding_read_at = self._expiry.deciding_read_at
         if deciding_read_at is not None and now < deciding_read_at:
             due = min(due, deciding_read_at)
         if self._deadline is not None and self._verdict is None:
             due = min(due, self._deadline.at)
-        self._due = self._scheduled = due
+        self._due, self._scheduled, self._key = due, due, min(due, key)
 
     def _is_over(self, now: float) -> bool:
         return self._deadline is not None and self._deadline.is_over(now)
@@ -444,7 +443,8 @@ class Poller:
 
     @property
     def _endings(self) -> Endings:
-        return Endings(self._history, reads=self.reads, last_error=self.last_error)
+        last_error = None if self._failures is None else self._failures.last
+        return Endings(self._history, reads=self.reads, last_error=last_error)
 
     def _timed_out(self) -> Fail:
         return self._endings.timed_out(self.settings.timeout or 0.0)

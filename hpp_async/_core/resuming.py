@@ -21,10 +21,9 @@ _AHEAD: Final = 20.0
 """
 Seconds by which a session goes ahead in the queue after a restart, divided by 1 plus its delay in seconds.
 
-Where all are due at once, the shortest delay comes first then. To add 100,000 sessions to a watch takes a few seconds,
-so a difference of milliseconds would not do.
+Where thousands are overdue, the shortest delay comes first then. To add 100,000 sessions to a watch takes a few
+seconds, so a difference of milliseconds would not do.
 """
-
 
 _COARSE: Final = 60.0
 """Seconds by which the age of a status may be wrong after a restart, where no ``updated_at`` tells it."""
@@ -50,19 +49,24 @@ def delay_of(memory: Memory, own: float | None) -> float | None:
     return None if memory.delay is None else min(memory.delay, longest)
 
 
-def next_read(at: float, delay: float, *, now: float, own: float | None, spread: float) -> tuple[float, float]:
+def next_read(at: float, delay: float, *, now: float, own: float | None, spread: float) -> tuple[float, float, float]:
     """
-    Return when the present delay began and when the next read is due, in loop seconds.
+    Return when the present delay began, when the next read is due, and its key in the queue: three loop times.
 
-    The last read was over at *at*, and the next was to come *delay* seconds later. An overdue read is due at once. Of
-    many such reads the one with the shortest *own* delay goes first, as its consumer may be on the page. If a session
-    is overdue by more than its own delay, its token is old, as after a crash: then its own delay begins *now*, and is
-    multiplied by *spread*.
+    The last read was over at *at*, and the next was to come *delay* seconds later. An overdue read is due at once. If a
+    session is overdue by more than its own delay, its token is old, as after a crash: then its own delay begins *now*,
+    and is multiplied by *spread*.
+
+    Once they are due, reads are made in the order of their keys. Of overdue reads, the one with the shortest *own*
+    delay goes first, as its consumer may be on the page. A read that becomes due while thousands of overdue reads wait
+    goes before these, too, if its own delay is short.
     """
     own = delay if own is None else own
     if now > at + delay + own and spread > 0.0:
         at, delay = now, spread * max(0.0, own - _AT_ONCE)
-    return at, at + delay if now < at + delay else now - _AHEAD / (1.0 + own)
+    due = max(now, at + delay)
+    is_ahead = due == now or own <= _AT_ONCE
+    return at, due, due - _AHEAD / (1.0 + own) if is_ahead else due
 
 
 def began_at(memory: Memory, reading: Session, now: float, *, reckoned: float) -> float:

@@ -5,6 +5,10 @@ Reads of the schedule wait in a heap, ordered by due time. New arrivals wait in 
 over in another queue. The first reads of the heap and the first new arrival also have turns in the budget's queue. The
 budget can then grant a read its token for the very moment at which the read is due, even if the event loop wakes the
 watch later.
+
+The heap is ordered by the budget's virtual time, which may be much slower than the loop's. Two kinds of reads must not
+wait for that: reads after a notification, and the first reads after a restart of sessions with a short delay. They wait
+in a heap of their own, ordered by loop time, and go to the heap or the queue above when they are due.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from hpp_async._waits.tracker import Tracker
 from hpp_async._waits.turns import Claim
 
 _FOREVER: Final = float("inf")
+_NEVER: Final = -_FOREVER
 _NOWHERE: Final = 0
 _READY: Final = -1
 
@@ -52,11 +57,13 @@ class Agenda:
     queue.
     """
 
-    __slots__ = ("_claim", "_due", "_finished", "_new", "_numbers", "_queued", "_ready")
+    __slots__ = ("_claim", "_due", "_finished", "_later", "_new", "_numbers", "_queued", "_ready")
 
     def __init__(self, claim: Callable[[], Claim]) -> None:
         self._claim = claim
         self._due: list[tuple[float, int, PlacedTracker]] = []
+        self._later: list[tuple[float, int, PlacedTracker]] = []
+        """The reads that must not be queued before a loop time, which is the first number."""
         self._new: deque[tuple[int, PlacedTracker]] = deque()
         self._queued: dict[PlacedTracker, tuple[Turn, Claim]] = {}
         """The trackers that have a turn in the budget's queue, each with its turn and the claim that holds the turn."""
@@ -96,7 +103,10 @@ class Agenda:
             return
         self._numbers += 1
         tracker.place = self._numbers
-        kind, key = read
+        kind, key, not_before = read
+        if not_before > _NEVER:
+            heapq.heappush(self._later, (not_before, self._numbers, tracker))
+            return
         if kind is not Kind.DUE:
             self._new.append((self._numbers, tracker))
         if key < _FOREVER:
@@ -123,6 +133,12 @@ class Agenda:
 
     # -- the budget's queue -------------------------------------------------------------------------------------------
 
+    def place_due(self, now: float) -> float:
+        """Place the trackers whose reads are due at loop time *now*; return when to call again."""
+        while (head := self._head(self._later)) is not None and head[0] <= now:
+            self.place(head[-1])
+        return _FOREVER if head is None else head[0]
+
     def queue(self, most: int, lowest_key: float) -> list[tuple[PlacedTracker, Claim]]:
         """
         Give turns in the budget's queue to the first *most* reads of the schedule and to the first new arrival.
@@ -132,7 +148,7 @@ class Agenda:
         everybody else's.
         """
         due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
-        while (head := self._head()) is not None:
+        while (head := self._head(self._due)) is not None:
             tracker, key = head[-1], max(head[0], lowest_key)
             last = max(due, key=due.__getitem__) if len(due) >= most else None
             if last is not None and due[last] <= key:
@@ -160,7 +176,7 @@ class Agenda:
     @property
     def late_by(self) -> float:
         """For how many seconds the read has been due that has been due for longest of those that are next; or 0."""
-        head = self._head()
+        head = self._head(self._due)
         waiting = [*self._queued, *([] if head is None else [head[-1]])]
         return max((tracker.late_by for tracker in waiting), default=0.0)
 
@@ -170,10 +186,11 @@ class Agenda:
         _, claim = self._queued.get(tracker) or (None, self._claim())
         self._queued[tracker] = claim.queue(kind, max(read[1], lowest_key)), claim
 
-    def _head(self) -> tuple[float, int, PlacedTracker] | None:
-        while self._due and self._due[0][1] != self._due[0][2].place:
-            heapq.heappop(self._due)  # the entry is stale
-        return self._due[0] if self._due else None
+    @staticmethod
+    def _head(heap: list[tuple[float, int, PlacedTracker]]) -> tuple[float, int, PlacedTracker] | None:
+        while heap and heap[0][1] != heap[0][2].place:
+            heapq.heappop(heap)  # the entry is stale
+        return heap[0] if heap else None
 
     # -- what is next -------------------------------------------------------------------------------------------------
 

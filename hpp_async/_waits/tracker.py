@@ -249,20 +249,21 @@ class Tracker:
             case _:
                 return None
 
-    def next_read(self) -> tuple[Kind, float] | None:
+    def next_read(self) -> tuple[Kind, float, float] | None:
         """
-        Return the kind of the next read and its key in the budget's queue; ``None`` if there is news instead.
+        Return the kind of the next read, its key in the budget's queue, and a time; ``None`` if there is news instead.
 
         The key is when the schedule makes the read due, notified or not, in seconds of the budget's virtual time; ∞ if
-        it does not.
+        it does not. The time is -∞ if the read may be queued at once: the budget admits no read before its key. A read
+        that is due at a loop time, however slow the virtual clock is, must not be queued before that time.
         """
         match self._action():
             case Read() as read:
-                return self._kind(read), self._key(read)
-            case Sleep(until) if self._poller.is_notified:  # a notification counts from now on, not from the delay
-                return Kind.DUE, self._reads.turns.virtual() + until - self._reads.clock.now()
+                return self._kind(read), self._key(read), _NEVER
+            case Sleep(until) if self._poller.is_notified or self._poller.is_ahead:
+                return Kind.DUE, _FOREVER, until
             case Sleep(until):
-                return Kind.DUE, self._virtually(until)
+                return Kind.DUE, self._virtually(until), _NEVER
             case _:
                 return None
 
@@ -274,8 +275,8 @@ class Tracker:
         return Kind.NEW if self._poller.is_notified else Kind.DUE
 
     def _key(self, read: Read) -> float:
-        if read.scheduled > _NEVER:
-            return self._virtually(read.scheduled)
+        if read.key > _NEVER:
+            return self._virtually(read.key)
         return self._reads.turns.virtual() if self._poller.is_resumed else _FOREVER
 
     def _virtually(self, due: float) -> float:

@@ -352,7 +352,7 @@ class Watch(AsyncIterator[WatchEvent]):
         agenda, turns = self._agenda, self._reads.turns
         # Bounded: a read in an eager task of asyncio is over as soon as it is started, and never counts as in flight.
         while agenda.ready + agenda.unprocessed < turns.max_in_flight:
-            look_again_at = _FOREVER
+            look_again_at = agenda.place_due(self._reads.clock.now())
             for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
                 opens_at = claim.opens_at()
                 # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not

@@ -170,7 +170,7 @@ def test_failed_reads_are_counted_too() -> None:
     Driver(machine).play([Heard(reading()), Missed(broken()), Heard(reading()), Hinted()])
 
     assert machine.reads == 3
-    assert machine.last_error is None
+    assert machine.failing_since is None
 
 
 def test_the_outcome_is_known_before_its_transition_was_emitted() -> None:

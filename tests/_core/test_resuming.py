@@ -29,6 +29,7 @@ from hpp_async._core.actions import Fail, Read, Sleep
 from hpp_async._core.memory import Calendar, Failing, Memory
 from hpp_async._core.poller import Poller
 from hpp_async._core.position import Position
+from hpp_async._core.resuming import next_read
 from hpp_async._core.session import status_of
 from hpp_async._core.settings import Settings
 
@@ -208,6 +209,13 @@ def due(poller: Poller) -> float:
     return (action.until if isinstance(action, Sleep) else action.due) - 100.0
 
 
+def key(poller: Poller, at: float = 100.0) -> float:
+    """Return the key of the next read, which is due *at* that time, in the budget's queue."""
+    action = poller.next_action(at)
+    assert isinstance(action, Read)
+    return action.key - 100.0
+
+
 COLD: Final = Memory(at=NOW - 60.0, delay=90.0, age=9000.0)
 OLD: Final = Memory(at=NOW - 20_000.0, delay=2.0, age=10_800.0)
 """After a crash: the token of the last transition, which was hours ago."""
@@ -255,13 +263,49 @@ def test_of_two_overdue_reads_that_with_the_shorter_delay_goes_first() -> None:
     on_the_page = resumed(Memory(at=NOW - 3.0, delay=2.0, age=30.0))
     cold = resumed(Memory(at=NOW - 400.0, delay=300.0, age=40_000.0))
 
-    assert due(on_the_page) < due(cold) < 0.0
+    assert due(on_the_page) == due(cold) == 0.0
+    assert key(on_the_page) < key(cold) < 0.0
+
+
+def test_a_read_that_becomes_due_later_goes_before_cold_ones_that_are_overdue() -> None:
+    on_the_page = resumed(Memory(at=NOW - 0.1, delay=2.0, age=30.0))
+    cold = resumed(Memory(at=NOW - 400.0, delay=300.0, age=40_000.0))
+
+    assert due(on_the_page) == pytest.approx(1.9)
+    assert on_the_page.is_ahead
+    assert key(on_the_page, at=102.0) < key(cold)
+
+
+def test_a_cold_read_that_becomes_due_later_keeps_its_place() -> None:
+    assert not resumed(COLD).is_ahead
+
+
+@pure
+@given(
+    at=st.floats(-4000.0, 0.0),
+    delay=st.floats(0.0, 900.0),
+    own=st.none() | st.floats(0.0, 900.0),
+    spread=st.floats(0.0, 1.0, exclude_max=True),
+)
+def test_no_read_after_a_restart_is_early_and_the_one_on_the_page_goes_first(
+    at: float, delay: float, own: float | None, spread: float
+) -> None:
+    began_at, due, key = next_read(at, delay, now=0.0, own=own, spread=spread)
+
+    assert due >= 0.0
+    assert due >= at + delay
+    assert began_at in (at, 0.0)
+    assert key <= due
+    page = next_read(-0.5, 2.0, now=0.0, own=2.5, spread=spread)
+    assert page == (-0.5, 1.5, 1.5 - 20 / 3.5)
+    if (own if own is not None else delay) >= 10.0:
+        assert key > page[2]
 
 
 def test_the_read_of_a_cold_session_with_an_old_token_is_put_somewhere_into_its_delay() -> None:
-    assert due(resumed(OLD)) < 0.0
+    assert due(resumed(OLD)) == 0.0
     assert due(resumed(OLD, spread=0.5)) == pytest.approx(150.0)
-    assert due(resumed(attrs.evolve(OLD, failing=Failing()), spread=0.5)) < 0.0
+    assert due(resumed(attrs.evolve(OLD, failing=Failing()), spread=0.5)) == 0.0
 
 
 def test_a_read_that_was_put_somewhere_stays_there_over_the_next_restart() -> None:
@@ -275,7 +319,7 @@ def test_a_read_that_was_put_somewhere_stays_there_over_the_next_restart() -> No
 
 
 def test_a_consumer_on_the_page_is_read_at_once_however_old_the_token() -> None:
-    assert due(resumed(Memory(at=NOW - 300.0, delay=2.5, age=50.0), spread=0.9)) < 0.0
+    assert due(resumed(Memory(at=NOW - 300.0, delay=2.5, age=50.0), spread=0.9)) == 0.0
 
 
 def test_a_wait_that_has_read_nothing_yet_remembers_what_it_was_given() -> None:

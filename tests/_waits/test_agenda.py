@@ -16,14 +16,14 @@ from hpp_async.testing import VirtualClock
 
 
 class Waiting(PlacedTracker):
-    """A tracker whose next read is of this kind, and due at this time."""
+    """A tracker whose next read is of this kind, has this key, and must not be queued before *later*."""
 
-    def __init__(self, name: str, kind: Kind, key: float = inf) -> None:
+    def __init__(self, name: str, kind: Kind, key: float = inf, later: float = -inf) -> None:
         self.name = name
         self.place = 0
-        self.next = kind, key
+        self.next = kind, key, later
 
-    def next_read(self) -> tuple[Kind, float]:
+    def next_read(self) -> tuple[Kind, float, float]:
         return self.next
 
 
@@ -63,3 +63,24 @@ def test_the_first_new_arrival_has_a_turn_beside_reads_that_take_turns_from_each
         agenda.place(Waiting(name, Kind.NEW))
 
     assert queued(agenda, 1) == {"first", "new"}
+
+
+def test_a_read_that_must_not_be_queued_before_a_time_has_a_turn_from_then_on(agenda: Agenda) -> None:
+    later, cold = Waiting("later", Kind.DUE, -5.0, later=3.0), Waiting("cold", Kind.DUE, -1.0)
+    for tracker in (later, cold):
+        agenda.place(tracker)
+
+    assert (agenda.place_due(2.9), queued(agenda, 1)) == (3.0, {"cold"})
+    later.next = Kind.DUE, -5.0, -inf
+    assert (agenda.place_due(3.0), queued(agenda, 1)) == (inf, {"later"})
+
+
+def test_a_read_that_was_brought_forward_is_not_placed_again(agenda: Agenda) -> None:
+    tracker = Waiting("notified", Kind.DUE, later=3.0)
+    agenda.place(tracker)
+    tracker.next = Kind.NEW, inf, -inf
+    agenda.place(tracker)
+    agenda.asked(tracker)
+
+    assert agenda.place_due(3.0) == inf
+    assert not agenda.is_waiting(tracker)

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from support.watching import events_of
 
-from hpp_async import HPPClient, OutageError, Slept, Watch
-from hpp_async._core.memory import Failing
+from hpp_async import HPPClient, OutageError, PollSchedule, ReadBudget, ReadFinished, SessionStatus, Slept, Watch
+from hpp_async._core.memory import Failing, Memory
 from hpp_async._core.position import Position
 from hpp_async.testing import ScriptedProvider, VirtualClock
 
@@ -71,6 +71,71 @@ async def test_the_consumer_on_the_page_is_read_first_after_a_crash(
     assert provider.requests[0].url.path.endswith("page")
     # Cold sessions are spread over their delay of 150 seconds, where the budget could have read them in 16.
     assert 70 < len({request.url.path for request in provider.requests}) < 180
+
+
+async def test_the_consumer_on_the_page_who_is_not_overdue_waits_for_no_cold_session(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    def token(session_id: str, *, age: float, read_before: float) -> str:
+        now = clock.provider_time()
+        delay = 2.0 + 0.01 * age
+        return Position(
+            session_id=session_id,
+            status=SessionStatus.IN_PROGRESS,
+            updated_at=now - timedelta(seconds=age),
+            expires_at=None,
+            sequence=2,
+            memory=Memory(at=now.timestamp() - read_before, delay=delay),
+        ).token
+
+    tokens = {provider.add([(-20_000.0, "IN_PROGRESS")], session_id=f"cold-{number}"): 250.0 for number in range(200)}
+    since = {url: token(url.rpartition("/")[2], age=20_000.0, read_before=before) for url, before in tokens.items()}
+    since[provider.add([(-10.0, "IN_PROGRESS")], session_id="page")] = token("page", age=10.0, read_before=0.1)
+    read_at, began_at = list[float](), clock.now()
+
+    def observe(event: object) -> None:
+        if isinstance(event, ReadFinished) and event.session_id == "page":
+            read_at.append(clock.now() - began_at)
+
+    budget = ReadBudget(20)
+    async with provider.client(budget=budget, observers=[observe]) as client, client.watch(since) as watch:
+        late_by = watch.late_by
+        await for_a_while(watch, clock, 4.0)
+
+    assert late_by == 0.0  # an overdue read is late from the start on, and not by the place that it has in the queue
+    assert len(provider.requests) >= 75  # without the page's place in the queue, it would be one of the last
+    assert 2.0 <= read_at[0] <= 2.0 + 12 / 20  # ten cold sessions have their turns already
+
+
+async def test_the_second_of_two_callbacks_does_not_wait_for_a_short_budget(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    """It makes a read due a second after the first, by the loop's clock, however slow the budget's virtual time is."""
+    sessions = [provider.add(session_id=f"s-{number}") for number in range(100)]
+    read, read_at = anyio.Event(), list[float]()
+
+    def observe(event: object) -> None:
+        if isinstance(event, ReadFinished) and event.session_id == "s-0" and clock.now() >= 300.0:
+            read_at.append(clock.now())
+            read.set()
+
+    async def notify(client: HPPClient) -> None:
+        await clock.sleep(300.0)
+        client.notify(sessions[0])
+        await read.wait()
+        client.notify(sessions[0])
+
+    async with (
+        provider.client(budget=ReadBudget(2), observers=[observe], schedule=PollSchedule.every(2.0)) as client,
+        client.watch(sessions) as watch,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(notify, client)
+        await for_a_while(watch, clock, 305.0)
+
+    first, second, *_ = read_at
+    assert first <= 301.0
+    assert 1.0 <= second - first <= 2.0 + 0.01  # due after one second, and then within two tokens
 
 
 async def test_a_wait_that_goes_on_is_not_late(provider: ScriptedProvider, clock: VirtualClock) -> None:

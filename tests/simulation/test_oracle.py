@@ -244,14 +244,14 @@ def hears_everything_twice(patch: pytest.MonkeyPatch) -> Build:
 
 
 def oversleeps(patch: pytest.MonkeyPatch) -> Build:
-    rest = Poller._rest
-    patch.setattr(Poller, "_rest", lambda self, now, delay: rest(self, now, 5.0 * delay + 10.0))
+    rest = Poller._rest_until
+    patch.setattr(Poller, "_rest_until", lambda self, due, now, **more: rest(self, 5.0 * due - 4.0 * now + 10.0, now))
     return HPPClient
 
 
 def hardly_sleeps(patch: pytest.MonkeyPatch) -> Build:
-    rest = Poller._rest
-    patch.setattr(Poller, "_rest", lambda self, now, delay: rest(self, now, 0.3))
+    rest = Poller._rest_until
+    patch.setattr(Poller, "_rest_until", lambda self, due, now, **more: rest(self, now + 0.3, now))
     return HPPClient
 
 
