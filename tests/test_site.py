@@ -75,6 +75,7 @@ def test_every_name_of_an_inventory_exists(inventory: Path) -> None:
     assert [name for name in names if pydoc.locate(name) is None and name != "None"] == []
 
 
-def test_commands_and_metrics_are_generated_from_the_code() -> None:
+def test_commands_metrics_and_fixtures_are_generated_from_the_code() -> None:
     assert ".. hpp-commands::" in _page("command-line")
     assert ".. hpp-metrics::" in _page("metrics")
+    assert ".. hpp-fixtures::" in _page("testing")

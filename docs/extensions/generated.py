@@ -1,10 +1,12 @@
-"""Describes the commands and the metrics from the code that makes them."""
+"""Describes the commands, the metrics and the fixtures from the code that makes them."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 import typer.main
@@ -15,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 from hpp_async.cli._app import app as program
 from hpp_async.instrumentation._metrics import METRICS, Kind
 
+PLUGIN: Final = Path(__file__).parents[2] / "hpp_async" / "testing" / "pytest_plugin.py"
 MARKUP: Final = re.compile(r"([\\*`|_]|--)")
 
 
@@ -87,8 +90,43 @@ class Metrics(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(of_metrics()))
 
 
+# -- the fixtures --------------------------------------------------------------------------------------------------
+
+
+def fixtures() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the fixtures of the pytest plugin by their names, from its source: pytest makes other objects of them."""
+    functions = [
+        node
+        for node in ast.parse(PLUGIN.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return {
+        function.name: function
+        for function in functions
+        if not function.name.startswith("_") and "pytest.fixture" in map(ast.unparse, function.decorator_list)
+    }
+
+
+def of_fixtures() -> Iterator[str]:
+    """Yield the lines of a description of each fixture."""
+    for name, function in fixtures().items():
+        gives = re.sub(r"^(?:Async)?Generator\[(.*)\]$", r"\1", ast.unparse(function.returns or ast.Constant(None)))
+        yield from (f".. py:data:: {name}", f"   :type: {gives}", "")
+        yield from (f"   {line}" for line in (ast.get_docstring(function) or "").splitlines())
+        yield ""
+
+
+class Fixtures(SphinxDirective):
+    """A description of each fixture."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the descriptions."""
+        return self.parse_text_to_nodes("\n".join(of_fixtures()))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives to Sphinx."""
     app.add_directive("hpp-commands", Commands)
     app.add_directive("hpp-metrics", Metrics)
+    app.add_directive("hpp-fixtures", Fixtures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
