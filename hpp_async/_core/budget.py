@@ -185,6 +185,10 @@ class Budget:
             self._in_flight += 1
         return True
 
+    def is_behind(self, turn: Turn) -> bool:
+        """Tell whether other turns are before *turn*. Its ``wake`` is called when none is, before it gets a token."""
+        return not turn.is_granted and not self._is_head(turn)
+
     def opens_at(self, turn: Turn, now: float) -> float:
         """Return when to ask about *turn* again at the latest; ∞ where its ``wake`` will be called."""
         self._advance(now, asking=turn)

@@ -75,8 +75,11 @@ class Claim:
         """Return when to ask again at the latest, in loop seconds; infinity if the driver will be woken for it."""
         if self._turn is None:
             return _FOREVER
-        # A turn that is over was forgotten, as its event loop is gone: ask for another one at once.
-        return -_FOREVER if self._turn.is_over else self._budget.opens_at(self._turn, self._sleeper.now())
+        if self._turn.is_over:
+            return -_FOREVER  # it was forgotten, as its event loop is gone: ask for another one at once
+        if self._budget.is_behind(self._turn):
+            return _FOREVER  # without a look at the clock: a watch asks about a hundred turns for each read
+        return self._budget.opens_at(self._turn, self._sleeper.now())
 
     async def sleep(self, until: float = _FOREVER) -> None:
         """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""

@@ -357,7 +357,7 @@ class Watch(AsyncIterator[WatchEvent]):
                 opens_at = claim.opens_at()
                 # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not
                 # earlier.
-                if opens_at <= self._reads.clock.now():
+                if opens_at < _FOREVER and opens_at <= self._reads.clock.now():
                     self._ask_for(tracker, claim)
                     break
                 look_again_at = min(look_again_at, opens_at)

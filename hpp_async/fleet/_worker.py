@@ -42,6 +42,7 @@ class Worker(Generic[Tx]):
         self._is_leaving = False
         self._is_lost = False
         self._label = ""
+        self._publishes_at = float("-inf")
         self._owned: int | None = None
         """How many shards it owns, as reported to observers."""
         self.has_owned: bool = False
@@ -109,7 +110,11 @@ class Worker(Generic[Tx]):
             await self._settle()
 
     async def _publish(self, ownership: Ownership) -> None:
-        """Let everybody know how late this worker is, if that has changed by a second."""
+        """Once a second, let everybody know how late this worker is, if that has changed by a second."""
+        now = asyncio.get_running_loop().time()
+        if now < self._publishes_at:
+            return
+        self._publishes_at = now + 1.0
         late_by = max((shard.late_by for shard in self._open.values()), default=0.0)
         label = label_of(f"{os.getpid()}@{socket.gethostname()}", late_by)
         if label != self._label:
