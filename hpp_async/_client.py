@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack, cast
 
 from hpp_async._core.budget import Budget
-from hpp_async._core.credentials import Auth, Credentials, Variables
+from hpp_async._core.credentials import Auth, Credentials, Variables, of_variables
 from hpp_async._core.endpoint import Endpoint, Target
 from hpp_async._core.exceptions import ConfigurationError
 from hpp_async._core.hidden import Hidden, hide
@@ -187,7 +187,10 @@ class HPPClient(Ordering):
         del environ
         if found.refusal is not None:
             raise ConfigurationError(found.refusal)
-        return cls(auth=cast("Auth", found.auth), endpoint=found.endpoint, **options)
+        try:
+            return cls(auth=cast("Auth", found.auth), endpoint=found.endpoint, **options)
+        except ConfigurationError as error:
+            raise ConfigurationError(of_variables(str(error))) from None
 
     def _moved(self) -> None:
         """Drop what belonged to an event loop that is gone."""

@@ -483,13 +483,20 @@ def test_from_env(environ: dict[str, str], target: str) -> None:
         ({"HPP_API_KEY": "a\n", "HPP_ENDPOINT": "EU_LIVE"}, "HPP_API_KEY has a line break in it"),
         ({"HPP_API_KEY": "a", "HPP_ENDPOINT": "EU_LIVE\r\n"}, "HPP_ENDPOINT has a line break in it"),
         ({"HPP_API_KEY": "a"}, "set HPP_ENDPOINT to one of EU_LIVE"),
-        ({"HPP_API_KEY": "a", "HPP_ENDPOINT": "EU"}, "give one of EU_LIVE"),
-        ({"HPP_API_KEY": " ", "HPP_ENDPOINT": "EU_LIVE"}, "the API key is empty"),
+        ({"HPP_API_KEY": "a", "HPP_ENDPOINT": "EU"}, "^HPP_ENDPOINT: give one of EU_LIVE"),
+        ({"HPP_API_KEY": " ", "HPP_ENDPOINT": "EU_LIVE"}, "^HPP_API_KEY: the API key is empty"),
+        ({"HPP_USERNAME": " ", "HPP_PASSWORD": "b", "HPP_ENDPOINT": "EU_LIVE"}, "^HPP_USERNAME: the username is empty"),
+        ({"HPP_USERNAME": "a", "HPP_PASSWORD": " ", "HPP_ENDPOINT": "EU_LIVE"}, "^HPP_PASSWORD: the password is empty"),
     ],
 )
 def test_from_env_says_which_variable_to_change(environ: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         HPPClient.from_env(environ)
+
+
+def test_from_env_leaves_the_names_of_other_arguments() -> None:
+    with pytest.raises(ConfigurationError, match=r"^attempts=0: "):
+        HPPClient.from_env({"HPP_API_KEY": "a", "HPP_ENDPOINT": "EU_LIVE"}, attempts=0)
 
 
 def test_from_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

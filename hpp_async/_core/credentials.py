@@ -111,6 +111,22 @@ def _misplaced(name: str, secret: str, target: Target) -> str | None:
 
 _VARIABLES: Final = ("HPP_USERNAME", "HPP_PASSWORD", "HPP_API_KEY", "HPP_ENDPOINT")
 
+_ARGUMENTS: Final = {
+    "auth: the username": "HPP_USERNAME: the username",
+    "auth: the password": "HPP_PASSWORD: the password",
+    "auth: the API key": "HPP_API_KEY: the API key",
+    "endpoint": "HPP_ENDPOINT",
+}
+"""How messages about arguments begin, and what they begin with where a variable gave the argument."""
+
+
+def of_variables(message: str) -> str:
+    """Return *message*, which refuses an argument, about the variable that gave the argument."""
+    for argument, variable in _ARGUMENTS.items():
+        if message.startswith(argument):
+            return variable + message.removeprefix(argument)
+    return message
+
 
 @attrs.frozen(eq=False)
 class Variables:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 import typer.main
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from hpp_async import __version__
 from hpp_async.cli import _help as texts
@@ -17,7 +18,29 @@ from hpp_async.cli._local import act, demo, simulate
 from hpp_async.cli._many import listen, watch
 from hpp_async.cli._one import create, disable, read, wait
 
+T = TypeVar("T")
+
+
+def _as_flags(parameters: list[T]) -> list[T]:
+    """Let the help show flags as flags: Typer would show each with a type, as if it took a value."""
+    for parameter in parameters:
+        if isinstance(parameter, TyperOption) and (parameter.is_flag or parameter.count):
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_flags(super().get_params(ctx))
+
+
 app = typer.Typer(
+    cls=_Group,
     help=texts.ABOUT,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks show locals, and those hold credentials
@@ -34,11 +57,11 @@ for command, text in (
     (simulate, texts.SIMULATE),
     (act, texts.ACT),
 ):
-    app.command(help=text)(command)
+    app.command(cls=_Command, help=text)(command)
 
-fleet = typer.Typer(help=texts.FLEET, no_args_is_help=True)
-fleet.command(help=texts.STATUS)(status)
-fleet.command(help=texts.RETRY)(retry)
+fleet = typer.Typer(cls=_Group, help=texts.FLEET, no_args_is_help=True)
+fleet.command(cls=_Command, help=texts.STATUS)(status)
+fleet.command(cls=_Command, help=texts.RETRY)(retry)
 app.add_typer(fleet, name="fleet")
 
 

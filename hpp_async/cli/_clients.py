@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 from hpp_async import ConfigurationError, Endpoint, HPPClient, Observer, PollSchedule
@@ -23,7 +25,20 @@ def client_of(endpoint: str | None, every: float | None = None, *observers: Obse
     """
     environ = dict(os.environ) if endpoint is None else {**os.environ, "HPP_ENDPOINT": endpoint}
     schedule = PollSchedule() if every is None else PollSchedule.every(every)
-    return HPPClient.from_env(environ, schedule=schedule, outage_tolerance=OUTAGE_TOLERANCE, observers=observers)
+    with _naming(endpoint):
+        return HPPClient.from_env(environ, schedule=schedule, outage_tolerance=OUTAGE_TOLERANCE, observers=observers)
+
+
+@contextmanager
+def _naming(endpoint: str | None) -> Generator[None]:
+    """Let the refusal of an endpoint name the option, if *endpoint* is the option's value, and not the variable."""
+    try:
+        yield
+    except ConfigurationError as error:
+        message = str(error)
+        raise ConfigurationError(
+            message if endpoint is None else message.replace("HPP_ENDPOINT", "--endpoint", 1)
+        ) from None
 
 
 def id_of(session: str, client: HPPClient) -> str:
@@ -54,5 +69,6 @@ def simulated_of(endpoint: str | None, session: str | None) -> tuple[str, str | 
             "prints in HPP_ENDPOINT or with --endpoint"
         )
     username, password = SIMULATED
-    client = HPPClient.from_env({"HPP_USERNAME": username, "HPP_PASSWORD": password, "HPP_ENDPOINT": url})
+    with _naming(endpoint):
+        client = HPPClient.from_env({"HPP_USERNAME": username, "HPP_PASSWORD": password, "HPP_ENDPOINT": url})
     return url, None if session is None else id_of(session, client)

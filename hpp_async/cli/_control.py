@@ -120,7 +120,7 @@ class Control:
         try:
             self._taken("POST", "faults", fault)
         except ConfigurationError as error:
-            raise ConfigurationError(f"--fault: {error}") from None
+            raise ConfigurationError(f"--fault: {error}".replace("the body is not JSON", "it is not JSON")) from None
 
     def end_faults(self) -> None:
         """End all faults."""

@@ -16,7 +16,9 @@ from hpp_async.cli._forwarding import MARK, PAUSES
 from hpp_async.testing import Consumer
 
 _EXITS: Final = "\n".join(f"  {row.code:>3}  {row.meaning}" for row in sorted(EXITS, key=lambda row: row.code))
-_CONSUMERS: Final = "Consumers\n" + "\n".join(f"  {consumer:<18} {consumer.story}" for consumer in Consumer)
+_CONSUMERS: Final = "Consumers\n" + "\n".join(
+    textwrap.fill(f"  {consumer:<18} {consumer.story}", 78, subsequent_indent=21 * " ") for consumer in Consumer
+)
 _ACTS: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70) + '\n{ becomes = "STATUS", after = 5 }', "  ")
 _ACTS_NOW: Final = textwrap.indent(textwrap.fill(", ".join(ACTS), 70), "  ")
 _UNKNOWN: Final = SessionNotFoundError("", session_id=None, status_code=404)

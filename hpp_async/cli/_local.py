@@ -53,10 +53,12 @@ def demo(
 def simulate(
     *,
     host: Annotated[
-        str, typer.Option(help="Listen on this loopback address, or on 0.0.0.0 in a container.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Listen on this loopback address, or on 0.0.0.0 in a container."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="The port to listen on; 0 takes any free one.", callback=options.port)
+        int,
+        typer.Option(metavar="PORT", help="The port to listen on; 0 takes any free one.", callback=options.port),
     ] = 8888,
     consumer: Annotated[
         Consumer | None, typer.Option(metavar="NAME", help="Who visits the sessions.", show_default="pay")
@@ -68,6 +70,15 @@ def simulate(
             help="The visits' speed; 2 is twice a person's.",
             show_default="1",
             callback=options.speed,
+        ),
+    ] = None,
+    quota: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Requests per second of each merchant; more get 429. 0 is no limit.",
+            show_default="50",
+            callback=options.quota,
         ),
     ] = None,
     scenario: Annotated[
@@ -85,8 +96,11 @@ def simulate(
         plan = Scenario() if scenario is None else Scenario.load(scenario)
         if consumer is not None:
             plan = attrs.evolve(plan, visitor=consumer)
+        if quota is not None:
+            plan = attrs.evolve(plan, quota=quota or None)
         provider = plan.provider(now=Calendar(), auth=SIMULATED, speed=speed)
-        with suppress(KeyboardInterrupt), serve(provider, host=host, port=port, state=state) as url:
+        served = serve(provider, host=host, port=port, state=state)
+        with options.naming("host", "port", "state"), suppress(KeyboardInterrupt), served as url:
             if is_on_all_addresses(host):
                 say(EXPOSED)
             username, password = SIMULATED

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
@@ -35,6 +37,8 @@ speed: Final = number("a factor", at_least=0.01, at_most=1000)
 """The check of ``--speed``."""
 port: Final = number("a port", at_least=0, at_most=65_535)
 """The check of ``--port``."""
+quota: Final = number("requests per second", at_least=0)
+"""The check of ``--quota``."""
 pace: Final = number("a factor", at_least=0.01, at_most=86_400)
 """The check of ``--pace``: up to a day in a second, as the simulated provider takes it."""
 advance: Final = number("seconds", at_least=0, at_most=1_000_000_000)
@@ -76,6 +80,20 @@ def check_session(since: str | None, session_id: str) -> None:
             f"--since belongs to session {owner}, and the wait to session {session_id}: give a token of that session, "
             "or leave --since out"
         )
+
+
+@contextmanager
+def naming(*arguments: str) -> Generator[None]:
+    """
+    Let the message of a refusal name the option, where it names one of the *arguments* of the library.
+
+    Raises:
+        ConfigurationError: the one that is raised in the context, in other words.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(re.sub(rf"\b({'|'.join(arguments)})=", r"--\1 ", str(error))) from None
 
 
 # -- options -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import typer
 from hpp_async import HPPError, OutageError, OutcomeWait, WaitTimeoutError
 from hpp_async._extras import with_extra
 from hpp_async.cli._exits import UNEXPECTED, exit_code
+from hpp_async.cli._records import in_options
 from hpp_async.cli._words import say, stopped
 
 
@@ -23,7 +24,7 @@ def exiting(verbosity: int) -> Generator[None]:
         with _logging(verbosity):
             yield
     except (HPPError, KeyboardInterrupt) as ending:
-        say(str(ending) or "interrupted")
+        say(in_options(str(ending)) or "interrupted")
         raise typer.Exit(exit_code(ending)) from None
     except BrokenPipeError as ending:
         # Python flushes the buffer when it exits: into the null device that raises no error.

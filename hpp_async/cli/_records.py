@@ -26,6 +26,13 @@ _READING: Final = (
 )
 _TRANSITION: Final = ("previous", "status", "updated_at", "expires_at", "sequence", "is_last", "token")
 _ACTED: Final = ("session_id", "status", "updated_at", "expires_at", "is_over", "now", "pace")
+_ADVICE: Final = {
+    "since=token": "--since TOKEN",
+    "use a client for the region and environment in which the session was created": (
+        "give --endpoint, that of the region and environment in which the session was created"
+    ),
+}
+"""What messages advise Python code to do, and what to do on the command line."""
 _OUTCOME: Final = ("outcome", "is_final", "needs_attention", "confirmed")
 
 
@@ -99,8 +106,10 @@ def of_act(record: Mapping[str, object]) -> Record:
 
 
 def in_options(message: str) -> str:
-    """Return *message*, which advises Python code, with the argument as it is on the command line."""
-    return message.replace("since=token", "--since TOKEN")
+    """Return *message*, which advises Python code, with the advice as it is on the command line."""
+    for advice, ours in _ADVICE.items():
+        message = message.replace(advice, ours)
+    return message
 
 
 def _some(data: dict[str, object], *keys: str) -> dict[str, object]:

@@ -103,7 +103,7 @@ class Watching:
                     if known is None or (token is not None and is_newer(token, known)):
                         sessions[session_id] = token
             except ConfigurationError as error:
-                say(f"line {self._number} of standard input: {error}")
+                say(f"line {self._number} of standard input: {records.in_options(str(error))}")
                 self._failed(error)
         return sessions
 

@@ -137,6 +137,10 @@ def _listener(host: str, port: int) -> socket.socket:
                 f"host={host!r}: other machines could reach it; give 127.0.0.1 or localhost (0.0.0.0 in a container)"
             )
         return socket.create_server(address[:2], family=family)
+    except socket.gaierror as error:
+        raise ConfigurationError(
+            f"host={host!r}: the name is not known; give 127.0.0.1 or localhost (0.0.0.0 in a container)"
+        ) from error
     except OSError as error:
         reason, _, _ = str(error.strerror).partition(" (")
         raise ConfigurationError(

@@ -121,7 +121,7 @@ def test_time_jumps_past_the_expiry_of_a_session(provider: Provider, capsys: pyt
         (["https://api.klarna.com/hpp/v1/sessions/1", "pays"], "the session_url is not on this client's endpoint"),
         (["one", "pays", "--endpoint", "EU_LIVE"], "EU_LIVE is the provider's own, and nothing was sent"),
         (["one", "pays", "--endpoint", "https://api.klarna.com/"], "https://api.klarna.com/ is the provider's own"),
-        (["one", "pays", "--endpoint", "http://example.com"], "endpoint: plain http to example.com"),
+        (["one", "pays", "--endpoint", "http://example.com"], "--endpoint: plain http to example.com"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -143,7 +143,7 @@ def test_an_empty_endpoint_is_refused_and_not_replaced_by_that_of_the_environmen
 ) -> None:
     assert run("act", provider.create(Consumer.NOBODY, session_id="one"), "pays", "--endpoint", "") == 2
 
-    assert capsys.readouterr().err.startswith("hpp-async: set HPP_ENDPOINT to ")
+    assert capsys.readouterr().err.startswith("hpp-async: set --endpoint to ")
     assert provider.status("one") == "WAITING"
 
 
@@ -204,7 +204,7 @@ def test_faults_are_added_and_ended(provider: Provider, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("throttled", "--fault: the body is not JSON"),
+        ("throttled", "--fault: it is not JSON"),
         ('{"kind": "late"}', "--fault: kind='late': give one of "),
         ("[]", "--fault: []: give a table"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import Final
 
 import attrs
 import pytest
@@ -27,6 +29,31 @@ def test_the_help_lists_the_exit_codes_in_order_and_the_keys(
     assert ", ".join(TRANSITION[1:]) in words
     assert ", ".join(ERROR[1:]) in words
     assert all(key in words for key in OUTCOME)
+
+
+COMMANDS: Final = [
+    [],
+    *([name] for name in ("read", "wait", "create", "disable", "watch", "listen", "demo", "simulate", "act", "fleet")),
+    ["fleet", "status"],
+    ["fleet", "retry"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_help_page_shows_flags_as_flags_and_breaks_no_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(*command, "--help") == 0
+    narrow = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(*command, "--help") == 0
+    wide = capsys.readouterr().out
+
+    indented = [line.rstrip() for line in wide.splitlines() if line.startswith("   ")]
+    assert [line for line in indented if line not in [each.rstrip() for each in narrow.splitlines()]] == []
+    flags = [line for line in wide.splitlines() if re.search(r"--(json|help|final|open|verbose)\b", line)]
+    assert [line for line in flags if re.search(r"<\w+>|BOOL|INTEGER", line)] == []
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 from enum import StrEnum
 from typing import Final, get_args
 
@@ -21,11 +22,17 @@ SAID: Final = {
     ("demo", "--speed"): FACTOR,
     ("simulate", "--speed"): FACTOR,
     ("simulate", "--port"): "give a port from 0 to 65535",
+    ("simulate", "--quota"): "give requests per second, at least 0",
     ("act", "--advance"): "give seconds from 0 to 1000000000",
     ("act", "--pace"): "give a factor from 0.01 to 86400",
 }
 """Every option that takes a number, and what its refusal says."""
-TAKEN: Final = {("--timeout", "inf"), ("--timeout", "1e300"), *((name, "0") for name in ("--timeout", "--advance"))}
+TAKEN: Final = {
+    ("--timeout", "inf"),
+    ("--timeout", "1e300"),
+    *((name, "0") for name in ("--timeout", "--advance", "--port", "--quota")),
+}
+WHOLE: Final = {"--port", "--quota"}
 BY_THE_MODELS: Final = {("create", "--price"), ("create", "--quantity"), ("create", "--tax-rate")}
 """Options whose number is checked with the cart: tests/cli/test_cli_create.py."""
 WORDS: Final = {
@@ -71,7 +78,7 @@ def test_every_option_with_a_number_or_a_closed_set_of_words_is_tried_here() -> 
         (command, option, value)
         for command, option in SAID
         for value in ("-1", "0", "nan", "inf", "-inf", "1e300")
-        if (option, value) not in TAKEN and (option != "--port" or value == "-1")
+        if (option, value) not in TAKEN and (option not in WHOLE or value in ("-1", "0"))
     ],
 )
 def test_a_number_out_of_range_is_a_usage_error(
@@ -99,3 +106,67 @@ def test_a_port_has_an_upper_limit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_status_without_letters_is_a_usage_error(capsys: pytest.CaptureFixture[str], status: str) -> None:
     assert run("act", SESSION, "--status", status) == 2
     assert "Invalid value for '--status': give a status, such as FAILED" in capsys.readouterr().err
+
+
+ENDPOINT: Final = "give one of EU_LIVE, EU_PLAYGROUND, NA_LIVE, "
+PLAIN: Final = "plain http to example.com would show the credentials to the network: use https"
+
+
+@pytest.mark.parametrize("command", ["read", "wait", "disable", "act"])
+@pytest.mark.parametrize(
+    ("option", "variable", "said"),
+    [
+        ("http://example.com", "EU_PLAYGROUND", f"--endpoint: {PLAIN}"),
+        ("EU", "EU_PLAYGROUND", f"--endpoint: {ENDPOINT}"),
+        ("", "EU_PLAYGROUND", "set --endpoint to one of EU_LIVE, "),
+        (None, "http://example.com", f"HPP_ENDPOINT: {PLAIN}"),
+        (None, "EU", f"HPP_ENDPOINT: {ENDPOINT}"),
+        (None, "", "set HPP_ENDPOINT to one of EU_LIVE, "),
+    ],
+)
+def test_a_refused_endpoint_is_called_by_the_option_or_the_variable_that_named_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    option: str | None,
+    variable: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("HPP_ENDPOINT", variable)
+
+    assert run(command, SESSION, *([] if option is None else ["--endpoint", option])) == 2
+    assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
+
+
+def test_refused_credentials_are_called_by_their_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", SESSION, "--endpoint", "EU_LIVE") == 2
+    assert capsys.readouterr().err.startswith("hpp-async: HPP_USERNAME: the username begins with 'PK…_', ")
+
+
+def test_a_session_of_another_endpoint_is_advised_with_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", "https://api.klarna.com/hpp/v1/sessions/1") == 2
+    assert "so no credentials are sent to it: give --endpoint, that of the region and " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "no host"], "--host 'no host': the name is not known; give 127.0.0.1 or localhost"),
+        (["--host", "203.0.113.7"], "--host '203.0.113.7': other machines could reach it"),
+        (["--state", "/"], "--state '/': unable to open database file: give a new file"),
+    ],
+)
+def test_an_argument_that_serving_refuses_is_called_by_its_option(
+    capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert run("simulate", "--port", "0", *options) == 2
+    assert capsys.readouterr().err.startswith(f"hpp-async: {said}")
+
+
+def test_a_port_in_use_is_called_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run("simulate", "--port", str(port)) == 2
+
+    said = f"hpp-async: cannot listen on --host '127.0.0.1', --port {port} (Address already in use): give another port"
+    assert capsys.readouterr().err.startswith(said)

@@ -104,22 +104,27 @@ def test_simulate_keeps_its_sessions_and_warns_of_other_machines(
     assert said.endswith(f"hpp-async: the simulated provider has ended, and its sessions are in {state}\n")
 
 
-def test_simulate_plays_a_scenario(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "plan.toml").write_text('[[session]]\nid = "one"\nacts = [{ cancels = 0 }]\n', "utf-8")
-    read: list[str] = []
+@pytest.mark.parametrize(("quota", "limit"), [("7", "7, 7;w=1"), ("0", None)])
+def test_simulate_plays_a_scenario(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, quota: str, limit: str | None
+) -> None:
+    (tmp_path / "plan.toml").write_text('quota = 6\n[[session]]\nid = "one"\nacts = [{ cancels = 0 }]\n', "utf-8")
+    read: list[httpx.Response] = []
 
     with piped() as output:
 
         def use_it() -> None:
             session_url = next(line.split()[1] for line in iter(output.readline, "") if line.startswith("Session: "))
-            read.append(httpx.get(session_url, auth=SIMULATOR, trust_env=False).json()["status"])
+            read.append(httpx.get(session_url, auth=SIMULATOR, trust_env=False))
             interrupt()
 
         with in_background(use_it):
-            options = ["--port", "0", "--consumer", "cancel", "--speed", "2"]
+            options = ["--port", "0", "--consumer", "cancel", "--speed", "2", "--quota", quota]
             assert run("simulate", *options, "--scenario", str(tmp_path / "plan.toml")) == 0
 
-    assert read == ["CANCELLED"]
+    [answer] = read
+    assert answer.json()["status"] == "CANCELLED"
+    assert answer.headers.get("X-Ratelimit-Limit") == limit
 
 
 def test_a_refusal_of_a_scenario_names_the_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_a_full_request_is_accepted(provider: Provider) -> None:
     [
         ("203.0.113.7", 0, "other machines could reach it"),
         ("127.0.0.1", 65536, "port=65536: give a port from 1 to 65535, or 0"),
-        ("not a host", 0, "cannot listen on host='not a host', port=0 ("),
+        ("not a host", 0, "host='not a host': the name is not known; give 127.0.0.1 or localhost"),
     ],
 )
 def test_an_unsuitable_address_is_refused(provider: Provider, host: str, port: int, complaint: str) -> None:
