@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import httpx
 import pytest
 import respx
 from support.sittings import Sitting
@@ -195,19 +196,24 @@ def test_python_blocks_run(story: list[Block]) -> None:
 def test_the_stream_of_the_documents_ends_with_an_id_that_is_answered_with_204(
     story: list[tuple[float, str]], last: str
 ) -> None:
-    [block] = [block for block in PYTHON if "async def events" in block.text]
+    [block] = [block for block in PYTHON if "fastapi.sse" in block.text]
     names: dict[str, Any] = {}
-    exec(block.text, names)  # the block only defines a function
+    exec(block.text, names)  # the block only defines functions
 
-    async def sent(provider: ScriptedProvider) -> list[str]:
-        wait = provider.client().wait_for_outcome(provider.add(story))
-        return [text async for text in names["events"](wait)]
+    async def answers(provider: ScriptedProvider) -> list[httpx.Response]:
+        path = f"/sessions/{provider.add(story).rpartition('/')[2]}/events"
+        transport = httpx.ASGITransport(names["app"], raise_app_exceptions=False)
+        names["app"].state.hpp = provider.client()
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as browser:
+            return [await browser.get(path, headers=headers) for headers in ({}, {"Last-Event-ID": "last"})]
 
     with world() as provider:
         provider.trouble(Answered(503), start=30)
-        *_, end = asyncio.run(sent(provider))
+        stream, after = asyncio.run(answers(provider))
 
-    assert end.startswith(f"id: last\nevent: {last}\n")
+    assert f"event: {last}\n" in stream.text
+    assert stream.text.endswith("id: last\n\n")
+    assert after.status_code == 204
 
 
 @pytest.mark.parametrize("document", sorted({block.document for block in SITTINGS}), ids=lambda document: document.name)

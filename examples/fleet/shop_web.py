@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import FastAPI, Header, HTTPException, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from shop_fleet import Shop, open_shop
 
 from hpp_async import (
@@ -25,8 +23,7 @@ from hpp_async import (
 )
 
 URL = os.environ.get("SHOP_URL", "http://127.0.0.1:8000")  # the shop's own, which the provider calls back
-HEARTBEAT = 15.0  # seconds; only sending shows that a browser has left
-STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # else nginx would hold events back
+LAST = "last"  # the id of a stream's last event
 
 
 @asynccontextmanager
@@ -76,29 +73,23 @@ async def show_order(request: Request, number: str) -> dict[str, str]:
     return {"state": state}
 
 
-@app.get("/orders/{number}/events")
-async def follow_order(
+async def session_to_follow(
     request: Request, number: str, last_event_id: Annotated[str | None, Header()] = None
-) -> Response:
-    """Stream what the workers find out, as server-sent events. No request to the provider is made for it."""
+) -> str:
     session_id, _, _ = await purchase(request, number)
-    if last_event_id == "last":
-        return Response(status_code=204)  # else the browser would come back for ever
-    stream = events(request.app.state.shop, session_id)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
+    if last_event_id == LAST:
+        raise HTTPException(204)  # else the browser would come back for ever
+    return session_id
 
 
-async def events(shop: Shop, session_id: str) -> AsyncGenerator[str]:
-    wait = shop.fleet.wait_for_outcome(session_id)
-    while wait.latest is None or not wait.latest.is_last:
-        try:
-            async with asyncio.timeout(HEARTBEAT):
-                news = await anext(wait)
-        except TimeoutError:  # a step that is cancelled loses nothing
-            yield ": nothing new\n\n"
-        else:
-            last = "id: last\n" if news.is_last else ""
-            yield f"{last}data: {json.dumps({'status': news.status, 'ending': news.ending})}\n\n"
+@app.get("/orders/{number}/events", response_class=EventSourceResponse)
+async def follow_order(
+    request: Request, session_id: Annotated[str, Depends(session_to_follow)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream what the workers find out. No request to the provider is made for it."""
+    async for news in request.app.state.shop.fleet.wait_for_outcome(session_id):
+        data = {"status": news.status, "ending": news.ending}
+        yield ServerSentEvent(id=LAST if news.is_last else None, data=data)
 
 
 async def purchase(request: Request, number: str) -> tuple[str, str, str]:

@@ -44,3 +44,9 @@ def running() -> Generator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Generator[Browser]:
+    with running() as browser:
+        yield browser

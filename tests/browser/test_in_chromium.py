@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
-from chromium import path_of_chromium, running
+from chromium import browser, path_of_chromium
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from support.carts import CART, SHOE
 
@@ -19,6 +19,8 @@ from hpp_async._provider.payments import PaymentSession
 from hpp_async._provider.requests import page_path
 from hpp_async.simulator import Calendar, serve
 from hpp_async.testing import Consumer, Fault, Provider, Slow, becomes
+
+__all__ = ["browser"]
 
 HOSTILE: Final = "\"'><script>alert(1)</script><img src=https://shop.example/x.png onerror=alert(1)>"
 ELSEWHERE: Final = {
@@ -51,12 +53,6 @@ def press(page: Page, name: str) -> None:
 
 def status(page: Page) -> Locator:
     return page.locator(".now .status")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Generator[Browser]:
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture
