@@ -237,20 +237,18 @@ async def place(client: HPPClient, store: Store, purchase: Purchase, token: str)
         if expires_at is not None and answered_at < expires_at + SETTLED_AFTER:
             raise
         # That first answer may have been an error: then it comes for ever. No new order can be placed any more.
-        await find_out(client, store, purchase)
-        return
+        assert purchase.payment_session_id is not None, "it is stored with the session"
+        payment_session = await client.read_payment_session(purchase.payment_session_id)
+        if payment_session.is_complete is False:
+            store.keep(purchase, ending="needs a person: no order was placed, and the token has expired")
+            return
+        try:  # once more, as the provider answers again: perhaps it does so only since the last try
+            placed = await client.place_order(Authorization(token=token, expires_at=expires_at), purchase.order)
+        except (ServerError, UnexpectedPayloadError):
+            store.keep(purchase, ending="needs a person: the order was placed, but its id is not known")
+            return
     # The token has served its purpose, and is a secret. Placed is not accepted: deliver only if fraud_status says so.
     store.keep(purchase, order_id=placed.order_id, fraud_status=placed.fraud_status, token=None, ending="placed")
-
-
-async def find_out(client: HPPClient, store: Store, purchase: Purchase) -> None:
-    """Store whether the order was placed. While the provider cannot say so either, this fails, and is begun again."""
-    assert purchase.payment_session_id is not None, "it is stored with the session"
-    payment_session = await client.read_payment_session(purchase.payment_session_id)
-    if payment_session.is_complete is False:
-        store.keep(purchase, ending="needs a person: no order was placed, and the token has expired")
-    else:
-        store.keep(purchase, ending="needs a person: the order was placed, but its id is not known")
 
 
 async def main(path: str, *numbers: str) -> None:

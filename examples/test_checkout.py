@@ -293,6 +293,29 @@ async def test_an_error_that_is_repeated_for_ever_ends_with_what_is_known_of_the
     assert timedelta(minutes=62) < timedelta(seconds=provider.clock.now()) < timedelta(minutes=64)
 
 
+class Recovering(Replaying):
+    """Recovers between the last try to place the order and the question whether the order was placed."""
+
+    is_placed = True
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_placed and request.method == "GET" and request.url.path.startswith("/payments/"):
+            self.is_placed = False
+        if self.is_placed:
+            return await super().handle_async_request(request)
+        return await ScriptedProvider.handle_async_request(self, request)
+
+
+@pytest.mark.asyncio
+async def test_a_provider_that_recovers_after_the_last_try_is_asked_once_more(tmp_path: Path) -> None:
+    world = World(str(tmp_path / "shop.db"), provider=Recovering(VirtualClock()))
+
+    purchase = await world.run(Machine())
+
+    assert purchase is not None
+    check(world, purchase)
+
+
 @pytest.mark.asyncio
 async def test_a_provider_that_is_down_while_the_token_expires_is_asked_until_it_answers(world: World) -> None:
     world.provider.trouble(Dropped(is_done=True), on=[Operation.PLACE_ORDER], until=120)
