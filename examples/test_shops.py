@@ -373,9 +373,9 @@ async def test_a_paid_order_stays_paid_when_the_provider_has_forgotten_it(browse
 
 async def test_the_headers_keep_proxies_from_holding_a_stream_back(browser: Browser) -> None:
     path = await browser.order()
+    browser.pays()
 
-    async with browser.http.stream("GET", f"{path}/events") as answer:
-        headers = answer.headers
+    headers = (await browser.http.get(f"{path}/events")).headers
 
     assert headers["Content-Type"].startswith("text/event-stream")
     assert headers["X-Accel-Buffering"] == "no"
