@@ -243,7 +243,7 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Click through the simulator's pages in a real Chromium: skipped where there is none, but for CI."""
+    """Click through the pages of the simulator and the shops in a real Chromium: skipped without it, but for CI."""
     session.install(*CHECKOUT, *_group("browser"))
     session.run("python", "-m", "pytest", "tests/browser", *session.posargs)
 

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import attrs
+import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 AUTH: Final = ("PK00000_test", "not-a-secret")
@@ -37,7 +37,6 @@ class RunningShop:
         return self.process.wait()
 
     def _is_up(self) -> bool:
-        assert self.process.poll() is None, "the shop has ended"
         try:
             socket.create_connection(("127.0.0.1", self.port)).close()
         except ConnectionRefusedError:
@@ -62,7 +61,8 @@ def running_shop(
     shop = RunningShop(subprocess.Popen(command, cwd=ROOT, env=environment), port)
     try:
         while not shop._is_up():
-            time.sleep(0.05)
+            with suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"the shop has ended with exit code {shop.process.wait(0.05)}")
         yield shop
     finally:
         if shop.process.poll() is None:
