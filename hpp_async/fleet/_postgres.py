@@ -181,8 +181,7 @@ class PostgresStore(Store[PostgresTransaction]):
         """
         Begin a transaction; see `Store.transaction`. ``commit`` and ``rollback`` are refused inside.
 
-        Raises:
-            psycopg_pool.PoolTimeout: no connection was made or was free within 5 seconds; the message says why.
+        If no connection is made or free within 5 seconds, it raises a ``PoolTimeout`` of psycopg's, which says why.
         """
         self.life.enter()
         stack, connection = await self._begin()
@@ -277,7 +276,7 @@ class PostgresStore(Store[PostgresTransaction]):
 
     async def listen(self) -> None:
         """
-        Listen to messages of all processes on a connection of its own, until `aclose`.
+        Listen to messages of all processes on a connection of its own, until `Store.aclose`.
 
         A connection that breaks is made anew, and then everybody looks for themselves.
         """

@@ -358,7 +358,7 @@ def _lock(path: str) -> sqlite3.Connection | None:
     lock = sqlite3.connect(f"{path}-worker", isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
         lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         lock.close()
         if "locked" not in str(error):
             raise

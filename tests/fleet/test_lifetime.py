@@ -184,11 +184,12 @@ def test_a_loop_that_is_closed_under_a_worker_leaves_nothing_that_is_in_the_way(
     here = with_shop(provider, opened())
     budget = here.client.budget
     asyncio.run(prepare(here))
+    work = here.fleet.work(here.deal_with)
 
     async def begin() -> str:
         session = here.client.session_id(here.provider.add(PAID))
         await here.fleet.add(session)
-        GONE.append(asyncio.create_task(here.fleet.work(here.deal_with)))
+        GONE.append(asyncio.create_task(work))
         GONE.append(asyncio.create_task(here.fleet.wait_for_outcome(session)))
         await until(lambda: here.events and here.store.channels.is_used)
         GONE.extend(asyncio.all_tasks())
@@ -201,6 +202,9 @@ def test_a_loop_that_is_closed_under_a_worker_leaves_nothing_that_is_in_the_way(
 
     async def has_ended() -> None:
         async with here.working():
+            await until(lambda: here.store.channels.is_used)
+            with pytest.raises(RuntimeError, match="Event loop is closed"):
+                work.close()  # as the garbage collector does
             await here.fleet.wait_for_outcome(first)
 
     asyncio.run(has_ended())

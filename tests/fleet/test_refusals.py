@@ -259,8 +259,13 @@ async def test_a_file_that_is_no_database_is_refused(here: Shop, tmp_path: Path)
         await store.aclose()
 
 
-async def test_a_worker_that_cannot_lock_its_file_says_why(here: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    (Path(str(here.store._path)).parent / "shop.db-worker").mkdir()  # type: ignore[attr-defined]  # it is a SQLiteStore
+async def test_a_worker_that_cannot_lock_its_file_says_why(here: Shop, tmp_path: Path) -> None:
+    lock = tmp_path / "shop.db-worker"
+    lock.write_text("no database, but long enough to be taken for the head of one" * 3, "utf-8")
+    with pytest.raises(ConfigurationError, match="cannot be used as a SQLite database: not a database"):
+        await here.fleet.work(deals)
+    lock.unlink()
+    lock.mkdir()
     with pytest.raises(ConfigurationError, match="cannot be used as a SQLite database: unable to open"):
         await here.fleet.work(deals)
 
