@@ -276,7 +276,7 @@ class Fleet(Generic[Tx]):
             await self._work(work)
         finally:
             self._client.report(ShardsOwned(worker=work.number, owned=0, shards=0))
-            if self._working is task:  # else its event loop is gone, and the fleet works in another one
+            if self._working is task:  # pragma: no branch - else an exception ends it: its event loop is gone
                 self._client.set_budget(self._whole)
                 self._working = None
 

@@ -198,6 +198,8 @@ def test_a_loop_that_is_closed_under_a_worker_leaves_nothing_that_is_in_the_way(
     loop = asyncio.new_event_loop()
     first = loop.run_until_complete(begin())
     loop.close()
+    provider.clock._sleepers.clear()  # the virtual clock is the test's own, and outlives no loop that is closed under it
+    provider.clock._is_ticking = False
     second = asyncio.run(follow(here))
 
     async def has_ended() -> None:
@@ -247,18 +249,24 @@ async def test_two_running_loops_at_once_are_refused(here: Shop) -> None:
 async def test_a_child_of_a_fork_leaves_the_connections_of_its_parent_alone(
     here: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with here.working():
-        await until(lambda: here.store.channels.is_used)
-        inherited = [*_sqlite._INHERITED]
-        with monkeypatch.context() as child:
-            child.setattr(os, "getpid", lambda: 1)
-            assert await here.fleet.sessions() == []
-            assert not here.store.channels.is_used
-        await here.fleet.sessions()
-    for connection in _sqlite._INHERITED[len(inherited) :]:
-        connection.close()
+    inherited: list[Any] = _sqlite._INHERITED
     if not isinstance(here.store, SQLiteStore):
         from hpp_async.fleet import _connecting  # noqa: PLC0415 - it needs psycopg
 
-        while _connecting._INHERITED:
-            await _connecting._INHERITED.pop().close()
+        inherited = _connecting._INHERITED
+    channels = here.store.channels
+    assert await here.fleet.sessions() == []
+    assert not inherited
+
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert await here.fleet.sessions() == []
+    assert here.store.channels is not channels
+    assert inherited
+    for connection in inherited:  # none was closed
+        cursor = connection.execute("SELECT 1")
+        assert cursor if isinstance(here.store, SQLiteStore) else await cursor
+
+    while inherited:
+        closed = inherited.pop().close()
+        if closed is not None:
+            await closed

@@ -397,6 +397,18 @@ async def test_a_hand_over_that_fails_is_logged_and_the_caller_is_cancelled(
     assert "not handed over in order (ZeroDivisionError)" in caplog.text
 
 
+async def test_tokens_that_cannot_be_stored_at_a_hand_over_are_no_reason_to_stay(
+    here: Shop, fails: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    await here.fleet.add(here.provider.add())
+    async with here.working() as working:
+        await until(lambda: here.events)
+        fails("hand_over", times=10)
+
+    assert working.cancelled()
+    assert "the tokens of shard 0 could not be stored (OperationalError)" in caplog.text
+
+
 async def test_a_token_of_a_later_version_is_not_an_end(provider: ScriptedProvider, tmp_path: Path) -> None:
     # A worker of an earlier version may get the shard in a rolling deploy.
     async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", pause=lambda *_: 0.0) as here:
