@@ -128,7 +128,7 @@ class Street:
         if reader.turn is not turn:
             return
         if not self.budget.admit(turn, self.now):
-            again_at = self.budget.opens_at(turn, self.now)
+            again_at = inf if self.budget.is_behind(turn) else self.budget.opens_at(turn, self.now)
             if again_at < inf:
                 self.at(self._fires_at(again_at), lambda: self._ask(reader, turn))
             return
@@ -283,7 +283,7 @@ def test_every_turn_is_admitted_after_any_interleaving(steps: list[tuple[str, in
         assert in_flight <= 2
 
     while waiting:
-        opening = {turn: budget.opens_at(turn, now) for turn in waiting}
+        opening = {turn: inf if budget.is_behind(turn) else budget.opens_at(turn, now) for turn in waiting}
         if in_flight == 2:
             assert set(opening.values()) == {inf}
             budget.release(now)
@@ -387,6 +387,19 @@ def test_the_end_of_a_read_wakes_one_of_many_that_only_wait_for_a_place() -> Non
     budget.release(2.0)
 
     assert woken == [1]
+
+
+def test_a_turn_is_woken_when_it_is_behind_no_other_one() -> None:
+    budget = Budget(ReadBudget(RATE))
+    budget.refused(1.0, 0.0)  # nothing can be granted while they queue
+    woken: list[str] = []
+    first, second = (budget.queue(Kind.DUE, 0.0, 0.0, partial(woken.append, name)) for name in ("first", "second"))
+    were_behind = [budget.is_behind(turn) for turn in (first, second)]
+    assert budget.admit(first, budget.opens_at(first, 0.0))
+
+    assert were_behind == [False, True]
+    assert woken == ["second"]
+    assert not budget.is_behind(second)
 
 
 def test_another_attempt_of_a_read_in_flight_goes_first_and_is_counted() -> None:
