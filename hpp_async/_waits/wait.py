@@ -275,7 +275,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
                         return self._hand_over(news)
                     reads.check_open(self.session_id)
                     look_again_at = tracker.ask(claim)
-                    if reads.clock.now() >= until or (tracker.next_read_in or 0.0) > hold:
+                    if reads.clock.now() >= until or (hold < _FOREVER and (tracker.next_read_in or 0.0) > hold):
                         return None
                     await claim.sleep(min(look_again_at, until))
                     if not self._steps.is_current(step):

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 
-from hpp_async._loop import spawn
+from hpp_async._loop import Home, running_task
+from hpp_async.testing._idle import whenever_idle
 
 _START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
-_SETTLED: Final = 25
-"""
-Turns of the event loop in which nobody uses the clock, after which the clock takes every task to be waiting.
-
-It is longer than any chain of awaits between two uses of the clock in this library and its scripted transport.
-"""
-
-_HELD: Final = 500
-"""The same limit during a request to an application: each of Starlette's middlewares takes about six turns."""
 
 
 class VirtualClock:
     """
-    Time for tests: it stands still while a task runs, and jumps to the next wake-up when every task waits.
+    Time for tests: it stands still while a task can run, and jumps to the next wake-up when every task waits.
 
-    Pass it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. It knows only of the tasks that wait through it, so no
-    task in such a test may wait for a real socket or thread. Use a clock in one event loop only.
+    Pass it to ``HPPClient(clock=…)`` and to `ScriptedProvider`. A task that waits for a real socket, thread or timer
+    looks idle to the clock: let it do so in `busy`. Like a client, a clock is used in one event loop at a time. When it
+    is used in the next one, it forgets the sleeps of the loop before, and its time goes on.
 
     Args:
         start: the provider's date and time at the beginning, aware.
@@ -40,15 +34,16 @@ class VirtualClock:
         self._start = start
         self._skew = skew
         self._now = 0.0
-        self._uses = 0
         self._wake_ups: list[tuple[float, int]] = []
         self._sleepers: dict[int, anyio.Event] = {}
         self._order = itertools.count()
+        self._busy: list[object] = []
+        """The tasks that are in `busy`."""
         self._is_ticking = False
+        self._home = Home(self._forget, of=type(self).__name__)
 
     def now(self) -> float:
         """Return the seconds since the beginning."""
-        self._uses += 1
         return self._now
 
     def today(self) -> datetime:
@@ -57,20 +52,28 @@ class VirtualClock:
 
     def provider_time(self) -> datetime:
         """Return the provider's date and time."""
-        return self._start + timedelta(seconds=self.now())
+        return self._start + timedelta(seconds=self._now)
 
     async def wait(self, event: anyio.Event, until: float) -> None:
-        """Return when *event* is set, or when the clock has reached *until*."""
+        """
+        Return when *event* is set, or when the clock has reached *until*.
+
+        Raises:
+            RuntimeError: this task is in `busy`, or the clock is in use in another event loop, which is running.
+        """
         if until == float("inf"):
             await event.wait()
             return
+        self._home.enter()
+        if self._busy and running_task() in self._busy:
+            raise RuntimeError(
+                "this task is in VirtualClock.busy(), where no time passes, and waits for time to pass: put only what "
+                "waits for something real into the block"
+            )
         number = next(self._order)
         self._sleepers[number] = event
         heapq.heappush(self._wake_ups, (until, number))
-        self._uses += 1
-        if not self._is_ticking:
-            self._is_ticking = True
-            spawn(self._tick, "hpp_async.testing clock")
+        self._tick()
         try:
             await event.wait()
         finally:
@@ -78,27 +81,52 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return *seconds* later."""
-        await self.wait(anyio.Event(), self.now() + seconds)
+        await self.wait(anyio.Event(), self._now + seconds)
 
-    async def hold(self, event: anyio.Event) -> None:
-        """Let no time pass until *event* is set, but for no more turns than a request to an application may take."""
-        for _ in range(_HELD):
-            if event.is_set():
-                break
-            self._uses += 1
-            await anyio.lowlevel.checkpoint()
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        """
+        Let no time pass during the block, in which this task waits for something real: a query, a thread, a socket.
 
-    async def _tick(self) -> None:
+        ::
+
+            with clock.busy():
+                await database.execute("UPDATE …")
+
+        Several tasks can be in such a block at once. What waits for time to pass does not belong into it.
+
+        Raises:
+            RuntimeError: no task is running, or the clock is in use in another event loop, which is running.
+        """
+        task = running_task()
+        if task is None:
+            raise RuntimeError(
+                "VirtualClock.busy() is for a task that waits for something real, and no task is running"
+            )
+        self._home.enter()
+        self._busy.append(task)
         try:
-            while self._next() is not None:
-                await self._settle()
-                wake_up = self._next()
-                if wake_up is not None:
-                    self._now = max(self._now, wake_up)
-                    self._wake()
-                await anyio.lowlevel.checkpoint()
+            yield
         finally:
-            self._is_ticking = False
+            if task in self._busy:  # else the task's event loop is gone
+                self._busy.remove(task)
+                self._tick()
+
+    def _tick(self) -> None:
+        if self._sleepers and not self._is_ticking and not self._busy:
+            self._is_ticking = True
+            whenever_idle(self._jump)
+
+    def _jump(self) -> bool:
+        """Go to the next wake-up; tell whether there was one to go to."""
+        if not self._home.is_here():
+            return False
+        wake_up = None if self._busy else self._next()
+        self._is_ticking = wake_up is not None
+        if wake_up is not None:
+            self._now = max(self._now, wake_up)
+            self._wake()
+        return self._is_ticking
 
     def _next(self) -> float | None:
         """Return when the next sleeper is to be woken; the wake-ups of sleepers that have left are dropped."""
@@ -112,9 +140,9 @@ class VirtualClock:
             if event is not None:
                 event.set()
 
-    async def _settle(self) -> None:
-        quiet, uses = 0, self._uses
-        while quiet < _SETTLED:
-            await anyio.lowlevel.checkpoint()
-            quiet = quiet + 1 if self._uses == uses else 0
-            uses = self._uses
+    def _forget(self) -> None:
+        """Forget the sleepers and the busy tasks of an event loop that is gone."""
+        self._wake_ups.clear()
+        self._sleepers.clear()
+        self._busy.clear()
+        self._is_ticking = False

@@ -148,9 +148,7 @@ class ScriptedProvider(httpx.AsyncBaseTransport):
             news = anyio.Event()
 
         async def patience(is_over: anyio.Event) -> None:
-            until = self.clock.now() + PATIENCE.total_seconds()
-            await self.clock.hold(is_over)
-            await self.clock.wait(is_over, until)
+            await self.clock.wait(is_over, self.clock.now() + PATIENCE.total_seconds())
 
         self.model.listeners.append(wake)
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -15,6 +14,8 @@ from hpp_async._http.connections import Connection
 from hpp_async.testing import VirtualClock
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+_EXCHANGE: Final = object()
+"""What stands in the clock's list of busy tasks for each exchange, which one task can begin and another one end."""
 
 
 class StillClock(VirtualClock):
@@ -33,8 +34,6 @@ class StillClock(VirtualClock):
         super().__init__(START)
         self.set_ahead = timedelta(0)
         self.requests: list[float] = []
-        self._exchanges = 0
-        self._fewer = anyio.Event()
 
     def today(self) -> datetime:
         """Return this machine's calendar."""
@@ -60,22 +59,12 @@ class StillClock(VirtualClock):
 
     def began(self) -> None:
         """Note that an exchange began."""
-        self._exchanges += 1
+        self._busy.append(_EXCHANGE)
 
     def ended(self) -> None:
         """Note that an exchange is over."""
-        self._exchanges -= 1
-        self._fewer.set()
-        self._fewer = anyio.Event()
-
-    @contextmanager
-    def standing(self) -> Generator[None]:
-        """Stand still during the block, which waits for something real."""
-        self.began()
-        try:
-            yield
-        finally:
-            self.ended()
+        self._busy.remove(_EXCHANGE)
+        self._tick()
 
     async def take(self, seconds: float) -> None:
         """Let the exchange that is on the wire take *seconds*; the client must not give it up meanwhile."""
@@ -84,12 +73,6 @@ class StillClock(VirtualClock):
             await self.sleep(seconds)
         finally:
             self.began()
-
-    async def _settle(self) -> None:
-        await super()._settle()
-        while self._exchanges > 0:
-            await self._fewer.wait()
-            await super()._settle()
 
 
 class _WatchedStream(httpx.AsyncByteStream, httpx2.AsyncByteStream):

@@ -289,7 +289,8 @@ def most_in_a_second(moments: Sequence[float]) -> int:
 
 
 def _tasks() -> set[int]:
-    return {task.id for task in anyio.get_running_tasks()}
+    clocks = "hpp_async.testing idle"  # on trio the clock has a task, which ends when the loop is idle
+    return {task.id for task in anyio.get_running_tasks() if task.name != clocks}
 
 
 class WatchedConnections:

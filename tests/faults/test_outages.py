@@ -105,7 +105,7 @@ async def _an_hour_off(here: Scene, switch: Switch) -> None:
     assert isinstance(here.clock, StillClock)
     for seconds, is_down in ((MINUTE, True), (HOUR, False)):
         await here.clock.sleep(seconds)
-        with here.clock.standing():  # to listen takes a moment, and a busy machine a longer one
+        with here.clock.busy():  # to listen takes a moment, and a busy machine a longer one
             await switch(here.server, is_down)
 
 
