@@ -40,7 +40,7 @@ class VirtualClock:
         self._busy: list[object] = []
         """The tasks that are in `busy`."""
         self._is_ticking = False
-        self._home = Home(self._forget, of=type(self).__name__)
+        self._home = Home(self._forget, owner=type(self).__name__)
 
     def now(self) -> float:
         """Return the seconds since the beginning."""
