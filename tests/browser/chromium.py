@@ -46,7 +46,8 @@ def running() -> Generator[Browser]:
             browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
+    """Run Chromium for the tests of a module: Playwright runs once at a time."""
     with running() as browser:
         yield browser
