@@ -51,7 +51,7 @@ def test_every_error_has_a_remedy() -> None:
 
 def test_every_variable_of_the_environment_is_in_the_reference() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "hpp_async").rglob("*.py"))
-    names = set(re.findall(r"\bHPP_[A-Z_]+\b|\bSSL_CERT_[A-Z]+\b|\bSSLKEYLOGFILE\b", sources))
+    names = set(re.findall(r"\bHPP_[A-Z_]+\b|\bSSL_CERT_[A-Z]+\b|\bSSLKEYLOGFILE\b|\bDATABASE_URL\b", sources))
     names |= {f"{kind.upper()}_PROXY" for kind in (*_KINDS, "no")}
 
     assert set(re.findall(r"``([A-Z_]{6,})``", _page("environment"))) - {"EU_PLAYGROUND"} == names

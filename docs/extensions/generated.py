@@ -29,9 +29,13 @@ def _escaped(text: str) -> str:
 
 
 def commands() -> dict[str, Any]:
-    """Return the commands of the program by their names."""
+    """Return the commands of the program by their names; those of a group, as ``fleet status``, after it."""
+    found: dict[str, Any] = {}
     group: Any = typer.main.get_command(program)
-    return dict(group.commands)
+    for name, command in group.commands.items():
+        found[name] = command
+        found |= {f"{name} {inner}": of_group for inner, of_group in getattr(command, "commands", {}).items()}
+    return found
 
 
 def of_help(text: str) -> Iterator[str]:
