@@ -13,7 +13,7 @@ _SHARD: Final = re.compile(r"shard (\d+) of (\d+)")
 
 
 def news_of(shard: int, shards: int) -> str:
-    """Return the message that lets everybody look who waits for a session of a shard."""
+    """Return the message that wakes every wait for a session of a shard."""
     return f"shard {shard} of {shards}"
 
 
@@ -64,7 +64,7 @@ class Channels:
             self._wake({session_id for session_id in self._waits if shard_of(session_id, shards) == number})
 
     def catch_up(self) -> None:
-        """Let everybody look for themselves: messages may have been missed."""
+        """Let every worker and every wait read the database, because messages may have been missed."""
         self.tell_workers("missed")
         self._wake(set(self._waits))
 

@@ -34,9 +34,9 @@ class Fleet(Generic[Tx]):
     consumers wait, and the workers, which call `work`. Only workers read sessions.
 
     Args:
-        client: reads the sessions, in workers with the rate of its ``budget`` times the part of the shards that this
-            worker owns. So every worker's client has the budget of the *whole* fleet. `work` changes the rate of the
-            client; use another client for reads of your own.
+        client: reads the sessions. A worker reads at the rate of the client's ``budget`` times the part of the shards
+            that it owns, so give every worker's client the budget of the *whole* fleet. `work` changes the rate of the
+            client: use another client for reads of your own.
         store: a `PostgresStore`, or a `SQLiteStore` for one process.
         shards: in how many parts the sessions are divided; no more workers than that have work. The same in every
             process: the first worker stores it, and then another number is refused by all methods but the
@@ -88,8 +88,8 @@ class Fleet(Generic[Tx]):
         """
         Follow the session until its end. Nothing changes if it is followed already, or has ended.
 
-        With *tx*, a transaction of the store, it is added if that commits, together with what else you store in it. A
-        session that is parked, or was discarded, is taken up again where it was.
+        With *tx*, a transaction of the store, the session is added when that commits, together with what else you store
+        in it. A session that is parked, or was discarded, is followed again from where it was.
 
         Raises:
             ConfigurationError: *session* is refused.
@@ -233,13 +233,13 @@ class Fleet(Generic[Tx]):
         unless that has failed before.
 
         If it raises, or the transaction fails, the session's news comes again after a pause, which grows from 1 second
-        to 5 minutes; a status that passed meanwhile does not. After ten times the session is parked: it is followed no
-        more until `add` takes it up again, and `sessions` shows it, with the class of the error and its place.
+        to 5 minutes; a status that the session left meanwhile does not. After ten failures the session is parked: it is
+        not followed until `add` takes it up again, and `sessions` shows it, with the class of the error and its place.
         An `OutageError` is not passed to it: the session is read again after a while.
 
         When it is cancelled, the event under way is dealt with, the tokens of all sessions are stored, and the shards
-        go to other workers, without a pause. If the database cannot be reached, or doubts whose the shards are, nothing
-        is read and stored until it is settled.
+        go to other workers, without a pause. While the database cannot be reached, or it is not certain who
+        owns the shards, this worker reads and stores nothing.
 
         Raises:
             ConfigurationError: *deal_with* is refused; or the database is: it is reached through a pooler in

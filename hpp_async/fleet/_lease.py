@@ -1,9 +1,9 @@
 """
-For how long a worker may believe that it owns its shards, and when an event that failed comes again.
+For how long a worker may rely on owning its shards, and when an event that failed comes again.
 
-The database ends a session of its own that is idle for the length of the lease, and with it the worker's locks. It
-counts from the last statement that it received. A worker counts from the moment at which it sent that statement, which
-is earlier: so it stops believing before anybody else can take its shards. Times are in seconds.
+PostgreSQL ends a worker's connection that is idle for the length of the lease, which frees the worker's locks.
+PostgreSQL counts from the last statement that it received. The worker counts from the moment at which it sent that
+statement, which is earlier. So the worker stops before another one can take its shards. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Lease:
             )
 
     def believed_until(self, sent_at: float) -> float:
-        """Return until when the worker believes in its lease after a ping that it sent at *sent_at*."""
+        """Return until when the worker relies on its lease, after a ping that it sent at *sent_at*."""
         return sent_at + self.seconds * _BELIEVED
 
     @property
@@ -66,9 +66,10 @@ class Lease:
 
 def retry_after(failures: int, draw: float) -> float | None:
     """
-    Return after how many seconds an event that failed so many times comes again; ``None`` if it is to be parked.
+    Return after how many seconds an event that failed *failures* times comes again; ``None`` if it is to be parked.
 
-    The pause doubles from 1 second to 5 minutes. *draw* is uniform in [0, 1): events that failed together come apart.
+    The pause doubles from 1 second to 5 minutes. *draw* is uniform in [0, 1), so that events that failed together
+    come again at different times.
     """
     if failures >= PARKED_AFTER:
         return None
@@ -76,5 +77,5 @@ def retry_after(failures: int, draw: float) -> float | None:
 
 
 def reconnect_after(failures: int, draw: float) -> float:
-    """Return after how many seconds a worker tries the database again that it could not reach so many times."""
+    """Return after how many seconds a worker connects to the database again, after *failures* failed attempts."""
     return min(5.0, 0.1 * 2.0 ** min(failures - 1, 10)) * (0.75 + draw / 2)

@@ -2,7 +2,8 @@
 Who owns which shard: advisory locks of PostgreSQL, on one direct connection per worker.
 
 A worker holds a lock on each of its shards, and shares one lock with all workers, so that the lock manager knows all
-workers and all owners. It excludes, and it lets go when the worker's connection ends:
+workers and all owners. One worker at a time can hold the lock on a shard. The lock is free again when the worker's
+connection ends:
 
 - a worker that is killed: its operating system closes the connection, and the locks are free at once;
 - a worker that is frozen or cut off: ``idle_session_timeout`` ends its session, which is the lease.

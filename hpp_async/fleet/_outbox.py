@@ -1,13 +1,13 @@
 """
-News that is committed, and that the waits in other processes have not been told yet.
+News that is committed, and was not sent to the waits in other processes yet.
 
 Of all transactions that send a NOTIFY, PostgreSQL commits one at a time: each holds a lock of the whole cluster until
 its commit is on disk. If every event sent its own news, events could not share their writes to disk. So an event's
 transaction sends its news only if none has sent any for a moment (`PACE`), and then it also sends the news that is left
 here. News that no event's transaction takes along is sent in a transaction of its own a little later.
 
-A worker that is killed meanwhile loses the news that is left here. The next owner of its shards then tells the waits to
-look at their rows.
+A worker that is killed meanwhile loses the news that is left here. The next owner of its shards then wakes the
+waits, which read their rows.
 """
 
 from __future__ import annotations

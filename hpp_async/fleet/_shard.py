@@ -2,10 +2,10 @@
 One owned shard: its sessions are watched, and each event is dealt with in the transaction that stores its token.
 
 The transaction locks the rows of the shard and of the session, and goes on only if the shard is still this worker's and
-the event is news to what is stored. So the effects of an event are stored once, whoever believes to own the shard. An
-outcome is dealt with in the transaction of the transition that shows it. If the transaction fails, the session leaves
-the watch, and comes back after a pause, from the token that is stored: its news comes again then. The other sessions go
-on meanwhile.
+the event is news to what is stored. So the effects of an event are stored once, even if two workers believe that they
+own the shard. An outcome is dealt with in the transaction of the transition that shows it. If the transaction fails,
+the session leaves the watch, and comes back after a pause, from the token that is stored: its news comes again then.
+The other sessions go on meanwhile.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Work(Generic[Tx]):
         pause: the seconds before an event that failed so many times comes again; ``None`` to park its session.
         number: tells the workers of this process apart, for observers.
         loading: held while the sessions of one shard are loaded or their tokens stored. With thousands of sessions
-            either keeps the event loop busy, and all shards at once did so for longer than the lease.
+            either keeps the event loop busy: for all shards at once, it would be for longer than the lease.
     """
 
     client: HPPClient

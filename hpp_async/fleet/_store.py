@@ -29,7 +29,7 @@ class OwnershipLostError(Exception):
 
 
 class FencedError(Exception):
-    """Another worker has taken the shard since: what this one would store is refused."""
+    """Another worker has taken the shard meanwhile, so this worker may not store anything of it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -335,7 +335,7 @@ class Store(ABC, Generic[Tx]):
 
     @abstractmethod
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
-        """Enter the fleet as a worker: a context in which shards can be owned. *lost* is called when nothing is."""
+        """Enter the fleet as a worker: a context in which shards can be owned. *lost* is called once none is owned."""
         ...
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The end of tasks: cancelled until they are over."""
+"""Ends tasks: they are cancelled until they are over."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class News:
     """
     What the fleet has stored of a session: its status after the last event that was dealt with.
 
-    No token and no personal data is in it. What an order is booked with is what ``deal_with`` stored in your tables.
+    No token and no personal data is in it. Read from your own tables what ``deal_with`` stored to book the order.
 
     Attributes:
         session_id: the session.
@@ -85,8 +85,8 @@ class Shard:
         sessions: how many sessions in it are followed.
         unread: how many of these have no first reading yet.
         unread_for: for how many seconds the oldest of them has waited since it was added; ``None`` if there is none.
-        failing: how many of the sessions come again after an error of ``deal_with``.
-        parked: how many more wait for a person.
+        failing: of how many sessions the news comes again, because ``deal_with`` failed.
+        parked: how many more sessions wait for a person.
     """
 
     number: int
@@ -105,9 +105,9 @@ class FleetWorker:
 
     Attributes:
         owner: the process id of its backend in PostgreSQL, which differs from one worker to the next; 0 in SQLite.
-        name: its process id and its host, such as ``"4711@web-1"``; ``None`` if it did not say.
-        late_by: how late its reads are, in whole seconds, at most a second ago: the largest `Watch.late_by` of its
-            shards. ``None`` if it did not say.
+        name: its process id and its host, such as ``"4711@web-1"``; ``None`` if that is not known.
+        late_by: how late its reads are, in whole seconds, as of at most a second ago: the largest `Watch.late_by` of
+            its shards. ``None`` if that is not known.
     """
 
     owner: int
