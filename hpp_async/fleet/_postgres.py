@@ -278,7 +278,7 @@ class PostgresStore(Store[PostgresTransaction]):
         """
         Listen to messages of all processes on a connection of its own, until `Store.aclose`.
 
-        A connection that breaks is made anew, and then everybody looks for themselves.
+        A connection that breaks is made anew. Then every worker and every wait reads the database again.
         """
         self.life.enter()
         async with self._opening:
