@@ -17,16 +17,15 @@ class Read:
     Attributes:
         fresh_from: the oldest acceptable request time: an answer to any request from then or later will do.
         due: when the read was due; -∞ for the first read of a wait.
-        scheduled: when it would have been due without a notification.
-        key: its key in the budget's queue: *scheduled*, or earlier for the first read after a restart.
+        key: its key in the budget's queue: when it would have been due without a notification, or earlier after a
+            restart (see `_core.resuming`).
         is_urgent: whether the timeout of the wait has passed: such a read goes before all other new arrivals.
         until: when to ask the poller again if no answer has come.
     """
 
     fresh_from: float
     due: float
-    scheduled: float = attrs.field(default=attrs.Factory(lambda read: read.due, takes_self=True))
-    key: float = attrs.field(default=attrs.Factory(lambda read: read.scheduled, takes_self=True))
+    key: float = attrs.field(default=attrs.Factory(lambda read: read.due, takes_self=True))
     is_urgent: bool = False
     until: float = float("inf")
 

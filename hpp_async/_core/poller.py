@@ -98,10 +98,8 @@ class Poller:
     """The caller's resume token while there are transitions that were not emitted."""
     _due: float
     """When the next read is due."""
-    _scheduled: float
-    """When it would be due without a notification."""
     _key: float
-    """Its key in the budget's queue: `_scheduled`, or earlier for the first read after a restart."""
+    """Its key in the budget's queue: when it would be due without a notification, or earlier after a restart."""
     rested_at: float
     """When the present delay began: when the last read was over, perhaps before a restart; -∞ before the first."""
     _notified_at: float
@@ -115,7 +113,7 @@ class Poller:
         self._history = History(session_id=session_id, since=since)
         self._expiry = Expiry()
         self._failures = self._deadline = self._verdict = self._token = self._born_at = None
-        self._due = self._scheduled = self._key = self.rested_at = self._notified_at = _NEVER
+        self._due = self._key = self.rested_at = self._notified_at = _NEVER
 
     # -- what the driver may ask --------------------------------------------------------------------------------
 
@@ -152,7 +150,7 @@ class Poller:
     @property
     def is_ahead(self) -> bool:
         """Whether the next read, once it is due, goes ahead in the budget's queue; see `_core.resuming`."""
-        return self._key < self._scheduled
+        return self._key < self._due
 
     @property
     def is_resumed(self) -> bool:
@@ -242,7 +240,7 @@ class Poller:
         if now >= until:
             self._verdict = self._timed_out()
             return self._verdict
-        return Read(self._fresh_from(now), self._due, self._scheduled, self._key, self._is_over(now), until)
+        return Read(self._fresh_from(now), self._due, self._key, self._is_over(now), until)
 
     def _fresh_from(self, now: float) -> float:
         """Return the oldest acceptable request time: most reads may use a young answer to another wait's read."""
@@ -332,7 +330,7 @@ class Poller:
         transition = history.observe(reading, is_last=is_stop or (is_expired and may_end))
         self.rested_at = now
         if is_stop or (may_end and (is_expired or is_unknown)):
-            self._due = self._scheduled = self._key = _NEVER  # whoever goes on reads at once
+            self._due = self._key = _NEVER  # whoever goes on reads at once
         else:
             if is_last_read and may_end:
                 self._verdict = self._timed_out()
@@ -395,7 +393,7 @@ class Poller:
             due = min(due, deciding_read_at)
         if self._deadline is not None and self._verdict is None:
             due = min(due, self._deadline.at)
-        self._due, self._scheduled, self._key = due, due, min(due, key)
+        self._due, self._key = due, min(due, key)
 
     def _is_over(self, now: float) -> bool:
         return self._deadline is not None and self._deadline.is_over(now)

@@ -107,9 +107,10 @@ class Tracker:
     def late_by(self) -> float:
         """For how many seconds the read has been due by the schedule; 0 if it is not, or is the first read."""
         action = self._action()
-        if not isinstance(action, Read) or action.scheduled == _NEVER:
+        if not isinstance(action, Read) or action.key == _NEVER:
             return 0.0
-        return max(0.0, self._reads.clock.now() - action.scheduled)
+        # The key is later if a notification made the read due, and earlier after a restart.
+        return max(0.0, self._reads.clock.now() - max(action.due, action.key))
 
     # -- input --------------------------------------------------------------------------------------------------------
 

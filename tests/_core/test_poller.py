@@ -261,9 +261,9 @@ def test_a_notification_makes_a_read_due_that_begins_after_it() -> None:
     driver = Driver(poller())
     driver.play([Heard(reading()), Hinted(after=4.0)])
 
-    assert driver.ask() == Read(4.0, due=4.0, scheduled=10.0)
+    assert driver.ask() == Read(4.0, due=4.0, key=10.0)
     driver.now = 5.0
-    assert driver.ask() == Read(4.0, due=4.0, scheduled=10.0)
+    assert driver.ask() == Read(4.0, due=4.0, key=10.0)
 
 
 def test_a_notification_while_a_read_is_due_already_only_refuses_older_answers() -> None:
