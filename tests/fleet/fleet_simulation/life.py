@@ -117,6 +117,9 @@ class Life:
         parked_after: so many failures of ``deal_with``.
         travel: the most seconds that a message takes to the database, or back.
         latency: the most seconds that a read takes.
+        jitter: the share of the interval that is random.
+        quota: the provider's requests per second, if it has a limit.
+        own_calls: requests per second that the merchant makes beside the fleet.
     """
 
     seed: int
@@ -131,4 +134,7 @@ class Life:
     parked_after: int = 10
     travel: float = 0.004
     latency: float = 0.2
+    jitter: float = 0.0
+    quota: int | None = None
+    own_calls: float = 0.0
     length: float = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -106,7 +107,10 @@ class _World:
         life, self.loop = self.life, asyncio.get_running_loop()
         self.database = Database(Random(life.seed + 2), self.loop, self.record.complaints.append)
         self.provider = Provider(
-            now=lambda: START + timedelta(seconds=self.loop.time()), auth=AUTH, quota=None, base_url="https://x.example"
+            now=lambda: START + timedelta(seconds=self.loop.time()),
+            auth=AUTH,
+            quota=life.quota,
+            base_url="https://x.example",
         )
         self.processes: list[_Process] = []
         self.failures = [0 for _ in life.sold]
@@ -119,11 +123,13 @@ class _World:
             *(asyncio.create_task(self._start(number, at)) for number, at in enumerate(life.starts)),
             *(asyncio.create_task(self._disturb(disturbance)) for disturbance in life.disturbances),
         ]
+        calls = asyncio.create_task(self._call())
         await asyncio.gather(*tasks)
         await self._sleep_until(max(life.length, *(at for sold in life.sold for at, _ in sold.changes), 0.0))
         until = self.loop.time() + SETTLES
         while self.loop.time() < until and not self._is_settled():  # noqa: ASYNC110 - nobody sets an event for it
             await asyncio.sleep(1.0)
+        calls.cancel()
         await self._look_back()
         await self._clear_up()
 
@@ -146,6 +152,16 @@ class _World:
             await self._sleep_until(sold.added_again_at)
             await self._in(self.shop, lambda: self._until_done(lambda: shop.add(session)))
             self.shop.machine.context.run(self.loop.create_task, self._wait(number))
+
+    async def _call(self) -> None:
+        """Make the merchant's own calls: captures, refunds and new sessions."""
+        basic = b64encode(":".join(AUTH).encode()).decode()
+        while self.life.own_calls:
+            await asyncio.sleep(1.0 / self.life.own_calls)
+            answer = self.provider.answer(
+                "GET", f"/hpp/v1/sessions/{session_id(0)}", {"authorization": f"Basic {basic}"}
+            )
+            self.record.met[f"own call: {answer.status_code}"] += 1
 
     def _change(self, number: int, status: str) -> None:
         self.record.note(self.loop.time(), f"provider: {number} is {status}")
@@ -199,7 +215,7 @@ class _World:
             auth=AUTH,
             endpoint=Endpoint.EU_PLAYGROUND,
             http_client=httpx.AsyncClient(transport=httpx.MockTransport(partial(self._answer, name))),
-            schedule=PollSchedule.every(life.interval),
+            schedule=attrs.evolve(PollSchedule.every(life.interval), jitter=life.jitter),
             budget=ReadBudget(life.rate),
             clock=_Calendar(skew),
             _draw=Random(f"{life.seed} {name}").random,
