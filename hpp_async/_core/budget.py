@@ -20,8 +20,10 @@ is *admitted* when its driver asks next.
 and their number has no limit. (The first read of a wait with ``since`` and without a timeout counts as the schedule's:
 after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival
 and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn. Repeated
-attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are. A
-new arrival that the schedule will make due, too, waits in both lines, so a notification never delays a read.
+attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are. (If
+new arrivals fail and reads of the schedule do not, each token of the schedule faces up to three of a new arrival, with
+three attempts a read.) A new arrival that the schedule will make due, too, waits in both lines, so a notification never
+delays a read.
 
 Nothing here awaits or reads a clock. A driver queues a `Turn`, asks whether the turn is admitted, and learns when to
 ask again. Times are in loop seconds; keys are in seconds of the virtual clock.
