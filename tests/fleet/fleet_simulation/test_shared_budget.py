@@ -120,7 +120,6 @@ def test_all_workers_stretch_their_delays_alike(record: Record, start: float, en
 
 def test_a_lease_and_a_second_after_a_worker_was_killed_the_others_read_at_the_full_rate(record: Record) -> None:
     assert reads_per_second(record, 8.0, KILLED_AT) >= 0.9 * RATE
-    assert reads_per_second(record, KILLED_AT, KILLED_AT + 0.4) <= 0.8 * RATE  # nobody knows yet
     for second in range(10):
         start = KILLED_AT + LEASE + 1.0 + second
         assert reads_per_second(record, start, start + 1.0) >= 0.9 * RATE
