@@ -341,7 +341,11 @@ async def _in_thread(do: Callable[[], T]) -> T:
 
 def _connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
 
 
