@@ -19,7 +19,7 @@ from hpp_async._provider.answers import Answer, damaged, error, error_of, header
 from hpp_async._provider.callbacks import AnyCallback, Callbacks
 from hpp_async._provider.faults import Fault, FaultKind, Garbled
 from hpp_async._provider.injection import NO_FAULTS, Faults, RequestFaults
-from hpp_async._provider.life import LIFETIME, Life, Step, steps_of
+from hpp_async._provider.life import LIFETIME, Life, Step, duration, steps_of
 from hpp_async._provider.payments import Payments
 from hpp_async._provider.quotas import CREATIONS, RateLimit, is_authorized, merchant_of
 from hpp_async._provider.received import GoneError, Received
@@ -81,26 +81,31 @@ class Provider:
         lifetime: float | timedelta | None = None,
         place_order_mode: str = "NONE",
         merchant_urls: Mapping[str, str] | None = None,
+        age: float | timedelta = 0.0,
     ) -> str:
         """
         Create a session to which *life* happens, and return its id; it begins as WAITING unless *life* says otherwise.
 
         On COMPLETED the session carries what the provider sends in *place_order_mode*. *lifetime* is in seconds (or a
         `timedelta`); ``None`` takes the script's, or the provider's 47 hours. Scripts pass at the provider's ``speed``;
-        steps and *lifetime* are taken as they are.
+        steps and *lifetime* are taken as they are. The session was created *age* seconds (or `timedelta`) ago; no
+        callbacks are made about what has happened to it since.
 
         Raises:
-            ConfigurationError: *session_id* is one that no client accepts, or *lifetime* is not a number of seconds.
+            ConfigurationError: *session_id* is one that no client accepts, or *lifetime* or *age* is not a number of
+                seconds.
         """
         steps, lasts = planned(life, self.speed)
         new = Life(
             session_id=str(uuid.uuid4()) if session_id is None else session_id,
-            created_at=self.now(),
+            created_at=self.now() - timedelta(seconds=duration(age, "age")),
             lifetime=lasts if lifetime is None else timedelta(seconds=seconds(lifetime, "lifetime")),
             steps=steps_of(steps),
             place_order_mode=place_order_mode,
             merchant_urls=merchant_urls or {},
         )
+        if age:
+            new.called_back = len(new.passed(self.now()))
         self.add_life(new)
         return new.session_id
 

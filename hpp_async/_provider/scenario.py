@@ -36,6 +36,7 @@ class Planned:
     lifetime: float | None = None
     place_order_mode: str = "NONE"
     merchant_urls: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    age: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +71,7 @@ class Scenario:
         id = "0b6b8c1e-hesitates"
         acts = [{ opens = 5 }, "vanishes"]
         lifetime = 120
+        age = 0                     # seconds since its creation, when the scenario begins
         place_order_mode = "CAPTURE_ORDER"
         merchant_urls = { status_update = "http://127.0.0.1:8000/callback/{{session_id}}" }
     """
@@ -179,6 +181,7 @@ class Scenario:
                 lifetime=planned.lifetime,
                 place_order_mode=planned.place_order_mode,
                 merchant_urls=planned.merchant_urls,
+                age=planned.age,
             )
             for planned in self.sessions
         ]
@@ -203,6 +206,7 @@ class _Session(Visit):
     id: str | None = None
     place_order_mode: PlaceOrderMode = "NONE"
     merchant_urls: dict[str, str] = attrs.field(factory=dict[str, str])
+    age: float = 0.0
 
     def planned(self, known: Mapping[str, Visitor]) -> Planned:
         if self.id is not None and not is_session_id(self.id):
@@ -213,6 +217,7 @@ class _Session(Visit):
             lifetime=None if self.lifetime is None else duration(self.lifetime, "lifetime"),
             place_order_mode=self.place_order_mode,
             merchant_urls=self.merchant_urls,
+            age=duration(self.age, "age"),
         )
 
 

@@ -55,6 +55,7 @@ from hpp_async._provider.scripts import (
 )
 from hpp_async._provider.words import Envelope, Hint, Operation
 from hpp_async.testing._clock import VirtualClock
+from hpp_async.testing._recorder import Recorder
 from hpp_async.testing._transport import ScriptedProvider, mock_provider
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "OrderNotification",
     "Planned",
     "Provider",
+    "Recorder",
     "Refused",
     "RequestFaults",
     "Scarce",

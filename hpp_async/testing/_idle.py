@@ -6,7 +6,7 @@ import gc
 import importlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from hpp_async._loop import running_loop, spawn
@@ -71,10 +71,11 @@ _lookouts: Final[WeakKeyDictionary[Any, _Lookout]] = WeakKeyDictionary()
 
 def _ready_of(loop: Any) -> deque[object]:
     """Return the queue in which *loop* keeps the callbacks that can run."""
-    ready = getattr(loop, "_ready", None)
+    ready: deque[object] | None = getattr(loop, "_ready", None)
     if ready is None:  # uvloop keeps it from Python, but not from the garbage collector
         mark = loop.call_soon(bool)
-        ready = next((one for one in gc.get_referents(loop) if isinstance(one, deque) and mark in one), None)
+        queues = (cast("deque[object]", one) for one in gc.get_referents(loop) if isinstance(one, deque))
+        ready = next((queue for queue in queues if mark in queue), None)
     if ready is None:
         raise RuntimeError(
             f"VirtualClock cannot see when all tasks of {type(loop).__module__}.{type(loop).__qualname__} wait: use "

@@ -207,3 +207,21 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"binary\.toml: not TOML"):
         Scenario.load(tmp_path / "binary.toml")
+
+
+def test_a_session_can_be_older_than_the_scenario() -> None:
+    clock = VirtualClock(START)
+    text = """
+        [[session]]
+        id = "old"
+        acts = [{ opens = 5 }, { pays = 100 }]
+        age = 60
+        merchant_urls = { status_update = "http://127.0.0.1/" }
+    """
+    provider = Scenario.parse(text).provider(now=clock.provider_time)
+
+    assert provider.life("old").reading(START)["updated_at"] == "2026-01-15T11:59:05.000Z"
+    assert provider.due_callbacks() == []
+    assert provider.next_callback_at == START + timedelta(seconds=45)
+    with pytest.raises(ConfigurationError, match=r"session\[0\]\.age=-1"):
+        Scenario.parse("[[session]]\nage = -1")

@@ -280,9 +280,13 @@ def test_a_ticking_loop_that_was_left_for_another_one_stops(clock: VirtualClock)
         await asyncio.sleep(0)
         return sleeping
 
+    async def idle() -> None:
+        with anyio.move_on_after(0.01):  # real seconds: the loop is idle for some turns
+            await anyio.Event().wait()
+
     sleeping = loop.run_until_complete(begin())
     asyncio.run(clock.sleep(5.0))
-    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(idle())
     sleeping.cancel()
     loop.run_until_complete(asyncio.gather(sleeping, return_exceptions=True))
     loop.close()

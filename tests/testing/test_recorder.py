@@ -1,0 +1,310 @@
+"""A recorded wait, replayed in virtual time, goes as it went; nothing secret or personal is in the file."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpp_async import FINAL, HPPClient, HPPError, parse_callback
+from hpp_async.testing import (
+    Answered,
+    Dropped,
+    Foreign,
+    Garbled,
+    Hint,
+    Missing,
+    Recorder,
+    Refused,
+    Scenario,
+    Script,
+    ScriptedProvider,
+    Slow,
+    Stale,
+    Stalled,
+    Step,
+    Throttled,
+    Undated,
+    VirtualClock,
+    becomes,
+    cancels,
+    declines,
+    errors,
+    extends,
+    goes_back,
+    opens,
+    pays,
+    retries,
+    returns,
+    vanishes,
+)
+
+Seen = tuple[list[tuple[str, float]], str, int]
+
+
+def client_of(provider: ScriptedProvider, transport: httpx.AsyncBaseTransport) -> HPPClient:
+    """Return a client that draws the same numbers each time."""
+    return HPPClient(
+        auth=provider.auth,
+        endpoint=provider.endpoint,
+        http_client=httpx.AsyncClient(transport=transport),
+        clock=provider.clock,
+        _draw=random.Random(7).random,
+    )
+
+
+async def waited(provider: ScriptedProvider, session: str, transport: httpx.AsyncBaseTransport) -> Seen:
+    """Wait; return which statuses were seen when, the ending, and the number of reads."""
+    began, seen = provider.clock.now(), list[tuple[str, float]]()
+    async with client_of(provider, transport) as client:
+        wait = client.wait_for_outcome(session, stop_on=FINAL)
+        try:
+            async for transition in wait:
+                seen.append((str(transition.status), round(provider.clock.now() - began, 3)))
+            ending = type(wait.outcome).__name__
+        except HPPError as error:
+            ending = type(error).__name__
+    return seen, ending, wait.reads
+
+
+def recorded(prepare: Callable[[ScriptedProvider], str], *, later: float = 0.0, **options: Any) -> tuple[Seen, str]:
+    """Record a wait that begins *later*; return what it saw, and the recording."""
+
+    async def main() -> tuple[Seen, str]:
+        provider = ScriptedProvider(VirtualClock(**options))
+        session = prepare(provider)
+        recorder = Recorder(provider, now=provider.clock.provider_time)
+        if later:
+            await provider.clock.sleep(later)
+        return await waited(provider, session, recorder), recorder.text
+
+    return anyio.run(main)
+
+
+def replayed(text: str) -> Seen:
+    """Replay a recording."""
+
+    async def main() -> Seen:
+        provider = ScriptedProvider(VirtualClock())
+        (session,) = Scenario.parse(text).play(provider.model)
+        return await waited(provider, session, provider)
+
+    return anyio.run(main)
+
+
+SECONDS = st.integers(0, 4_000).map(lambda number: number / 4)
+MIDDLES = st.lists(
+    st.sampled_from([[declines, retries], [errors, retries], [goes_back, returns], [extends(0, expires_in=7_200)]]),
+    max_size=3,
+)
+SCRIPTS = st.builds(
+    lambda middles, last, times: Script(
+        *(act(next(times)) for act in [opens, *chain.from_iterable(middles), last]), lifetime=9_000
+    ),
+    MIDDLES,
+    st.sampled_from([pays, cancels, vanishes, becomes("NEW_ONE")]),
+    st.lists(SECONDS, min_size=8, max_size=8).map(iter),
+)
+KINDS = st.sampled_from(
+    [
+        Answered(503),
+        Answered(500, {"Retry-After": "3"}),
+        Throttled(3),
+        Throttled(4, hint=Hint.RETRY_AFTER),
+        Throttled(hint=Hint.NONE),
+        Garbled(),
+        Foreign(),
+        Refused(),
+        Stalled(5),
+        Slow(1.5),
+        Stale(40),
+        Undated(),
+        Missing(),
+    ]
+)
+FAULTS = st.lists(st.tuples(KINDS, st.sampled_from([0.1, 0.3]), SECONDS), max_size=3)
+
+
+@settings(max_examples=10)
+@given(script=SCRIPTS, faults=FAULTS, later=st.sampled_from([0.0, 100.0]))
+def test_a_recorded_wait_goes_the_same_way_when_it_is_replayed(
+    script: Script, faults: list[tuple[Any, float, float]], later: float
+) -> None:
+    def prepare(provider: ScriptedProvider) -> str:
+        for kind, share, start in faults:
+            provider.trouble(kind, share=share, start=start, until=start + 500)
+        return provider.add(script)
+
+    seen, text = recorded(prepare, later=later)
+
+    if seen[0]:  # a session that was never read leaves nothing to replay
+        assert replayed(text) == seen
+
+
+@pytest.mark.parametrize("kind", [Throttled(3), Throttled(4, hint=Hint.RETRY_AFTER), Throttled(0, hint=Hint.NONE)])
+def test_a_pause_that_the_provider_asked_for_is_asked_for_again(kind: Throttled) -> None:
+    def prepare(provider: ScriptedProvider) -> str:
+        provider.trouble(kind, first=1)
+        return provider.add(Script(opens(30), pays(60)))
+
+    seen, text = recorded(prepare)
+
+    assert Scenario.parse(text).faults[0].kind == kind
+    assert replayed(text) == seen
+
+
+# -- nothing secret ----------------------------------------------------------------------------------------------------
+
+MARKED = st.from_regex(r"zq[a-z0-9]{8,20}", fullmatch=True)
+
+
+@settings(max_examples=10)
+@given(marks=st.lists(MARKED, min_size=6, max_size=6), status_code=st.sampled_from([200, 404, 429, 503, 600]))
+def test_nothing_of_what_was_secret_or_personal_is_in_the_file(marks: list[str], status_code: int) -> None:
+    session_id, token, name, reference, host, code = marks
+    person = {"given_name": name, "date_of_birth": f"{name}-01-01"}
+    secret = {"authorization_token": token, "customer": person, "order_id": reference, "order_amount": 716253849}
+    secret |= {"klarna_reference": reference, "merchant_reference1": reference, "error_code": code, "x": host}
+
+    def prepare(provider: ScriptedProvider) -> str:
+        urls = {"status_update": f"https://{host}.example/{token}"}
+        body = json.dumps({"status": f"{name} {token}", **secret})
+        headers = {"Retry-After": name, "X-Ratelimit-Reset": token, "Date": name, "Location": f"https://{host}.example"}
+        provider.answer_next(httpx.Response(200, text=body, headers=headers))
+        provider.answer_next(httpx.Response(status_code, text=body, headers=headers))
+        provider.answer_next(httpx.ConnectError(f"{host} {token}"))
+        life = [Step(30, "IN_PROGRESS"), Step(90, "COMPLETED", secret)]
+        return provider.add(life, session_id=session_id, merchant_urls=urls)
+
+    (_, ending, _), text = recorded(prepare)
+
+    assert ending in ("Completed", "SessionVanishedError")
+    assert [mark for mark in (*marks, "716253849", "not-a-secret", "klarna.com", "PK00000") if mark in text] == []
+    assert '"UNKNOWN"' in text
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def test_callbacks_come_when_they_came() -> None:
+    times: list[list[float]] = []
+
+    async def main(provider: ScriptedProvider, session: str, recorder: Recorder) -> None:
+        came: list[float] = []
+        times.append(came)
+
+        async def shop(request: httpx.Request) -> httpx.Response:
+            session_id = parse_callback(request.content).session_id
+            assert session_id is not None
+            came.append(provider.clock.now())
+            recorder.notified(session_id)
+            client.notify(session_id)
+            return httpx.Response(204)
+
+        async with (
+            client_of(provider, recorder) as client,
+            httpx.AsyncClient(transport=httpx.MockTransport(shop)) as to_the_shop,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(provider.post_callbacks, to_the_shop)
+            await client.wait_for_outcome(session, stop_on=FINAL)
+            tasks.cancel_scope.cancel()
+
+    def run(text: str | None) -> str:
+        provider = ScriptedProvider(VirtualClock())
+        recorder = Recorder(provider, now=provider.clock.provider_time)
+        if text is None:
+            provider.trouble(Slow(7), on=["callback"], start=25, until=35)
+            provider.trouble(Dropped(), on=["callback"], start=85, until=95)
+            script = Script(opens(30), declines(60), retries(60), pays(60))
+            session = provider.add(script, merchant_urls={"status_update": "https://shop.example/secret"})
+        else:
+            (session,) = Scenario.parse(text).play(provider.model)
+        anyio.run(main, provider, session, recorder)
+        return recorder.text
+
+    text = run(None)
+    run(text)
+
+    assert times[0] == times[1] == [37.0, 150.0, 210.0]
+    assert "secret" not in text
+
+
+def test_only_reads_of_sessions_are_recorded(tmp_path: Path) -> None:
+    async def main() -> None:
+        provider = ScriptedProvider(VirtualClock())
+        recorder = Recorder(provider, now=provider.clock.provider_time)
+        session = provider.add()
+        async with httpx.AsyncClient(transport=recorder, auth=provider.auth) as http:
+            await http.delete(session)
+            await http.get(f"{session}/other")
+        recorder.save(tmp_path / "wait.toml")
+
+    anyio.run(main)
+
+    assert Scenario.load(tmp_path / "wait.toml") == Scenario(quota=None)
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError("x"), httpx.RemoteProtocolError("x")])
+def test_a_request_that_was_repeated_at_once_counts_as_one(error: Exception) -> None:
+    def prepare(provider: ScriptedProvider) -> str:
+        provider.answer_next(error)
+        return provider.add(Script(opens(30), pays(60)), place_order_mode="CAPTURE_ORDER")
+
+    seen, text = recorded(prepare)
+
+    assert "[[fault]]" not in text
+    assert replayed(text) == seen
+
+
+def test_a_calendar_that_is_wrong_shifts_no_change() -> None:
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock())
+        recorder = Recorder(provider, now=lambda: provider.clock.provider_time() + timedelta(hours=3))
+        await waited(provider, provider.add(Script(opens(30), pays(60))), recorder)
+        return recorder.text
+
+    (session,) = Scenario.parse(anyio.run(main)).sessions
+
+    assert isinstance(session.life, Script)
+    assert [act.after for act in session.life.acts] == [0.0, 30.0, 60.0]
+
+
+def test_a_read_that_was_given_up_stalls_unless_it_was_the_last() -> None:
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock())
+        recorder = Recorder(provider, now=provider.clock.provider_time)
+        session = provider.add()
+        async with httpx.AsyncClient(transport=recorder, auth=provider.auth) as http:
+            for seconds in (0, 20, 0, 20):
+                provider.latency = seconds
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(http.get, session)
+                    await provider.clock.sleep(10)
+                    tasks.cancel_scope.cancel()
+        return recorder.text
+
+    faults = Scenario.parse(anyio.run(main)).faults
+
+    assert [(type(fault.kind), round(fault.start), round(fault.until)) for fault in faults] == [(Stalled, 10, 20)]
+
+
+def test_by_default_the_time_is_that_of_this_machine() -> None:
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock(datetime(2026, 1, 1).astimezone()))
+        recorder = Recorder(provider)
+        async with client_of(provider, recorder) as client:
+            await client.read_session(provider.add())
+        return recorder.text
+
+    assert 'acts = [{ "becomes" = "WAITING", "after" =' in anyio.run(main)
