@@ -198,8 +198,6 @@ def test_a_loop_that_is_closed_under_a_worker_leaves_nothing_that_is_in_the_way(
     loop = asyncio.new_event_loop()
     first = loop.run_until_complete(begin())
     loop.close()
-    provider.clock._sleepers.clear()  # the virtual clock, which is the test's, outlives no loop like that
-    provider.clock._is_ticking = False
     second = asyncio.run(follow(here))
 
     async def has_ended() -> None:
