@@ -18,7 +18,7 @@ from hpp_async.testing._transport import ScriptedProvider
 @pytest.fixture
 def hpp_provider() -> ScriptedProvider:
     """
-    Give a provider of Hosted Payment Page sessions in memory, in virtual time: `hpp_async.testing.ScriptedProvider`.
+    Give a provider of sessions, in memory and in virtual time: see `hpp_async.testing.ScriptedProvider`.
 
     ``hpp_provider.add(…)`` adds a session with a script and returns its ``session_url``.
     """
