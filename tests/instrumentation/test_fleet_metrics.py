@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from hpp_async import DealFailed, SessionParked, ShardsOwned, ShardTakenOver, WatchEvent
+from hpp_async import DealFailed, Event, SessionParked, ShardsOwned, ShardTakenOver, WatchEvent
 from hpp_async.fleet import Fleet, SQLiteStore
 from hpp_async.instrumentation import PrometheusObserver
 from hpp_async.testing import ScriptedProvider
@@ -45,10 +45,17 @@ class Shop:
         self.provider = provider
         self.events: list[Any] = []
         self.is_mended = False
+        self.kind: type = object
+        self.is_seen = asyncio.Event()
         self.store = SQLiteStore(path)
-        self.client = provider.client(observers=[PrometheusObserver(registry), self.events.append])
+        self.client = provider.client(observers=[PrometheusObserver(registry), self.note])
         self.fleet = Fleet(self.client, self.store, shards=2)
         self.fleet._pause = lambda failures, _: None if failures > 2 else 0.0
+
+    def note(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, self.kind):
+            self.is_seen.set()
 
     async def deal_with(self, event: WatchEvent, tx: object) -> None:
         del event, tx
@@ -58,10 +65,11 @@ class Shop:
     async def work_until(self, kind: type) -> list[Any]:
         """Work until an event of this *kind* is reported; return the events of the fleet since the begin."""
         self.events.clear()
+        self.kind = kind
+        self.is_seen.clear()
         working = asyncio.create_task(self.fleet.work(self.deal_with))
         async with asyncio.timeout(60):
-            while not any(isinstance(event, kind) for event in self.events):  # noqa: ASYNC110 - nobody sets an event
-                await asyncio.sleep(0)
+            await self.is_seen.wait()
         working.cancel()
         await asyncio.wait([working])
         return [event for event in self.events if isinstance(event, OF_FLEETS)]
