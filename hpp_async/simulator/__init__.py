@@ -39,11 +39,11 @@ try:
     from hpp_async.simulator._calendar import Calendar
     from hpp_async.simulator._refusals import is_on_all_addresses
     from hpp_async.simulator._server import serve
-except ModuleNotFoundError as error:
-    if (error.name or "").startswith("hpp_async"):
+except ModuleNotFoundError as _error:
+    if (_error.name or "").startswith("hpp_async"):
         raise
     raise ModuleNotFoundError(
-        f"hpp_async.simulator needs {error.name}, which is not installed: {with_extra('simulator')}", name=error.name
-    ) from error
+        f"hpp_async.simulator needs {_error.name}, which is not installed: {with_extra('simulator')}", name=_error.name
+    ) from _error
 
 __all__ = ["Calendar", "application", "is_on_all_addresses", "openapi", "serve"]
