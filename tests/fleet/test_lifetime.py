@@ -6,6 +6,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from shops import Shop, eventually, shop, until
 
 import hpp_async.fleet
 from hpp_async.fleet import Fleet, SQLiteStore, Store, StoreClosedError, _sqlite
+from hpp_async.fleet._lease import Lease
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
@@ -210,6 +212,29 @@ def test_a_loop_that_is_closed_under_a_worker_leaves_nothing_that_is_in_the_way(
     asyncio.run(has_ended())
     assert asyncio.run(end(here)) == sorted([first, second])
     assert here.client.budget == budget
+
+
+def test_what_a_worker_of_a_loop_that_is_gone_ends_with_does_not_concern_the_next_one(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "shop.db")
+
+    async def take() -> AbstractAsyncContextManager[object]:
+        await store.migrate()
+        owning = store.own(1, Lease(5), bool)
+        await owning.__aenter__()
+        return owning
+
+    async def take_again(earlier: AbstractAsyncContextManager[object]) -> dict[int, int]:
+        async with store, store.own(1, Lease(5), bool) as ownership:
+            await ownership.take(0)
+            await earlier.__aexit__(None, None, None)
+            async with store.transaction() as tx:
+                return await store.owners(tx)
+
+    loop = asyncio.new_event_loop()
+    earlier = loop.run_until_complete(take())
+    loop.close()
+
+    assert list(asyncio.run(take_again(earlier))) == [0]
 
 
 def test_a_transaction_that_a_loop_left_open_is_rolled_back(provider: ScriptedProvider, opened: Opens) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -265,6 +266,37 @@ def test_a_request_that_was_repeated_at_once_counts_as_one(error: Exception) -> 
 
     assert "[[fault]]" not in text
     assert replayed(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(200, json={"session_id": "another", "status": "WAITING"}), Garbled),
+        (httpx.Response(200, json={"status": 7}), Garbled),
+        (httpx.Response(200, json=["WAITING"]), Garbled),
+        (httpx.Response(200, text="<html>"), Garbled),
+        (httpx.ReadTimeout("x"), Stalled),
+        (httpx.ConnectError("x"), Refused),
+    ],
+)
+def test_what_was_no_reading_is_recorded_as_its_fault(answer: httpx.Response | Exception, kind: type[object]) -> None:
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock())
+        recorder = Recorder(provider, now=provider.clock.provider_time)
+        session = provider.add()
+        async with httpx.AsyncClient(transport=recorder, auth=provider.auth) as http:
+            await http.get(session)
+            await provider.clock.sleep(10)
+            provider.answer_next(answer)
+            with contextlib.suppress(httpx.HTTPError):
+                await http.get(session)
+            await provider.clock.sleep(10)
+            await http.get(session)
+        return recorder.text
+
+    faults = Scenario.parse(anyio.run(main)).faults
+
+    assert [(type(fault.kind), round(fault.start), round(fault.until)) for fault in faults] == [(kind, 10, 20)]
 
 
 def test_a_calendar_that_is_wrong_shifts_no_change() -> None:
