@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -9,14 +10,34 @@ from weakref import WeakSet
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
 
 from hpp_async.fleet._event import PoolConnection
 from hpp_async.fleet._store import Row
+from hpp_async.fleet._tasks import end
 
 _HIDDEN: Final = "***"
 
 _INHERITED: Final = list[psycopg.AsyncConnection[Row]]()
 """Connections of the parent process, after a fork: kept so that nobody closes them."""
+
+
+class Pool(AsyncConnectionPool[PoolConnection]):
+    """
+    A pool whose workers end when they are cancelled, as at the end of ``asyncio.run``.
+
+    psycopg's own take a cancellation that comes while they connect for a connection that failed, and wait for the next
+    task: then ``asyncio.run`` never returns.
+    """
+
+    @classmethod
+    async def worker(cls, q: Any) -> None:
+        """Do the tasks in the queue *q*, until one of them says to stop."""
+        work = asyncio.create_task(super().worker(q))
+        try:
+            await asyncio.wait([work])
+        finally:
+            await end([work])
 
 
 class Connecting:

@@ -12,10 +12,10 @@ from typing import Any, Final, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from hpp_async import ConfigurationError
-from hpp_async.fleet._connecting import Connecting
+from hpp_async.fleet._connecting import Connecting, Pool
 from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, labels_of, survey_of
@@ -131,7 +131,7 @@ class PostgresStore(Store[PostgresTransaction]):
         }
         self._connecting = Connecting(conninfo, settings)
         self._new_pool = partial(
-            AsyncConnectionPool[PoolConnection],
+            Pool,
             conninfo,
             connection_class=self._connecting.connection_class,
             kwargs=settings,
@@ -146,7 +146,7 @@ class PostgresStore(Store[PostgresTransaction]):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._pool: AsyncConnectionPool[PoolConnection] = self._new_pool()
+        self._pool: Pool = self._new_pool()
         self._opening = asyncio.Lock()
         self._is_open = False
         self._listener: asyncio.Task[None] | None = None

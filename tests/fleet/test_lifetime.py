@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -174,6 +175,22 @@ def test_messages_reach_the_second_loop_as_well(provider: ScriptedProvider, open
     assert asyncio.run(is_told())
     assert asyncio.run(is_told())
     asyncio.run(end(here))
+
+
+def test_a_loop_ends_while_its_store_is_connecting() -> None:
+    # psycopg's pool took the cancellation for a connection that failed, and asyncio.run never returned.
+    async def begin(server: socket.socket) -> tuple[asyncio.Task[None], socket.socket]:
+        port = server.getsockname()[1]
+        migrating = asyncio.create_task(hpp_async.fleet.PostgresStore(f"postgresql://127.0.0.1:{port}/a").migrate())
+        connection, _ = await asyncio.get_running_loop().sock_accept(server)  # and it says nothing
+        return migrating, connection
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        migrating, connection = asyncio.run(begin(server))
+
+    connection.close()
+    assert migrating.cancelled()
 
 
 GONE: list[object] = []
