@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from postgres import Cluster, database
-from shops import Shop, eventually, shop, until
+from shops import Shop, eventually, is_let_go, shop, until
 
 import hpp_async.fleet
 from hpp_async import (
