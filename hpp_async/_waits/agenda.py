@@ -176,8 +176,8 @@ class Agenda:
     @property
     def late_by(self) -> float:
         """For how many seconds the read has been due that has been due for longest of those that are next; or 0."""
-        head = self._head(self._due)
-        waiting = [*self._queued, *([] if head is None else [head[-1]])]
+        heads = [head[-1] for head in map(self._head, (self._due, self._later)) if head is not None]
+        waiting = [*self._queued, *heads]
         return max((tracker.late_by for tracker in waiting), default=0.0)
 
     def _claim_for(self, tracker: PlacedTracker, kind: Kind, lowest_key: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import sysconfig
@@ -16,11 +17,18 @@ from hpp_async.fleet._store import Tx
 _LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 _AT: Final = " at "
+_LONGEST: Final = 100
+"""How many characters of a place are kept."""
+
 _ADVICE: Final = "give an async function of two arguments: async def deal_with(event, tx)"
 
 
 class NotAwaitableError(ConfigurationError):
     """``deal_with`` returned what cannot be awaited: it would fail at every event."""
+
+
+class DealCancelledError(Exception):
+    """What ``deal_with`` waited for was cancelled, and its worker was not."""
 
 
 def check_deal_with(deal_with: object) -> None:
@@ -65,12 +73,21 @@ async def call(deal_with: Callable[[WatchEvent, Tx], object], event: WatchEvent,
 
     Raises:
         NotAwaitableError: what *deal_with* returned cannot be awaited.
+        DealCancelledError: *deal_with* raised `asyncio.CancelledError`, although nobody cancelled the task.
         Exception: *deal_with* raised it.
     """
     dealing = deal_with(event, tx)
     if not isinstance(dealing, Awaitable):
         raise NotAwaitableError(f"deal_with returned a {type(dealing).__name__}, which cannot be awaited: {_ADVICE}")
-    await dealing
+    try:
+        await dealing
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise DealCancelledError("what deal_with waited for was cancelled").with_traceback(
+            error.__traceback__
+        ) from None
 
 
 def failure_of(error: BaseException) -> str:
@@ -90,7 +107,8 @@ def failure_of(error: BaseException) -> str:
     if not places:
         return name
     file, line = ([place for place in places if not place[0].startswith(_LIBRARIES)] or places[:1])[-1]
-    return f"{name}{_AT}{'/'.join(PurePath(file).parts[-2:])}:{line}"
+    place = f"{'/'.join(PurePath(file).parts[-2:])}:{line}"[-_LONGEST:]
+    return name + _AT + "".join(each if each.isprintable() else "?" for each in place)  # it goes into logs and tables
 
 
 def name_and_place(failure: str | None) -> tuple[str | None, str | None]:

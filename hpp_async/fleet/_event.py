@@ -14,13 +14,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, LiteralString, Self, cast
+from typing import Any, Final, LiteralString, Self, cast
 
 import attrs
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from hpp_async.fleet._outbox import Outbox
-from hpp_async.fleet._store import EventTransaction, Row
+from hpp_async.fleet._store import ENDS_TRANSACTION, EventTransaction, Row
 
 TELL: Final = "SELECT pg_notify(%s, id) FROM unnest(%s::text[]) AS news (id)"
 """Sends news, on a channel."""
@@ -46,6 +47,12 @@ class PoolConnection(psycopg.AsyncConnection[Row]):
     async def rollback(self) -> None:
         self._refuse("rollback")
         await super().rollback()
+
+    async def execute(self, query: Any, *args: Any, **options: Any) -> psycopg.AsyncCursor[Row]:
+        text: object = query
+        if self.is_in_event and isinstance(text, str) and ENDS_TRANSACTION.match(text):
+            self._refuse("a statement that ends the transaction")
+        return await super().execute(query, *args, **options)
 
     def _refuse(self, what: str) -> None:
         if self.is_in_event:
@@ -165,6 +172,8 @@ class PreparedEvent(EventTransaction[psycopg.AsyncConnection[Row]]):
 
     async def store(self, session_id: str, *parameters: object) -> None:
         """Store the news, commit, and let the waits know."""
+        if self._connection.pgconn.transaction_status != TransactionStatus.INTRANS:
+            raise psycopg.ProgrammingError("the transaction was ended in deal_with: the fleet ends it afterwards")
         cursor, news = psycopg.AsyncClientCursor(self._connection), self._outbox.take(session_id)
         stored = (*parameters, session_id)
         try:

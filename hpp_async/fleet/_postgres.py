@@ -386,6 +386,10 @@ class PostgresStore(Store[PostgresTransaction]):
             )
         )
 
+    def is_cut(self, tx: PostgresTransaction) -> bool:
+        """Tell whether the connection of the transaction is gone."""
+        return tx.closed
+
     def is_passing(self, error: Exception) -> bool:
         """Tell whether a statement of the fleet's own may succeed later: the database was not reached, or was busy."""
         return self.is_unreachable(error) or isinstance(error, _PASSING)

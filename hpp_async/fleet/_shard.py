@@ -274,19 +274,25 @@ class ShardWork(Generic[Tx]):
             return
         if isinstance(event.news, ConfigurationError):
             # No end: a worker of a later version has stored the token, and may own the shard again soon.
+            watch.discard(session_id)
             pause = await self._failed(session_id, event.news, what="reading its token")
             self._pause(watch, session_id, pause)
             return
+        store, under_way = self._work.store, None
         try:
-            async with self._work.store.event() as self._event:
-                if not await self._store_event(self._event, event, watch):
+            async with store.event() as under_way:
+                self._event = under_way
+                if not await self._store_event(under_way, event, watch):
                     self._let_go(watch, session_id)
         except (FencedError, NotAwaitableError):
             raise
         except Exception as error:  # noqa: BLE001 - of the user's function: it comes again, and others go on
-            self._pause(watch, session_id, await self._failed(session_id, error))
-        except BaseException:
             watch.discard(session_id)  # so that its token, which counts the event as dealt with, is not stored
+            # With a connection that is alive it is an error of the user's function, of whatever class.
+            is_cut = store.is_unreachable(error) and (under_way is None or store.is_cut(under_way.tx))
+            self._pause(watch, session_id, await self._failed(session_id, error, is_cut=is_cut))
+        except BaseException:
+            watch.discard(session_id)  # for the same reason
             raise
         finally:
             self._event = None
@@ -308,6 +314,8 @@ class ShardWork(Generic[Tx]):
         # After a failure one by one: the event that fails then keeps no other one from being stored.
         events = [event, *([] if failures else watch.rest_of(session_id))]
         for one in events:
+            if one is not event:
+                await self._limit(under_way.tx)  # each call may take as long as the lease
             await call(work.deal_with, one, under_way.tx)
         last = events[-1]
         data = last.news.to_dict()
@@ -321,11 +329,17 @@ class ShardWork(Generic[Tx]):
         if epoch != self._epoch:
             raise FencedError(f"shard {self.number} was taken by another worker")
 
-    async def _failed(self, session_id: str, error: Exception, *, what: str = "deal_with") -> float:
-        """Note that an event failed; return for how many seconds its session pauses."""
+    async def _failed(
+        self, session_id: str, error: Exception, *, what: str = "deal_with", is_cut: bool = False
+    ) -> float:
+        """
+        Note that an event failed; return for how many seconds its session pauses.
+
+        It does not count as a failure if the database was not reached (*is_cut*).
+        """
         store, failure, name = self._work.store, failure_of(error), type(error).__name__
         draw = random.random()  # noqa: S311 - no secret
-        if store.is_unreachable(error):
+        if is_cut:
             logger.warning("session %s: the database was not reached (%s); its event comes again", session_id, failure)
             return reconnect_after(3, draw)
         try:

@@ -17,7 +17,7 @@ import attrs
 from hpp_async import ConfigurationError
 from hpp_async.fleet._division import Survey
 from hpp_async.fleet._lease import Lease
-from hpp_async.fleet._store import Dialect, Ownership, Row, Store
+from hpp_async.fleet._store import ENDS_TRANSACTION, Dialect, Ownership, Row, Store
 from hpp_async.fleet._tasks import end
 
 _NOW: Final = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -81,7 +81,12 @@ class SQLiteCursor:
 
 
 class SQLiteTransaction:
-    """A transaction on a `SQLiteStore`; ``execute`` runs your own statements, with ``?`` for each parameter."""
+    """
+    A transaction on a `SQLiteStore`; ``execute`` runs your own statements, with ``?`` for each parameter.
+
+    The store begins and ends it. SQLite itself may roll it back, as when the disk is full: then each later statement
+    fails, so that nothing of it is stored alone.
+    """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -89,7 +94,14 @@ class SQLiteTransaction:
         """What to pass on after the commit: to whom, and the message."""
 
     async def execute(self, sql: str, parameters: Sequence[object] = ()) -> SQLiteCursor:
-        """Run a statement in a worker thread, and return its result."""
+        """
+        Run a statement in a worker thread, and return its result.
+
+        Raises:
+            sqlite3.ProgrammingError: the transaction is over, or the statement would begin or end one.
+            sqlite3.Error: the statement failed.
+        """
+        self.check(sql)
 
         def execute() -> SQLiteCursor:
             cursor = self._database.execute(sql, tuple(parameters))
@@ -98,9 +110,22 @@ class SQLiteTransaction:
         return await _in_thread(execute)
 
     async def executemany(self, sql: str, parameters: Iterable[Sequence[object]]) -> None:
-        """Run a statement once for each of the *parameters*, in a worker thread."""
+        """Run a statement once for each of the *parameters*, in a worker thread. It raises what `execute` raises."""
+        self.check(sql)
         rows = [tuple(row) for row in parameters]
         await _in_thread(lambda: self._database.executemany(sql, rows))
+
+    def check(self, sql: str = "") -> None:
+        """
+        See that the transaction goes on, and that a statement does not end it.
+
+        Raises:
+            sqlite3.ProgrammingError: it is over, or would be.
+        """
+        if not self._database.in_transaction:
+            raise sqlite3.ProgrammingError("the transaction is over: SQLite has rolled it back")
+        if ENDS_TRANSACTION.match(sql):
+            raise sqlite3.ProgrammingError("the store begins and ends the transaction: raise an error to undo it")
 
 
 class SQLiteStore(Store[SQLiteTransaction]):
@@ -180,19 +205,27 @@ class SQLiteStore(Store[SQLiteTransaction]):
     async def transaction(self) -> AsyncGenerator[SQLiteTransaction]:
         """Begin a transaction; see `Store.transaction`. The others of this process wait until it is over."""
         self.life.enter()
-        async with self._turn:
+        turn = self._turn
+        if turn.statistics().owner == anyio.get_current_task():
+            raise RuntimeError("this task has a transaction of the store already: pass it, with tx=")
+        async with turn:
             database = await self._open()
             tx = SQLiteTransaction(database)
             is_done = False
             try:
                 with self._explaining():
-                    await tx.execute("BEGIN IMMEDIATE")
+                    await _in_thread(lambda: database.execute("BEGIN IMMEDIATE"))
                 yield tx
+                if self._turn is not turn:
+                    raise RuntimeError("the transaction is over: its event loop is gone")
+                tx.check()
                 is_done = True
-                await tx.execute("COMMIT")
+                await _in_thread(database.commit)
             finally:
-                if database.in_transaction:
-                    await tx.execute("ROLLBACK")
+                if self._turn is not turn:
+                    pass  # its event loop is gone, and what is under way is a transaction of the next one
+                elif database.in_transaction:
+                    await _in_thread(database.rollback)
                 elif is_done:  # also if it was cancelled while it was committed
                     for tell, message in tx.messages:
                         tell(message)
@@ -290,6 +323,11 @@ class SQLiteStore(Store[SQLiteTransaction]):
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether the file was locked by another process for too long."""
         return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+    def is_cut(self, tx: SQLiteTransaction) -> bool:
+        """Return ``False``: a transaction that has begun has its file."""
+        del tx
+        return False
 
     def is_passing(self, error: Exception) -> bool:
         """Tell the same: here nothing else passes by itself."""

@@ -6,6 +6,7 @@ The statements are written once. `Dialect` holds what PostgreSQL and SQLite call
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +23,12 @@ from hpp_async.fleet._lifetime import Lifetime
 
 Tx = TypeVar("Tx")
 Row = tuple[Any, ...]
+
+
+ENDS_TRANSACTION: Final = re.compile(
+    r"(?is)(\s|--[^\n]*\n|/\*.*?\*/)*(COMMIT|END|ABORT|ROLLBACK(?!\s+((WORK|TRANSACTION)\s+)?TO\b))\b"
+)
+"""Matches a statement that ends the transaction. A savepoint may be rolled back to."""
 
 
 class OwnershipLostError(Exception):
@@ -91,7 +98,8 @@ _STATEMENTS: Final = {
     "epoch": "SELECT epoch FROM {p}shard WHERE number = %s",
     "store": (
         "UPDATE {p}session SET token = COALESCE(%s, token), status = COALESCE(%s, status), news = %s, news_at = {now}, "
-        "ending = %s, ended_at = CASE WHEN %s THEN {now} END, failures = 0, error = NULL, retry_at = NULL "
+        "ending = COALESCE(%s, ending), ended_at = CASE WHEN %s THEN {now} ELSE ended_at END, "
+        "failures = 0, error = NULL, retry_at = NULL "
         "WHERE id = %s"
     ),
     "fail": (
@@ -351,6 +359,11 @@ class Store(ABC, Generic[Tx]):
     @abstractmethod
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether *error* says that the database could not be reached, or that the connection broke."""
+        ...
+
+    @abstractmethod
+    def is_cut(self, tx: Tx) -> bool:
+        """Tell whether the connection of the transaction is gone."""
         ...
 
     @abstractmethod

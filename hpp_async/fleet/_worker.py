@@ -89,7 +89,7 @@ class Worker(Generic[Tx]):
             OwnershipLostError: nothing is owned any more.
             Exception: a shard's task ended with it; see `ShardWork`.
         """
-        has_left = False
+        has_left = is_gone = False
         try:
             while True:
                 survey = await ownership.survey()
@@ -105,9 +105,13 @@ class Worker(Generic[Tx]):
                         await self._wake.wait()
                 self._wake.clear()
                 self._check()
+        except GeneratorExit:
+            is_gone = True  # with its event loop: the tasks are gone, and the client may work in another loop
+            raise
         finally:
-            self.lose()
-            await self._settle()
+            if not is_gone:
+                self.lose()
+                await self._settle()
 
     async def _publish(self, ownership: Ownership) -> None:
         """Once a second, let everybody know how late this worker is, if that has changed by a second."""
@@ -156,6 +160,9 @@ class Worker(Generic[Tx]):
         self._work.store.life.enter()  # refuses a store that was closed
         if self._is_lost:
             raise OwnershipLostError("the shards may belong to others now")
+        for number, shard in self._open.items():
+            if shard.task.cancelled():
+                raise OwnershipLostError(f"the task of shard {number} was cancelled")
         for task in [task for shard in self._open.values() for task in shard.tasks]:
             if task.done() and not task.cancelled():  # a task that fails cancels the other one first
                 try:
