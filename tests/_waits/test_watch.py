@@ -68,6 +68,23 @@ async def test_the_rest_of_a_session_is_what_the_next_steps_would_yield(
         assert len(watch) == 1
 
 
+async def test_a_watch_is_late_also_with_a_read_that_was_due_soon_after_a_restart(
+    provider: ScriptedProvider, clock: VirtualClock
+) -> None:
+    session = provider.add([(0, "WAITING"), (5, "IN_PROGRESS")])
+    async with provider.client() as client:
+        async with client.watch([session]) as watch:
+            while (await anext(watch)).news.status != "IN_PROGRESS":
+                pass
+            tokens = watch.tokens()
+        async with client.watch({**tokens, client.session_id(provider.add()): None}) as watch:
+            await anext(watch)
+            await clock.sleep(100)  # the caller deals with the event
+            late_by = watch.late_by
+
+    assert 90 < late_by < 100
+
+
 async def test_a_watch_is_late_while_a_due_read_does_not_begin(provider: ScriptedProvider, clock: VirtualClock) -> None:
     late_by = list[float]()
     sessions = [provider.add() for _ in range(2)]
