@@ -405,7 +405,7 @@ def _lock(path: str) -> sqlite3.Connection | None:
         if "locked" not in str(error):
             raise
         raise ConfigurationError(
-            f"another process works on {path}: a SQLiteStore is for one process; use a PostgresStore for several"
+            f"another worker works on {path}: a SQLite file has one at a time; use a PostgresStore for several"
         ) from error
     return lock
 

@@ -60,7 +60,9 @@ async def call(
         journal.note_callback(provider.now(), callback, got)
         _LOG.info("session %s: callback %d got %s", callback.session_id, callback.call, got)
 
-    async with httpx.AsyncClient(trust_env=False, timeout=patience) as http:
+    # A pool that is full has hundreds of calls examine each other, and those that are given up stay in it.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    async with httpx.AsyncClient(trust_env=False, timeout=patience, limits=limits) as http:
         await Posting(
             provider=provider,
             http=http,

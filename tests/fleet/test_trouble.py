@@ -459,7 +459,7 @@ async def test_a_transaction_that_cannot_begin_is_no_transaction(here: Shop, tmp
 async def test_a_second_process_on_a_file_is_refused(here: Shop, tmp_path: Path) -> None:
     async with here.working(), SQLiteStore(tmp_path / "shop.db") as other:
         await eventually(lambda: owned(here))
-        with pytest.raises(ConfigurationError, match="another process works on"):
+        with pytest.raises(ConfigurationError, match="another worker works on"):
             await Fleet(here.client, other, shards=2).work(here.deal_with)
 
     assert repr(other).startswith("<SQLiteStore ")

@@ -86,17 +86,17 @@ async def shop(provider: ScriptedProvider, tmp_path: Path, registry: CollectorRe
 async def test_what_fails_and_is_parked_is_counted_and_no_session_is_a_label(
     shop: Shop, registry: CollectorRegistry, value: Any
 ) -> None:
-    await shop.fleet.add(shop.provider.add(session_id="marker-4711"))
+    await shop.fleet.add(shop.provider.add(session_id="marker-of-a-session"))
     events = await shop.work_until(SessionParked)
 
     assert [event for event in events if not isinstance(event, ShardsOwned)] == [
-        DealFailed(session_id="marker-4711", error="ZeroDivisionError", failures=1, retry_in=0.0),
-        DealFailed(session_id="marker-4711", error="ZeroDivisionError", failures=2, retry_in=0.0),
-        SessionParked(session_id="marker-4711", error="ZeroDivisionError", failures=3),
+        DealFailed(session_id="marker-of-a-session", error="ZeroDivisionError", failures=1, retry_in=0.0),
+        DealFailed(session_id="marker-of-a-session", error="ZeroDivisionError", failures=2, retry_in=0.0),
+        SessionParked(session_id="marker-of-a-session", error="ZeroDivisionError", failures=3),
     ]
     assert value("deal_failures_total") == 3
     assert value("parked_total") == 1
-    assert "4711" not in generate_latest(registry).decode()
+    assert "marker" not in generate_latest(registry).decode()
 
 
 async def test_a_worker_reports_how_many_shards_it_owns_until_it_has_handed_them_over(shop: Shop, value: Any) -> None:

@@ -168,12 +168,12 @@ def test_the_name_of_a_hooks_error_makes_no_series(registry: CollectorRegistry, 
 
 
 async def test_no_session_id_is_in_a_metric(provider: ScriptedProvider, registry: CollectorRegistry) -> None:
-    session = provider.add([(5, "COMPLETED")], session_id="marker-4711")
+    session = provider.add([(5, "COMPLETED")], session_id="marker-of-a-session")
     provider.answer_next(503, 500)
     async with provider.client(observers=[PrometheusObserver(registry)]) as client:
         await client.wait_for_outcome(session)
 
-    assert "4711" not in generate_latest(registry).decode()
+    assert "marker" not in generate_latest(registry).decode()
 
 
 def test_observers_of_one_registry_share_its_metrics(registry: CollectorRegistry, value: Any) -> None:
