@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -93,6 +94,8 @@ async def follow_order(
 
 
 async def purchase(request: Request, number: str) -> tuple[str, str, str]:
+    if re.fullmatch("[0-9a-f]+", number) is None:  # such as one with a NUL, which PostgreSQL refuses
+        raise HTTPException(404)
     async with request.app.state.shop.store.transaction() as tx:
         query = "SELECT session_id, callback_secret, state FROM purchase WHERE number = %s"
         row = await (await tx.execute(query, (number,))).fetchone()

@@ -1,9 +1,9 @@
 """
 A shop on aiohttp that is paid through Klarna's Hosted Payment Page.
 
-Run it in a checkout, against the simulator or the playground::
+Run it in the folder ``examples``, against the simulator or the playground::
 
-    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… python -m examples.shop_aiohttp
+    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… python -m shop_aiohttp
 
 and open http://127.0.0.1:8000. It keeps its orders in the file ``shop.db``, or in the PostgreSQL that ``DATABASE_URL``
 names: then several of these processes share the orders. Kill it whenever you like, and start it again: it goes on.
@@ -15,11 +15,10 @@ from __future__ import annotations
 import os
 
 from aiohttp import web
+from shop.orders import migrate, store_from_env
+from shop_aiohttp.web import create_app
 
 from hpp_async import HPPClient
-
-from .orders import migrate, store_from_env
-from .web import create_app
 
 
 async def shop(url: str) -> web.Application:

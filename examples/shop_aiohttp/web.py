@@ -1,4 +1,4 @@
-"""The shop on the web: the cart, the way to the payment page, and a page that follows the order. See ``orders``."""
+"""The shop on the web: the cart, the way to the payment page, and a page that follows the order; see ``shop``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp_sse import sse_response
+from shop.orders import Order, Shop, create, end_streams, find, open_shop, settled, versions
+from shop.pages import HEADERS, STATIC, cart_page, order_page, problem_page
 
 from hpp_async import HPPClient, HPPError, is_callback_secret
 from hpp_async.fleet import Store
-
-from .orders import Order, Shop, create, end_streams, find, open_shop, settled, versions
-from .pages import HEADERS, STATIC, cart_page, order_page, problem_page
 
 SHOP = web.AppKey("SHOP", Shop)
 logger = logging.getLogger("shop")

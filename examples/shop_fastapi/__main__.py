@@ -1,9 +1,9 @@
 """
 A shop on FastAPI that is paid through Klarna's Hosted Payment Page.
 
-Run it in a checkout, against the simulator or the playground::
+Run it in the folder ``examples``, against the simulator or the playground::
 
-    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… python -m examples.shop_fastapi
+    HPP_ENDPOINT=… HPP_USERNAME=… HPP_PASSWORD=… python -m shop_fastapi
 
 and open http://127.0.0.1:8000. It keeps its orders in the file ``shop.db``, or in the PostgreSQL that ``DATABASE_URL``
 names: then several of these processes share the orders. Kill it whenever you like, and start it again: it goes on.
@@ -16,9 +16,8 @@ import asyncio
 import os
 
 import uvicorn
-
-from .orders import migrate, store_from_env
-from .web import from_env
+from shop.orders import migrate, store_from_env
+from shop_fastapi.web import from_env
 
 
 async def prepare() -> None:

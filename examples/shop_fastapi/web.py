@@ -1,4 +1,4 @@
-"""The shop on the web: the cart, the way to the payment page, and a page that follows the order. See ``orders``."""
+"""The shop on the web: the cart, the way to the payment page, and a page that follows the order; see ``shop``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request,
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.staticfiles import StaticFiles
+from shop.orders import Order, Shop, create, end_streams, find, open_shop, settled, store_from_env, versions
+from shop.pages import HEADERS, STATIC, cart_page, order_page, problem_page
 
 from hpp_async import HPPClient, HPPError, is_callback_secret
 from hpp_async.fleet import Store
-
-from .orders import Order, Shop, create, end_streams, find, open_shop, settled, store_from_env, versions
-from .pages import HEADERS, STATIC, cart_page, order_page, problem_page
 
 logger = logging.getLogger("shop")
 router = APIRouter()

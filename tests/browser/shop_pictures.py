@@ -10,8 +10,8 @@ from typing import Any, Final
 from chromium import running
 from PIL import Image
 from playwright.sync_api import Browser, Route
-from shop_fastapi.orders import Order
-from shop_fastapi.pages import STATIC, cart_page, order_page, problem_page
+from shop.orders import Order
+from shop.pages import STATIC, cart_page, order_page, problem_page
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PHONE: Final = {"width": 390, "height": 400}

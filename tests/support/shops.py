@@ -57,8 +57,8 @@ def running_shop(
         "PORT": str(port),
         "SHOP_URL": url or f"http://127.0.0.1:{port}",
     }
-    command = [sys.executable, "-m", f"examples.{name}"]
-    shop = RunningShop(subprocess.Popen(command, cwd=ROOT, env=environment), port)
+    command = [sys.executable, "-m", name]
+    shop = RunningShop(subprocess.Popen(command, cwd=ROOT / "examples", env=environment), port)
     try:
         while not shop._is_up():
             with suppress(subprocess.TimeoutExpired):

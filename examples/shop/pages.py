@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from .orders import CART, Order
+from shop.orders import CART, Order
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"

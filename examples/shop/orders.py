@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import signal
 from collections.abc import AsyncGenerator
@@ -123,7 +124,7 @@ class Shop:
 def store_from_env() -> Store[Any]:
     """Return the store that DATABASE_URL names: a URL of PostgreSQL, or a file; by default the file ``shop.db``."""
     database = os.environ.get("DATABASE_URL", "shop.db")
-    if "://" not in database:
+    if "://" not in database and "=" not in database:  # libpq also takes host=… password=…
         return SQLiteStore(database)
     from hpp_async.fleet import PostgresStore  # noqa: PLC0415 - the extra `postgres`
 
@@ -143,6 +144,8 @@ async def execute(tx: Tx, sql: str, *values: object) -> Any:
 
 
 async def find(shop: Shop, number: str) -> Order | None:
+    if re.fullmatch("[0-9a-f]{16}", number) is None:  # such as one with a NUL, which PostgreSQL refuses
+        return None
     columns = [field.name for field in attrs.fields(Order)]
     async with shop.store.transaction() as tx:
         found = await execute(tx, f"SELECT {', '.join(columns)} FROM purchase WHERE number = ?", number)
