@@ -66,7 +66,8 @@ class Connecting:
                     connection = await super().connect(conninfo, **settings)
                 except psycopg.Error as error:
                     connecting.refusal = connecting.said(error)
-                    raise
+                    del conninfo, settings  # an error reporter shows the locals of frames that raise
+                    raise error.with_traceback(None) from None
                 connecting.refusal = None
                 connecting._made.add(connection)
                 return connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
+import traceback
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import closing
@@ -313,6 +314,16 @@ async def test_a_connection_that_cannot_be_made_says_why_without_the_password(
             with pytest.raises(psycopg_pool.PoolTimeout, match=says) as caught:
                 await Fleet(here.client, store).add("abc")
         assert "hunter2" not in str(caught.value)
+
+
+async def test_a_password_is_in_no_local_of_a_frame_that_raises() -> None:
+    store = hpp_async.fleet.PostgresStore(f"postgresql://fleet:hunter2@127.0.0.1:{free_port()}/postgres")
+    with pytest.raises(Exception, match="refused") as caught:
+        await store._connecting.connect()
+
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+
+    assert "hunter2" not in "".join(shown.format())
 
 
 async def test_a_pool_that_is_in_use_says_so(here: Shop, database: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
