@@ -36,8 +36,9 @@ class Pool(AsyncConnectionPool[PoolConnection]):
         work = asyncio.create_task(super().worker(q))
         try:
             await asyncio.wait([work])
-        finally:
+        except asyncio.CancelledError:
             await end([work])
+            raise
 
 
 class Connecting:
