@@ -220,10 +220,11 @@ async def _body_of(response: httpx.Response, headers: Mapping[bytes, bytes], fam
     except family.error:
         if size <= MAXIMUM_BODY:
             raise
-    return None if size > MAXIMUM_BODY else _unpacked(bytes(raw), headers.get(b"content-encoding", b""))
+    return None if size > MAXIMUM_BODY else unpacked(bytes(raw), headers.get(b"content-encoding", b""))
 
 
-def _unpacked(raw: bytes, encoding: bytes) -> bytes | None:
+def unpacked(raw: bytes, encoding: bytes) -> bytes | None:
+    """Return *raw* decompressed, by its ``Content-Encoding``; ``None`` if it is too large, or cannot be."""
     encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return raw

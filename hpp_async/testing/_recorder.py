@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -31,6 +32,7 @@ from hpp_async._provider.faults import (
 )
 from hpp_async._provider.life import LIFETIME
 from hpp_async._provider.plain import write_fault
+from hpp_async._provider.readings import MAXIMUM_BODY, json_object, unpacked
 from hpp_async._provider.words import Hint, Operation
 
 _PATH: Final = re.compile(r"/hpp/v1/sessions/([A-Za-z0-9_-]{1,128})")
@@ -108,18 +110,26 @@ class Recorder(httpx.AsyncBaseTransport):
         found = _PATH.fullmatch(request.url.path)
         if request.method != "GET" or found is None:
             return await self._transport.handle_async_request(request)
-        seen = self._sessions.setdefault(found[1], _Seen())
-        at = self._seconds()
+        session_id, at = found[1], self._seconds()
+        self._sessions.setdefault(session_id, _Seen())
         try:
             response = await self._transport.handle_async_request(request)
-            body = await response.aread()
         except BaseException as error:
-            seconds = self._seconds() - at
-            seen.requests.append(_Request(at=at, seconds=_rounded(seconds), result=_breach(error, seconds)))
+            self._broke(session_id, at, error)
             raise
-        now = self._seconds()
-        result = self._reading(now, found[1], response, body)
-        seen.requests.append(_Request(at=at, seconds=_rounded(now - at), result=result))
+        if response.is_stream_consumed:  # a transport that builds whole responses, as mock transports do
+            content = response.content
+            self._answered(session_id, at, response, content if len(content) <= MAXIMUM_BODY else None)
+            return response
+
+        def over(raw: bytes | None, error: BaseException | None) -> None:
+            if error is not None:
+                self._broke(session_id, at, error)
+                return
+            encoding = response.headers.get("Content-Encoding", "").encode("utf-8")
+            self._answered(session_id, at, response, None if raw is None else unpacked(raw, encoding))
+
+        response.stream = _tee(response.stream, over)
         return response
 
     def notified(self, session_id: str) -> None:
@@ -155,12 +165,25 @@ class Recorder(httpx.AsyncBaseTransport):
             self._began = now
         return (now - self._began).total_seconds()
 
-    def _reading(self, now: float, session_id: str, response: httpx.Response, body: bytes) -> _Reading | FaultKind:
+    def _broke(self, session_id: str, at: float, error: BaseException) -> None:
+        seconds = self._seconds() - at
+        request = _Request(at=at, seconds=_rounded(seconds), result=_breach(error, seconds))
+        self._sessions[session_id].requests.append(request)
+
+    def _answered(self, session_id: str, at: float, response: httpx.Response, body: bytes | None) -> None:
+        """Note an answer; *body* is decompressed, and ``None`` where the client takes none."""
+        now = self._seconds()
+        result = self._reading(now, session_id, response, body)
+        self._sessions[session_id].requests.append(_Request(at=at, seconds=_rounded(now - at), result=result))
+
+    def _reading(
+        self, now: float, session_id: str, response: httpx.Response, body: bytes | None
+    ) -> _Reading | FaultKind:
         status_code = response.status_code
         if status_code != 200:
-            return _refusal(status_code, response.headers, body)
+            return _refusal(status_code, response.headers, body or b"")
         try:
-            found: Any = json.loads(body)
+            found: Any = json_object(body or b"")
             status, shift = found["status"], self._shift(now, response.headers)
             if found.get("session_id", session_id) != session_id or not isinstance(status, str):
                 return Garbled()
@@ -186,6 +209,65 @@ class Recorder(httpx.AsyncBaseTransport):
             ahead = (self._began + timedelta(seconds=now) - date).total_seconds()
             self._ahead = 0.0 if -1.0 <= ahead <= 2.0 else ahead  # dates are whole seconds; an answer takes a moment
         return self._ahead or 0.0
+
+
+# -- the body ----------------------------------------------------------------------------------------------------------
+
+_Over = Callable[[bytes | None, BaseException | None], None]
+
+
+class _Tee:
+    """
+    A body on its way to the client, who gets it as it comes.
+
+    When it ends, breaks or is closed, *over* is called once with a copy, which is ``None`` if the body is too large,
+    and with the error that it broke with.
+    """
+
+    def __init__(self, stream: Any, over: _Over) -> None:
+        self._stream = stream
+        self._chunks: AsyncIterator[bytes] = aiter(cast("AsyncIterable[bytes]", stream))
+        self._copy: bytearray | None = bytearray()
+        self._over: _Over | None = over
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            self._end(None)
+            raise
+        except BaseException as error:
+            self._end(error)
+            raise
+        if self._copy is not None:
+            self._copy = self._copy + chunk if len(self._copy) + len(chunk) <= MAXIMUM_BODY else None
+        return chunk
+
+    async def aclose(self) -> None:
+        self._end(None)
+        await self._stream.aclose()
+
+    def _end(self, error: BaseException | None) -> None:
+        over, self._over = self._over, None
+        if over is not None:
+            over(None if self._copy is None else bytes(self._copy), error)
+
+
+def _tee(stream: object, over: _Over) -> Any:
+    """Return a `_Tee` of the family of *stream*: a client of httpx2 takes no stream of httpx, nor the other way."""
+    base = next(one for one in type(stream).__mro__ if one.__name__ == "AsyncByteStream")
+    return _tee_of(base)(stream, over)
+
+
+@cache
+def _tee_of(base: type) -> Callable[[object, _Over], object]:
+    return cast("Callable[[object, _Over], object]", type("Tee", (_Tee, base), {}))
+
+
+# -- what came of a request --------------------------------------------------------------------------------------------
 
 
 def _rounded(latency: float) -> float:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
-from itertools import chain
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -297,6 +300,130 @@ def test_what_was_no_reading_is_recorded_as_its_fault(answer: httpx.Response | E
     faults = Scenario.parse(anyio.run(main)).faults
 
     assert [(type(fault.kind), round(fault.start), round(fault.until)) for fault in faults] == [(kind, 10, 20)]
+
+
+# -- odd answers -------------------------------------------------------------------------------------------------------
+
+NOON = "Thu, 15 Jan 2026 12:00:00 GMT"
+
+
+class Bytes(httpx.AsyncByteStream):
+    """A body as it comes from a network; it ends with *error*, if there is one."""
+
+    def __init__(self, *chunks: bytes, error: BaseException | None = None) -> None:
+        self.left = list(chunks)
+        self.error = error
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.left and not self.is_closed:
+            yield self.left.pop(0)
+        if self.error is not None:
+            raise self.error
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class Answering(httpx.AsyncBaseTransport):
+    """Answers each request with what *answer* makes."""
+
+    def __init__(self, answer: Callable[[], httpx.Response]) -> None:
+        self.answer = answer
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.answer()
+
+
+def answer(body: bytes, status_code: int = 200, /, date: str = NOON, **headers: str) -> httpx.Response:
+    """Return a response whose body has yet to be read."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status_code, headers={"Date": date, **named}, stream=Bytes(body))
+
+
+def reading(**fields: object) -> bytes:
+    """Return the body of a reading."""
+    dates = {"updated_at": "2026-01-15T12:00:00Z", "expires_at": "2026-01-17T12:00:00Z"}
+    return json.dumps({"session_id": "abc", "status": "IN_PROGRESS", **dates, **fields}).encode()
+
+
+def said(transport: httpx.AsyncBaseTransport) -> object:
+    """Read the session once; return the reading, or the name of the error."""
+
+    async def main() -> object:
+        provider = ScriptedProvider(VirtualClock())
+        async with client_of(provider, transport) as client:
+            try:
+                return await client.read_session("abc")
+            except HPPError as error:
+                return type(error).__name__
+
+    return anyio.run(main)
+
+
+def beside(make: Callable[[], httpx.Response]) -> tuple[object, object, str]:
+    """Return what the client says without a recorder and with one, and the recording."""
+    ticks = count()
+    recorder = Recorder(Answering(make), now=lambda: VirtualClock().today() + timedelta(milliseconds=next(ticks)))
+    alone, together = said(Answering(make)), said(recorder)
+    make = partial(answer, reading(status="COMPLETED"))
+    recorder._transport = Answering(make)  # so that there is a session in the recording
+    said(recorder)
+    return alone, together, recorder.text
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: answer(b"[" * 200_000), Garbled),
+        (lambda: answer(b'{"status":"WAITING","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), Garbled),
+        (lambda: answer(b"no gzip", Content_Encoding="gzip"), Garbled),
+        (lambda: answer(b"no gzip", 404, Content_Encoding="gzip"), Missing),
+        (lambda: answer(reading(), Content_Encoding="br"), Garbled),
+        (lambda: answer(reading() + b" " * 2_000_000), Garbled),
+        (lambda: answer(gzip.compress(reading() + b" " * 2_000_000), Content_Encoding="gzip"), Garbled),
+        (lambda: httpx.Response(200, content=reading() + b" " * 2_000_000), Garbled),
+        (lambda: httpx.Response(200, stream=Bytes(b"{", error=httpx.ReadError("x"))), Dropped),
+    ],
+)
+def test_no_error_of_the_recorder_reaches_the_client(make: Callable[[], httpx.Response], kind: type[object]) -> None:
+    alone, together, text = beside(make)
+
+    assert isinstance(alone, str)
+    assert together == alone
+    assert kind in {type(fault.kind) for fault in Scenario.parse(text).faults}
+
+
+def test_a_compressed_reading_is_recorded() -> None:
+    alone, together, text = beside(lambda: answer(gzip.compress(reading()), Content_Encoding="gzip"))
+
+    assert alone == together
+    assert '"becomes" = "IN_PROGRESS"' in text
+
+
+def test_a_body_without_an_end_is_hung_up_as_without_a_recorder() -> None:
+    bodies = [Bytes(*[b"x" * 1_000_000] * 9) for _ in range(2)]
+    said(Answering(lambda: httpx.Response(404, stream=bodies[0])))
+    said(Recorder(Answering(lambda: httpx.Response(404, stream=bodies[1]))))
+
+    assert [len(body.left) for body in bodies] == [7, 7]
+
+
+def test_a_client_of_httpx2_gets_streams_of_its_own_family() -> None:
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock())
+        body = httpx2.ByteStream(reading())
+        transport: Any = Answering(lambda: httpx2.Response(200, stream=body))  # type: ignore[arg-type, return-value]
+        recorder = Recorder(transport)
+        of_httpx: Any = recorder
+        async with provider.client(http_client=httpx2.AsyncClient(transport=of_httpx)) as client:
+            await client.read_session("abc")
+        return recorder.text
+
+    assert "IN_PROGRESS" in anyio.run(main)
+
+
+# -- other clocks ------------------------------------------------------------------------------------------------------
 
 
 def test_a_calendar_that_is_wrong_shifts_no_change() -> None:
