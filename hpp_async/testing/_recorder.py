@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from os import PathLike
@@ -32,12 +31,11 @@ from hpp_async._provider.faults import (
 )
 from hpp_async._provider.life import LIFETIME
 from hpp_async._provider.plain import write_fault
-from hpp_async._provider.readings import MAXIMUM_BODY, json_object, unpacked
+from hpp_async._provider.readings import MAXIMUM_BODY, believed, date_in, unpacked
 from hpp_async._provider.words import Hint, Operation
 
 _PATH: Final = re.compile(r"/hpp/v1/sessions/([A-Za-z0-9_-]{1,128})")
 _WORD: Final = re.compile(r"[A-Z_]{1,40}")
-_DATE: Final = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _CODES: Final = ("NOT_FOUND", "SESSION_COMPLETED")
 _MOMENT: Final = 0.00001
 """Seconds; a fault begins that much before its request, as times in files are rounded."""
@@ -179,34 +177,32 @@ class Recorder(httpx.AsyncBaseTransport):
     def _reading(
         self, now: float, session_id: str, response: httpx.Response, body: bytes | None
     ) -> _Reading | FaultKind:
-        status_code = response.status_code
-        if status_code != 200:
-            return _refusal(status_code, response.headers, body or b"")
-        try:
-            found: Any = json_object(body or b"")
-            status, shift = found["status"], self._shift(now, response.headers)
-            if found.get("session_id", session_id) != session_id or not isinstance(status, str):
-                return Garbled()
-            times = [self._time(found.get(name), shift) for name in ("updated_at", "expires_at")]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        if not 200 <= response.status_code < 300:
+            return _refusal(response.status_code, response.headers, body or b"")
+        found = believed(body, response.headers, session_id)
+        if found is None:
             return Garbled()
-        mode = "CAPTURE_ORDER" if found.get("order_id") else "NONE"
-        status = status if _WORD.fullmatch(status) else "UNKNOWN"
-        return _Reading(at=now, status=status, updated_at=times[0], expires_at=times[1], mode=mode)
+        shift = self._shift(now, response.headers)
+        return _Reading(
+            at=now,
+            status=found.status if _WORD.fullmatch(found.status) else "UNKNOWN",
+            updated_at=self._time(found.updated_at, shift),
+            expires_at=self._time(found.expires_at, shift),
+            mode="CAPTURE_ORDER" if found.has_order else "NONE",
+        )
 
-    def _time(self, text: object, shift: float) -> float | None:
-        if not text:
+    def _time(self, moment: datetime | None, shift: float) -> float | None:
+        if moment is None:
             return None
-        moment = datetime.fromisoformat(cast("str", text))
         assert self._began is not None, "a request was noted"
         return (moment - self._began).total_seconds() + shift
 
     def _shift(self, now: float, headers: Mapping[str, str]) -> float:
         """Return what makes a time of the provider's one of this machine's; 0 while it cannot be told."""
-        if self._ahead is None and _DATE.fullmatch(headers.get("Date", "")):
+        date = date_in(headers)
+        if self._ahead is None and date is not None:
             assert self._began is not None, "a request was noted"
-            date = parsedate_to_datetime(headers["Date"])
-            ahead = (self._began + timedelta(seconds=now) - date).total_seconds()
+            ahead = (self._began - date).total_seconds() + now
             self._ahead = 0.0 if -1.0 <= ahead <= 2.0 else ahead  # dates are whole seconds; an answer takes a moment
         return self._ahead or 0.0
 
@@ -293,7 +289,7 @@ def _refusal(status_code: int, headers: Mapping[str, str], body: bytes) -> Fault
         if reset is not None:
             return Throttled(reset)
         return Throttled(retry_after or 0.0, hint=Hint.NONE if retry_after is None else Hint.RETRY_AFTER)
-    if not 200 <= status_code <= 599:
+    if not 300 <= status_code <= 599:
         return Garbled()
     more = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
     return Answered(status_code, headers=tuple(more.items()))

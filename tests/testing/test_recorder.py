@@ -366,7 +366,7 @@ def beside(make: Callable[[], httpx.Response]) -> tuple[object, object, str]:
     ticks = count()
     recorder = Recorder(Answering(make), now=lambda: VirtualClock().today() + timedelta(milliseconds=next(ticks)))
     alone, together = said(Answering(make)), said(recorder)
-    make = partial(answer, reading(status="COMPLETED"))
+    make = partial(answer, reading(status="COMPLETED", updated_at="2026-01-15T12:00:01Z"))
     recorder._transport = Answering(make)  # so that there is a session in the recording
     said(recorder)
     return alone, together, recorder.text
@@ -399,6 +399,45 @@ def test_a_compressed_reading_is_recorded() -> None:
 
     assert alone == together
     assert '"becomes" = "IN_PROGRESS"' in text
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: answer(reading(updated_at="2026-01-15T12:00:00")),
+        lambda: answer(reading(updated_at="2026-01-15t12:00:00z")),
+        lambda: answer(reading(updated_at="2026-01-15T11:59:60Z")),
+        lambda: answer(reading(updated_at="soon")),
+        lambda: answer(reading(updated_at=17, expires_at=[])),
+        lambda: answer(reading(updated_at="2038-01-01T00:00:00Z")),
+        lambda: answer(reading(session_id=None)),
+        lambda: answer(reading(session_id="")),
+        lambda: answer(reading(session_id=5)),
+        lambda: answer(reading(session_id="ABC")),
+        lambda: answer(reading(), date="Thu, 45 Jan 2026 12:00:00 GMT"),
+        lambda: answer(reading(), date="Thu, 15 Foo 2026 12:00:00 GMT"),
+        lambda: answer(reading().replace(b"abc", b"abc\xe9").replace(b'"session_id"', b'"x"')),
+        lambda: answer(reading(x=0).replace(b": 0", b": " + b"1" * 6_000)),
+        lambda: answer(b"\xef\xbb\xbf" + reading()),
+        lambda: answer(reading(), 201),
+    ],
+)
+def test_what_the_client_believes_is_recorded_as_a_reading(make: Callable[[], httpx.Response]) -> None:
+    alone, together, text = beside(make)
+    kinds = {type(fault.kind) for fault in Scenario.parse(text).faults}
+
+    assert not isinstance(alone, str)
+    assert together == alone
+    assert '"becomes" = "IN_PROGRESS"' in text
+    assert kinds <= {Undated}
+
+
+@pytest.mark.parametrize("status", ["", " ", "x" * 65, "IN\nPROGRESS", None])
+def test_what_the_client_refuses_is_recorded_as_garbled(status: str | None) -> None:
+    alone, together, text = beside(lambda: answer(reading(status=status)))
+
+    assert alone == together == "UnexpectedPayloadError"
+    assert [type(fault.kind) for fault in Scenario.parse(text).faults] == [Garbled]
 
 
 def test_a_body_without_an_end_is_hung_up_as_without_a_recorder() -> None:
