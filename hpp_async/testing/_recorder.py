@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from os import PathLike
@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import attrs
 import httpx
 
+from hpp_async import FINAL
 from hpp_async._provider.faults import (
     Answered,
     Dropped,
@@ -39,6 +40,8 @@ _WORD: Final = re.compile(r"[A-Z_]{1,40}")
 _CODES: Final = ("NOT_FOUND", "SESSION_COMPLETED")
 _MOMENT: Final = 0.00001
 """Seconds; a fault begins that much before its request, as times in files are rounded."""
+_FAR: Final = 400_000_000.0
+"""Seconds, twelve years: a time of the provider's that is further away (year 1, year 9999) is taken as that far."""
 _LATENCY: Final = 0.1
 """Seconds, to which latencies are rounded: each request of a real network has another one."""
 
@@ -99,6 +102,10 @@ class Recorder(httpx.AsyncBaseTransport):
         self._transport = transport
         self._now = now
         self._began: datetime | None = None
+        self._latest: datetime | None = None
+        """What *now* returned last."""
+        self._set_back = timedelta(0)
+        """By how much this machine's calendar was set back since the beginning, all in all."""
         self._ahead: float | None = None
         """By how many seconds this machine's calendar is ahead of the provider's, by the first answer with a date."""
         self._sessions: dict[str, _Seen] = {}
@@ -158,10 +165,13 @@ class Recorder(httpx.AsyncBaseTransport):
         return "\n".join(tables)
 
     def _seconds(self) -> float:
+        """Return the seconds since the beginning; they go on from where they were when the calendar is set back."""
         now = self._now()
-        if self._began is None:
-            self._began = now
-        return (now - self._began).total_seconds()
+        if self._began is None or self._latest is None:
+            self._began = self._latest = now
+        self._set_back += max(timedelta(0), self._latest - now)
+        self._latest = now
+        return (now - self._began + self._set_back).total_seconds()
 
     def _broke(self, session_id: str, at: float, error: BaseException) -> None:
         seconds = self._seconds() - at
@@ -195,7 +205,7 @@ class Recorder(httpx.AsyncBaseTransport):
         if moment is None:
             return None
         assert self._began is not None, "a request was noted"
-        return (moment - self._began).total_seconds() + shift
+        return max(-_FAR, min(_FAR, (moment - self._began).total_seconds() + shift))
 
     def _shift(self, now: float, headers: Mapping[str, str]) -> float:
         """Return what makes a time of the provider's one of this machine's; 0 while it cannot be told."""
@@ -324,8 +334,11 @@ def _session(session_id: str, seen: _Seen) -> dict[str, object]:
         if after != before:
             happened.append((at, {"extends": 0.0, "expires_in": round(max(0.0, after - at), 6)}))
     happened.sort(key=lambda one: one[0])
-    acts, previous = list[dict[str, object]](), created
+    acts, previous, is_over = list[dict[str, object]](), created, False
     for at, act in happened:
+        if is_over and "becomes" in act:
+            continue  # it was touched once more
+        is_over = is_over or act.get("becomes") in FINAL
         acts.append(act | {"extends" if "extends" in act else "after": round(at - previous, 6)})
         previous = at
     table: dict[str, object] = {"id": session_id, "acts": acts}

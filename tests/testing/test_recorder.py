@@ -462,6 +462,26 @@ def test_a_client_of_httpx2_gets_streams_of_its_own_family() -> None:
     assert "IN_PROGRESS" in anyio.run(main)
 
 
+@pytest.mark.parametrize("name", ["updated_at", "expires_at"])
+@pytest.mark.parametrize("year", ["0001", "9999"])
+@pytest.mark.parametrize("zone", ["Z", "+14:00", "-14:00"])
+def test_a_broken_date_makes_no_file_that_cannot_be_loaded(name: str, year: str, zone: str) -> None:
+    day = "01-01T00:00:00" if year == "0001" else "12-31T23:59:59"
+    alone, together, text = beside(lambda: answer(reading(**{name: f"{year}-{day}{zone}"})))
+    (session,) = Scenario.parse(text).sessions
+
+    assert together == alone
+    assert session.life != Script()
+
+
+def test_a_final_session_that_was_touched_once_more_makes_a_file_that_can_be_loaded() -> None:
+    _, _, text = beside(lambda: answer(reading(status="COMPLETED", updated_at="2026-01-15T11:00:00Z")))
+    (session,) = Scenario.parse(text).sessions
+
+    assert isinstance(session.life, Script)
+    assert [act.word for act in session.life.acts] == ["becomes"]
+
+
 # -- other clocks ------------------------------------------------------------------------------------------------------
 
 
@@ -476,6 +496,36 @@ def test_a_calendar_that_is_wrong_shifts_no_change() -> None:
 
     assert isinstance(session.life, Script)
     assert [act.after for act in session.life.acts] == [0.0, 30.0, 60.0]
+
+
+@pytest.mark.parametrize("back", [0.3, 60.0, 7_200.0])
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_calendar_that_is_set_back_during_a_request_loses_no_recording(back: float, answers: bool) -> None:
+    steps = iter([0.0, -back])
+
+    async def main() -> str:
+        provider = ScriptedProvider(VirtualClock())
+        ahead = 0.0
+
+        async def set_back(request: httpx.Request) -> httpx.Response:
+            nonlocal ahead
+            ahead += next(steps, 0.0)
+            if ahead and not answers and provider.clock.now() < 60:
+                raise httpx.ConnectError("x")
+            return await provider.handle_async_request(request)
+
+        recorder = Recorder(
+            httpx.MockTransport(set_back), now=lambda: provider.clock.provider_time() + timedelta(seconds=ahead)
+        )
+        await waited(provider, provider.add(Script(opens(30), pays(60))), recorder)
+        return recorder.text
+
+    scenario = Scenario.parse(anyio.run(main))
+    (session,) = scenario.sessions
+
+    assert isinstance(session.life, Script)
+    assert [act.after for act in session.life.acts] == [0.0, 30.0, 60.0]
+    assert not {type(fault.kind) for fault in scenario.faults} - {Refused}
 
 
 def test_a_read_that_was_given_up_stalls_unless_it_was_the_last() -> None:
