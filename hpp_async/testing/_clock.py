@@ -73,8 +73,8 @@ class VirtualClock:
         number = next(self._order)
         self._sleepers[number] = event
         heapq.heappush(self._wake_ups, (until, number))
-        self._tick()
         try:
+            self._tick()
             await event.wait()
         finally:
             self._sleepers.pop(number, None)
@@ -114,8 +114,8 @@ class VirtualClock:
 
     def _tick(self) -> None:
         if self._sleepers and not self._is_ticking and not self._busy:
+            whenever_idle(self._jump)  # raises where the loop cannot be seen idle
             self._is_ticking = True
-            whenever_idle(self._jump)
 
     def _jump(self) -> bool:
         """Go to the next wake-up; tell whether there was one to go to."""

@@ -19,7 +19,7 @@ import trio
 
 from hpp_async import Expired
 from hpp_async.fleet import SQLiteStore
-from hpp_async.testing import Script, ScriptedProvider, VirtualClock, opens, vanishes
+from hpp_async.testing import Script, ScriptedProvider, VirtualClock, _clock, opens, vanishes
 from hpp_async.testing._idle import _ready_of
 
 pytestmark = pytest.mark.anyio
@@ -301,3 +301,18 @@ def test_a_loop_that_hides_its_queue_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match=r"cannot see when all tasks of .*Loop wait: use"):
         _ready_of(Loop())
+
+
+async def test_a_sleep_that_was_refused_leaves_nothing(clock: VirtualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("the loop cannot be seen idle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_clock, "whenever_idle", refuse)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="cannot be seen idle"):
+                await clock.sleep(1.0)
+    await clock.sleep(5.0)
+
+    assert clock.now() == 5.0
+    assert clock._sleepers == {}
