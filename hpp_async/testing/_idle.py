@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -16,54 +17,85 @@ def whenever_idle(do: Callable[[], bool]) -> None:
     """
     Call *do* each time no task of the running loop can run, until it returns ``False``. *do* must not raise.
 
-    Tasks that wait for a socket, a thread or a timer of the loop cannot run. If the loop is closed, nothing is left.
+    *do* returns ``True`` where it has let a task run. Then others wait until no task can run again, and come first. One
+    that is added twice is called once. Tasks that wait for a socket, a thread or a timer of the loop cannot run. If the
+    loop is closed, nothing is left.
 
     Raises:
         RuntimeError: the loop does not show which of its callbacks can run.
     """
     loop = running_loop()
-    if not hasattr(loop, "call_soon"):
-        spawn(lambda: _idle_on_trio(do), "hpp_async.testing idle")
-        return
     lookout = _lookouts.get(loop)
     if lookout is None:
-        lookout = _lookouts[loop] = _Lookout(_ready_of(loop))
+        lookout = _lookouts[loop] = _OnAsyncio(_ready_of(loop)) if hasattr(loop, "call_soon") else _OnTrio()
     lookout.add(do)
 
 
-async def _idle_on_trio(do: Callable[[], bool]) -> None:
-    wait_all_tasks_blocked = importlib.import_module("trio.testing").wait_all_tasks_blocked
-    while True:
-        await wait_all_tasks_blocked()
-        if not do():
-            return
-
-
-class _Lookout:
+class _Lookout(ABC):
     """
-    Looks at the end of each turn of an asyncio loop whether the loop is idle, for all who want to know.
+    Looks whether a loop is idle, for all who want to know.
 
-    Two of them in one loop would keep each other from seeing it idle. It is a callback: a task would be "destroyed but
-    pending" where a loop is closed without cancelling its tasks.
+    Two of them in one loop would keep each other from seeing it idle, or would see the same idle moment.
+    """
+
+    def __init__(self) -> None:
+        self._all: deque[Callable[[], bool]] = deque()
+
+    def add(self, do: Callable[[], bool]) -> None:
+        if do in self._all:  # from before its owner was used in another loop
+            return
+        self._all.append(do)
+        if len(self._all) == 1:
+            self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Look, until nobody wants to know any more."""
+
+    def _call(self) -> None:
+        """Call one after another until one has let a task run; that one is the last next time."""
+        while self._all:
+            do = self._all.popleft()
+            if do():
+                self._all.append(do)
+                return
+
+
+class _OnAsyncio(_Lookout):
+    """
+    Looks at the end of each turn of an asyncio loop.
+
+    It is a callback: a task would be "destroyed but pending" where a loop is closed without cancelling its tasks.
     """
 
     def __init__(self, ready: deque[object]) -> None:
+        super().__init__()
         self._ready = ready
-        self._all: list[Callable[[], bool]] = []
 
-    def add(self, do: Callable[[], bool]) -> None:
-        self._all.append(do)
-        if len(self._all) == 1:
-            self._come_again()
+    def _begin(self) -> None:
+        running_loop().call_soon(self._look)  # kept as an attribute, the loop would never be collected
 
     def _look(self) -> None:
         if not self._ready:  # what is in the queue now runs before the next call
-            self._all = [do for do in self._all if do()]
+            self._call()
         if self._all:
-            self._come_again()
+            self._begin()
 
-    def _come_again(self) -> None:
-        running_loop().call_soon(self._look)  # kept as an attribute, the loop would never be collected
+
+class _OnTrio(_Lookout):
+    """Waits in a system task of trio's, which is cancelled at the end of the run."""
+
+    def _begin(self) -> None:
+        spawn(self._wait, "hpp_async.testing idle")
+
+    async def _wait(self) -> None:
+        wait_all_tasks_blocked = importlib.import_module("trio.testing").wait_all_tasks_blocked
+        try:
+            while self._all:
+                await wait_all_tasks_blocked()
+                self._call()
+        finally:
+            self._all.clear()  # else what is left would keep the run in memory
 
 
 _lookouts: Final[WeakKeyDictionary[Any, _Lookout]] = WeakKeyDictionary()

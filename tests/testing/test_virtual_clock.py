@@ -7,6 +7,7 @@ import gc
 import logging
 import selectors
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,38 @@ async def test_two_clocks_in_one_loop_do_not_keep_each_other_from_going_on(clock
         tasks.start_soon(other.sleep, 7.0)
 
     assert (clock.now(), other.now()) == (5.0, 7.0)
+
+
+async def test_of_two_clocks_one_stands_still_while_the_other_lets_a_task_run(clock: VirtualClock) -> None:
+    other, event, seen = VirtualClock(), anyio.Event(), list[float]()
+
+    async def wait() -> None:
+        await other.wait(event, 10.0)
+        seen.append(other.now())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await clock.sleep(1.0)
+        seen.append(other.now())
+        event.set()
+
+    assert seen == [0.0, 0.0]
+
+
+async def test_of_two_clocks_each_has_its_turn(clock: VirtualClock) -> None:
+    other, seen = VirtualClock(), list[str]()
+
+    async def beat(of: VirtualClock, name: str) -> None:
+        for _ in range(5):
+            await of.sleep(1.0)
+            seen.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(beat, clock, "one")
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(beat, other, "other")
+
+    assert seen == ["one", "other"] * 5
 
 
 # -- how much a heartbeat takes ----------------------------------------------------------------------------------------
@@ -292,6 +325,49 @@ def test_a_ticking_loop_that_was_left_for_another_one_stops(clock: VirtualClock)
     loop.close()
 
     assert clock.now() == 5.0
+
+
+def test_a_clock_that_comes_back_to_a_loop_goes_one_step_at_a_time() -> None:
+    clock, seen = VirtualClock(), list[float]()
+
+    async def begin() -> asyncio.Future[None]:
+        sleeping = asyncio.ensure_future(clock.sleep(50.0))
+        await asyncio.sleep(0)
+        return sleeping
+
+    async def beat() -> None:
+        sleeping = asyncio.ensure_future(clock.sleep(10.0))
+        for _ in range(3):
+            await clock.sleep(1.0)
+            seen.append(clock.now())
+        for task in (sleeping, left):
+            task.cancel()
+        await asyncio.gather(sleeping, left, return_exceptions=True)
+
+    loop = asyncio.new_event_loop()
+    left = loop.run_until_complete(begin())
+    asyncio.run(clock.sleep(1.0))
+    loop.run_until_complete(beat())
+    loop.close()
+
+    assert seen == [2.0, 3.0, 4.0]
+
+
+def test_a_run_of_trio_leaves_nothing_of_a_clock_that_was_not_done() -> None:
+    clock, tokens = VirtualClock(), list[weakref.ref[Any]]()
+
+    async def main() -> None:
+        tokens.append(weakref.ref(trio.lowlevel.current_trio_token()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(clock.sleep, 100.0)
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+
+    trio.run(main)
+    trio.run(clock.sleep, 1.0)
+    gc.collect()
+
+    assert tokens[0]() is None
 
 
 def test_a_loop_that_hides_its_queue_is_refused() -> None:
