@@ -14,6 +14,9 @@ from hpp_async import ConfigurationError, Endpoint, is_token, session_id_of
 from hpp_async.cli._forwarding import refusal_of
 from hpp_async.testing import Consumer
 
+_QUOTED: Final = r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|)"""
+"""Matches the ``repr`` of a text, or nothing."""
+
 # -- checks, so that a refusal names the option and not the argument that it becomes -----------------------------------
 
 
@@ -93,7 +96,8 @@ def naming(*arguments: str) -> Generator[None]:
     try:
         yield
     except ConfigurationError as error:
-        raise ConfigurationError(re.sub(rf"\b({'|'.join(arguments)})=", r"--\1 ", str(error))) from None
+        argument = rf"\b({'|'.join(arguments)})={_QUOTED}"  # with its value, in which nothing is to be replaced
+        raise ConfigurationError(re.sub(argument, r"--\1 \2", str(error))) from None
 
 
 # -- options -----------------------------------------------------------------------------------------------------------

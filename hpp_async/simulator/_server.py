@@ -137,7 +137,7 @@ def _listener(host: str, port: int) -> socket.socket:
                 f"host={host!r}: other machines could reach it; give 127.0.0.1 or localhost (0.0.0.0 in a container)"
             )
         return socket.create_server(address[:2], family=family)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter where it cannot be a name: a..b
         raise ConfigurationError(
             f"host={host!r}: the name is not known; give 127.0.0.1 or localhost (0.0.0.0 in a container)"
         ) from error

@@ -152,6 +152,9 @@ def test_a_session_of_another_endpoint_is_advised_with_the_option(capsys: pytest
     ("options", "said"),
     [
         (["--host", "no host"], "--host 'no host': the name is not known; give 127.0.0.1 or localhost"),
+        (["--host", "a..b"], "--host 'a..b': the name is not known; give 127.0.0.1 or localhost"),
+        (["--host", "port=1 host='x'"], """--host "port=1 host='x'": the name is not known"""),
+        (["--host", "'\"port=1"], """--host '\\'"port=1': the name is not known"""),
         (["--host", "203.0.113.7"], "--host '203.0.113.7': other machines could reach it"),
         (["--state", "/"], "--state '/': unable to open database file: give a new file"),
     ],

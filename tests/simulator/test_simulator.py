@@ -266,6 +266,9 @@ def test_a_full_request_is_accepted(provider: Provider) -> None:
     [
         ("203.0.113.7", 0, "other machines could reach it"),
         ("127.0.0.1", 65536, "port=65536: give a port from 1 to 65535, or 0"),
+        ("a..b", 0, "host='a..b': the name is not known"),
+        (".", 0, "host='.': the name is not known"),
+        ("x" * 300, 0, "xxx': the name is not known"),
         ("not a host", 0, "host='not a host': the name is not known; give 127.0.0.1 or localhost"),
     ],
 )
