@@ -74,10 +74,10 @@ async def test_a_watch_is_late_also_with_a_read_that_was_due_soon_after_a_restar
     session = provider.add([(0, "WAITING"), (5, "IN_PROGRESS")])
     async with provider.client() as client:
         async with client.watch([session]) as watch:
-            while (await anext(watch)).news.status != "IN_PROGRESS":
+            while told(await anext(watch)) != "IN_PROGRESS":
                 pass
-            tokens = watch.tokens()
-        async with client.watch({**tokens, client.session_id(provider.add()): None}) as watch:
+            tokens = {**watch.tokens(), client.session_id(provider.add()): None}
+        async with client.watch(tokens) as watch:
             await anext(watch)
             await clock.sleep(100)  # the caller deals with the event
             late_by = watch.late_by
