@@ -233,7 +233,8 @@ class _Tee:
     def __init__(self, stream: Any, over: _Over) -> None:
         self._stream = stream
         self._chunks: AsyncIterator[bytes] = aiter(cast("AsyncIterable[bytes]", stream))
-        self._copy: bytearray | None = bytearray()
+        self._copy = bytearray()
+        self._size = 0
         self._over: _Over | None = over
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -248,8 +249,9 @@ class _Tee:
         except BaseException as error:
             self._end(error)
             raise
-        if self._copy is not None:
-            self._copy = self._copy + chunk if len(self._copy) + len(chunk) <= MAXIMUM_BODY else None
+        self._size += len(chunk)
+        if self._size <= MAXIMUM_BODY:
+            self._copy += chunk
         return chunk
 
     async def aclose(self) -> None:
@@ -259,7 +261,7 @@ class _Tee:
     def _end(self, error: BaseException | None) -> None:
         over, self._over = self._over, None
         if over is not None:
-            over(None if self._copy is None else bytes(self._copy), error)
+            over(bytes(self._copy) if self._size <= MAXIMUM_BODY else None, error)
 
 
 def _tee(stream: object, over: _Over) -> Any:
