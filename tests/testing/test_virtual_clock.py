@@ -117,6 +117,15 @@ async def test_of_two_clocks_each_has_its_turn(clock: VirtualClock) -> None:
     assert seen == ["one", "other"] * 5
 
 
+async def test_a_clock_that_nobody_waits_for_rests_and_goes_on(clock: VirtualClock) -> None:
+    for _ in range(2):
+        await clock.sleep(1.0)
+        for _ in range(2):
+            await anyio.wait_all_tasks_blocked()
+
+    assert clock.now() == 2.0
+
+
 # -- how much a heartbeat takes ----------------------------------------------------------------------------------------
 
 
