@@ -140,6 +140,26 @@ async def test_an_error_of_any_class_counts_where_the_database_is_there(here: Sh
     assert (parked.session_id, parked.failures, parked.error) == (session, 3, type(error).__name__)
 
 
+async def test_a_database_that_is_not_reached_is_no_failure_of_the_event(
+    here: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, event, failures = await added(here), here.store.event, list[Exception]()
+
+    def begin() -> AbstractAsyncContextManager[Any]:
+        if not failures:
+            is_file = isinstance(here.store, SQLiteStore)
+            failures.append(sqlite3.OperationalError("database is locked") if is_file else psycopg.OperationalError())
+            raise failures[0]
+        return event()
+
+    monkeypatch.setattr(here.store, "event", begin)
+    async with here.working():
+        await here.fleet.wait_for_outcome(session)
+
+    assert await here.booked() == [session]
+    assert f"session {session}: the database was not reached (OperationalError)" in caplog.text
+
+
 @pytest.mark.parametrize("file", ["/srv/caf\udce9/shop.py", "/srv/shop.py\nERROR forged", "/srv/" + 10_000 * "x"])
 async def test_the_place_of_a_failure_is_one_short_line(file: str) -> None:
     names: dict[str, Any] = {}
