@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from hpp_async import SessionStatus, UnknownStatus
 from hpp_async.testing import (
     Act,
     Answered,
@@ -48,6 +49,7 @@ from hpp_async.testing import (
 )
 from simulation.life import FINAL, OUTCOME, Caller, Cancel, Death, Freeze, Life, Manner, Style, expiries_of, session_id
 
+_EARLY: Final = frozenset({SessionStatus.BACK, UnknownStatus("AWAITING_3DS")})
 _STORIES: Final[tuple[tuple[Act, ...], ...]] = (
     (opens, pays),
     (opens, pays),
@@ -225,7 +227,7 @@ def _caller(chance: Random, sessions: int, length: float) -> Caller:
         session=chance.randrange(sessions),
         starts_at=starts_at,
         style=style,
-        stop_on=chance.choice((OUTCOME, OUTCOME, FINAL, FINAL, frozenset({"BACK", "AWAITING_3DS"}))),
+        stop_on=chance.choice((OUTCOME, OUTCOME, FINAL, FINAL, _EARLY)),
         timeout=chance.choice((None, None, 0.0, chance.uniform(0.0, length))),
         interval=chance.choice((None, None, None, 1.0, 7.0)),
         linger=0.0 if style is Style.AWAIT else chance.choice((0.0, 0.0, 1.0, chance.uniform(0.0, 120.0))),
