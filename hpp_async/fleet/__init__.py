@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hpp_async._extras import with_extra
 from hpp_async.fleet._fleet import Fleet
 from hpp_async.fleet._lifetime import StoreClosedError
-from hpp_async.fleet._sqlite import SQLiteStore, SQLiteTransaction
+from hpp_async.fleet._sqlite import SQLiteCursor, SQLiteStore, SQLiteTransaction
 from hpp_async.fleet._store import Store
 from hpp_async.fleet._values import FleetSession, FleetWorker, News, Shard
 from hpp_async.fleet._wait import FleetWait
@@ -26,6 +26,7 @@ __all__ = [
     "News",
     "PostgresStore",
     "PostgresTransaction",
+    "SQLiteCursor",
     "SQLiteStore",
     "SQLiteTransaction",
     "Shard",

@@ -110,7 +110,7 @@ class SQLiteTransaction:
         return await _in_thread(execute)
 
     async def executemany(self, sql: str, parameters: Iterable[Sequence[object]]) -> None:
-        """Run a statement once for each of the *parameters*, in a worker thread. It raises the same errors."""
+        """Run a statement once for each of the *parameters*, in a worker thread. It raises what `execute` raises."""
         self.check(sql)
         rows = [tuple(row) for row in parameters]
         await _in_thread(lambda: self._database.executemany(sql, rows))
