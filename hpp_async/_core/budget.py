@@ -19,11 +19,12 @@ is *admitted* when its driver asks next.
 *New arrivals.* First reads, reads that a caller requests, and reads after a notification do not come from the schedule,
 and their number has no limit. (The first read of a wait with ``since`` and without a timeout counts as the schedule's:
 after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival
-and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn. Repeated
-attempts go before both. Of the other tokens the schedule gets at least half, however many new arrivals there are. (If
-new arrivals fail and reads of the schedule do not, each token of the schedule faces up to three of a new arrival, with
-three attempts a read.) A new arrival that the schedule will make due, too, waits in both lines, so a notification never
-delays a read.
+and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn: the
+schedule gets at least half of them, however many new arrivals there are. A new arrival that the schedule will make due,
+too, waits in both lines, so a notification never delays a read.
+
+*Repeated attempts.* An attempt after a failure goes before all that has not begun, on the side of its read: where only
+new arrivals fail, their attempts take nothing from the schedule's half, and the other way round.
 
 Nothing here awaits or reads a clock. A driver queues a `Turn`, asks whether the turn is admitted, and learns when to
 ask again. Times are in loop seconds; keys are in seconds of the virtual clock.
@@ -49,8 +50,8 @@ _FOREVER: Final = float("inf")
 class Kind(IntEnum):
     """Why a read is wanted."""
 
-    AGAIN = 0
-    """Another attempt of a read. The read is in flight already, so it is not held by the limit of reads in flight."""
+    NEW_AGAIN = 0
+    """Another attempt of a new arrival, or of any other request that does not come from the schedule."""
     URGENT = 1
     """
     The last read of a wait whose timeout has passed, a DELETE, or the read after a refused DELETE.
@@ -59,8 +60,15 @@ class Kind(IntEnum):
     """
     NEW = 2
     """A first read, a read that a caller requests, or a read after a notification."""
-    DUE = 3
+    DUE_AGAIN = 3
+    """Another attempt of a read that the schedule made due."""
+    DUE = 4
     """A read that the schedule made due."""
+
+
+def _is_begun(kind: Kind) -> bool:
+    """Tell whether its read is in flight already: such an attempt is not held by the limit of reads in flight."""
+    return kind is Kind.NEW_AGAIN or kind is Kind.DUE_AGAIN
 
 
 @attrs.define(eq=False)
@@ -153,17 +161,17 @@ class Budget:
         """
         Tell whether the read may go out now.
 
-        If so, the turn is over, and the caller must call `release` once the read is over (not for `Kind.AGAIN`).
+        If so, the turn is over, and the caller must call `release` once the read is over (not for another attempt).
         """
         self._advance(now, asking=turn)
-        if not turn.is_granted or (self._is_full and turn.kind is not Kind.AGAIN):
+        if not turn.is_granted or (self._is_full and not _is_begun(turn.kind)):
             return False
         if self._bucket.can_spend_at(now) > now:
             return False
         turn.is_over = True
         self._granted.remove(turn)
         self._bucket.spend(now)
-        self._in_flight += turn.kind is not Kind.AGAIN
+        self._in_flight += not _is_begun(turn.kind)
         return True
 
     def admit_at_once(self, kind: Kind, key: float, now: float) -> bool:
@@ -171,20 +179,19 @@ class Budget:
         Admit a read without a turn, if there is a token that no read in the queue can use; return whether it was.
 
         The result is the same as that of `queue` and `admit`, at a fifth of their cost. If the read was admitted, the
-        caller must call `release` once it is over (not for `Kind.AGAIN`).
+        caller must call `release` once it is over (not for another attempt).
         """
         self._advance(now)  # every read in the queue that can use a token has been granted one after this
-        if self._is_full and kind is not Kind.AGAIN:
+        if self._is_full and not _is_begun(kind):
             return False
         if kind is Kind.DUE and self._early(key) > ROUNDING:
             return False
         if not self._bucket.take(now):
             return False
-        if kind is not Kind.AGAIN:
-            # A new arrival that the schedule makes due as well takes the schedule's turn, if it has the next one.
-            is_scheduled = kind is Kind.DUE or (self._is_schedule_next and self._early(key) <= ROUNDING)
-            self._is_schedule_next = not is_scheduled
-            self._in_flight += 1
+        # A new arrival that the schedule makes due as well takes the schedule's turn, if it has the next one.
+        is_scheduled = kind >= Kind.DUE_AGAIN or (self._is_schedule_next and self._early(key) <= ROUNDING)
+        self._is_schedule_next = not is_scheduled
+        self._in_flight += not _is_begun(kind)
         return True
 
     def is_behind(self, turn: Turn) -> bool:
@@ -195,8 +202,8 @@ class Budget:
         """Return when to ask about *turn* again at the latest; ∞ where its ``wake`` will be called."""
         self._advance(now, asking=turn)
         if turn.is_granted:
-            return _FOREVER if self._is_full and turn.kind is not Kind.AGAIN else self._bucket.can_spend_at(now)
-        if not self._is_head(turn) or (self._is_full and turn.kind is not Kind.AGAIN):
+            return _FOREVER if self._is_full and not _is_begun(turn.kind) else self._bucket.can_spend_at(now)
+        if not self._is_head(turn) or (self._is_full and not _is_begun(turn.kind)):
             return _FOREVER
         ready_at = self._bucket.ready_at(now)
         is_new = turn.kind is not Kind.DUE and self._head(turn.kind) is turn
@@ -219,12 +226,12 @@ class Budget:
         self._in_flight = 0
 
     def release(self, now: float) -> None:
-        """Note that an admitted read is over. Not for `Kind.AGAIN`: that attempt is a part of a read in flight."""
+        """Note that an admitted read is over. Not for another attempt, which is a part of a read in flight."""
         self._advance(now)
         self._in_flight -= 1
         # Of the reads that only wait for a place, as many as there are places: each wake costs its driver a step.
         places = max(0, self._limits.max_in_flight - self._in_flight)
-        self._wake_heads(islice((turn for turn in self._granted if turn.kind is not Kind.AGAIN), places))
+        self._wake_heads(islice((turn for turn in self._granted if not _is_begun(turn.kind)), places))
 
     # -- the tokens -------------------------------------------------------------------------------------------------
 
@@ -303,17 +310,20 @@ class Budget:
 
     def _next_grant(self, now: float) -> tuple[Kind | None, float]:
         """Return whose first turn gets the next token if nothing else happens, and when."""
-        if self._head(Kind.AGAIN) is not None:
-            return Kind.AGAIN, self._bucket.ready_at(now)
-        due = self._head(Kind.DUE)
-        new = next((kind for kind in (Kind.URGENT, Kind.NEW) if self._head(kind) is not None), None)
-        if self._is_full or (due is None and new is None):
+        new, scheduled = self._first(Kind.NEW_AGAIN, Kind.URGENT, Kind.NEW), self._first(Kind.DUE_AGAIN, Kind.DUE)
+        if new is None and scheduled is None:
             return None, _FOREVER
         ready_at = self._bucket.ready_at(now)
-        if due is None or (new is not None and not self._is_schedule_next):
+        if scheduled is None or (new is not None and not self._is_schedule_next):
             return new, ready_at
-        due_at = max(ready_at, self._due_at(due, now))
-        return (Kind.DUE, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
+        due = self._head(Kind.DUE) if scheduled is Kind.DUE else None
+        due_at = ready_at if due is None else max(ready_at, self._due_at(due, now))
+        return (scheduled, due_at) if new is None or due_at - ready_at <= ROUNDING else (new, ready_at)
+
+    def _first(self, *kinds: Kind) -> Kind | None:
+        """Return the first of *kinds* with a turn in the queue that the limit of reads in flight does not hold."""
+        is_full = self._is_full
+        return next((kind for kind in kinds if self._head(kind) and (_is_begun(kind) or not is_full)), None)
 
     def _due_at(self, turn: Turn, now: float) -> float:
         """Return when the virtual clock reaches the key of *turn* if nothing stops the clock."""
@@ -327,8 +337,7 @@ class Budget:
         self._bucket.reserve(at)
         turn.is_granted = True
         self._granted.append(turn)
-        if kind is not Kind.AGAIN:
-            self._is_schedule_next = kind is not Kind.DUE
+        self._is_schedule_next = kind < Kind.DUE_AGAIN
         for woken in dict.fromkeys((turn, self._head(turn.kind), self._head(Kind.DUE))):
             if woken is not None and woken is not asking:
                 woken.wake()

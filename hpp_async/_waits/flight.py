@@ -9,7 +9,7 @@ import attrs
 
 from hpp_async._core.exceptions import HPPError
 from hpp_async._core.session import Session
-from hpp_async._waits.turns import CountedTurns
+from hpp_async._waits.turns import ReadTurns
 from hpp_async._waits.work import Work
 
 
@@ -19,7 +19,7 @@ class Flight(Work[Session | None]):
 
     A finished flight has a ``reading``; or a ``failure``; or neither, if it is a command that succeeded, or if it
     ``is_dropped``. ``number`` counts the flights of a client: a later flight has a higher number. ``counted`` counts
-    the attempts of a read for observers, if there are any.
+    the attempts for observers, if there are any.
     """
 
     __slots__ = ("counted", "is_command", "number", "session_id", "started_at")
@@ -30,7 +30,7 @@ class Flight(Work[Session | None]):
         self.number: int = number
         self.started_at: float = started_at
         self.is_command: bool = is_command
-        self.counted: CountedTurns | None = None
+        self.counted: ReadTurns | None = None
 
     @property
     def reading(self) -> Session | None:

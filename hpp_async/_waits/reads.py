@@ -25,7 +25,7 @@ from hpp_async._loop import Clock, Home, Sleeper
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.flight import Flight, Notification, SharedReads, Subscriber
 from hpp_async._waits.streams import Streams
-from hpp_async._waits.turns import Claim, CountedTurns, Turns
+from hpp_async._waits.turns import Claim, ReadTurns, Turns
 
 _FOREVER: Final = float("inf")
 _REMEMBERED: Final = 1024
@@ -38,7 +38,7 @@ Seconds at least between two reads of a session that notifications make due.
 So a flood of notifications cannot use up the budget.
 """
 
-Operation = Callable[[str, Turns | CountedTurns], Awaitable[Session | None]]
+Operation = Callable[[str, Turns | ReadTurns], Awaitable[Session | None]]
 """
 Sends the requests of one read or command on a session id, and counts its attempts in the budget.
 
@@ -233,7 +233,7 @@ class Reads:
         notified = self._notified.get(session_id)
         if notified is not None:
             self._notified[session_id] = min(notified[0], flight.started_at), True
-        self._start(flight, self._read)
+        self._start(flight, self._read, kind)
         return flight
 
     async def read(self, session_id: str, *, is_urgent: bool = False) -> Session:
@@ -290,7 +290,7 @@ class Reads:
                 await claim.sleep()
                 self.check_open(session_id)
             flight = self._flight(session_id, is_command=True)
-            self._start(flight, operation)
+            self._start(flight, operation, Kind.URGENT)
             await flight.finished(caller)
         if flight.is_dropped:
             raise TransportError(f"session {session_id}: no answer (the request was cancelled)", session_id=session_id)
@@ -334,11 +334,11 @@ class Reads:
         self._count += 1
         return Flight(session_id, self._count, self.clock.now(), is_command=is_command)
 
-    def _start(self, flight: Flight, operation: Operation) -> None:
+    def _start(self, flight: Flight, operation: Operation, kind: Kind) -> None:
         self._in_flight.add(flight)
-        pace: Turns | CountedTurns = self.turns
-        if self.observers and not flight.is_command:
-            pace = flight.counted = CountedTurns(self.turns)
+        pace: Turns | ReadTurns = self.turns
+        if self.observers or kind is Kind.DUE:
+            pace = flight.counted = ReadTurns(self.turns, kind)
         flight.start(
             lambda: operation(flight.session_id, pace),
             f"hpp_async read {flight.session_id}",

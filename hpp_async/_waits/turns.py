@@ -166,12 +166,12 @@ class Turns:
         """Note that a read that was admitted is over."""
         self._budget.release(self.clock.now())
 
-    async def again(self, delay: float) -> None:
+    async def again(self, delay: float, kind: Kind = Kind.NEW_AGAIN) -> None:
         """
-        Sleep for *delay* seconds, and then until the budget admits another attempt, before all else in the queue.
+        Sleep for *delay* seconds, and then until the budget admits another attempt, before all that has not begun.
 
-        Only its token counts: the attempt takes the place in flight of its read, so no `release` follows. If it is
-        cancelled, its turn is given back.
+        *kind* says whose half of the tokens it counts against. Only its token counts: the attempt takes the place in
+        flight of its read, so no `release` follows. If it is cancelled, its turn is given back.
 
         Raises:
             ClientClosedError: the client was closed, before or meanwhile.
@@ -183,7 +183,7 @@ class Turns:
             with self.claim(sleeper) as claim:
                 while not self.is_closed:
                     is_due = self.clock.now() >= until
-                    if is_due and claim.admit(Kind.AGAIN):
+                    if is_due and claim.admit(kind):
                         return
                     await claim.sleep(_FOREVER if is_due else until)
         finally:
@@ -192,7 +192,7 @@ class Turns:
 
     def answered(self, quota: Quota, now: float, status_code: int) -> None:
         """Note the *quota* in a 2xx answer, which came at *now* (loop seconds): reads pause if little of it is left."""
-        del status_code  # for `CountedTurns`
+        del status_code  # for `ReadTurns`
         until = self._budget.answered(quota, now)
         if until is not None:
             self._report(until, now, is_refused=False)
@@ -214,13 +214,14 @@ class Turns:
         self._observers.tell(BudgetPaused(seconds=until - now, added=added, is_refused=is_refused))
 
 
-class CountedTurns:
-    """The `hpp_async._http.retry.Pace` of one read that observers are called with: it counts the attempts."""
+class ReadTurns:
+    """The `hpp_async._http.retry.Pace` of one read: it counts the attempts, and has them admitted as the read was."""
 
-    __slots__ = ("_turns", "attempts", "status_code")
+    __slots__ = ("_again", "_turns", "attempts", "status_code")
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, kind: Kind) -> None:
         self._turns = turns
+        self._again = Kind.DUE_AGAIN if kind is Kind.DUE else Kind.NEW_AGAIN
         self.attempts: int = 1
         self.status_code: int | None = None
         """The HTTP status of the last attempt, if that is 2xx."""
@@ -232,7 +233,7 @@ class CountedTurns:
 
     async def again(self, delay: float) -> None:
         """Count another attempt, and do as `Turns.again` does."""
-        await self._turns.again(delay)
+        await self._turns.again(delay, self._again)
         self.attempts += 1
         self.status_code = None
 

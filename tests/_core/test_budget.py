@@ -6,6 +6,7 @@ import heapq
 import itertools
 import pickle
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -32,14 +33,16 @@ from hpp_async import (
     OutcomeWait,
     PollSchedule,
     ReadBudget,
+    ServerError,
     Slept,
     Watch,
 )
 from hpp_async._core.budget import Budget, Kind, Turn
 from hpp_async._core.token_bucket import Quota, TokenBucket
-from hpp_async.testing import ScriptedProvider, VirtualClock
+from hpp_async.testing import Answered, ScriptedProvider, VirtualClock
 
 RATE: Final = 20.0
+ATTEMPTS: Final = (Kind.NEW_AGAIN, Kind.DUE_AGAIN)
 
 
 # -- readers that do what the budget says, and nothing else ---------------------------------------------------------
@@ -317,13 +320,13 @@ def test_the_queue_would_also_admit_each_read_that_is_admitted_at_once(steps: li
         now += after * 0.1
         match name:
             case "ask":
-                kind = list(Kind)[number % 4]
+                kind = list(Kind)[number % 5]
                 key = queued.virtual(now) + after - 0.5 if kind is Kind.DUE or number == 5 else inf
                 is_admitted = hasty.admit_at_once(kind, key, now)
                 theirs = queued.queue(kind, key, now, lambda: None)
                 if is_admitted:
                     assert queued.admit(theirs, now)
-                    in_flight += kind is not Kind.AGAIN
+                    in_flight += kind not in ATTEMPTS
                 else:
                     waiting.append((hasty.queue(kind, key, now, lambda: None), theirs))
             case "again" if waiting:
@@ -332,7 +335,7 @@ def test_the_queue_would_also_admit_each_read_that_is_admitted_at_once(steps: li
                 assert queued.admit(theirs, now) is is_admitted
                 if is_admitted:
                     waiting.remove((ours, theirs))
-                    in_flight += ours.kind is not Kind.AGAIN
+                    in_flight += ours.kind not in ATTEMPTS
             case "leave" if waiting:
                 ours, theirs = waiting.pop(number % len(waiting))
                 hasty.leave(ours)
@@ -402,11 +405,12 @@ def test_a_turn_is_woken_when_it_is_behind_no_other_one() -> None:
     assert not budget.is_behind(second)
 
 
-def test_another_attempt_of_a_read_in_flight_goes_first_and_is_counted() -> None:
+@pytest.mark.parametrize("kind", ATTEMPTS)
+def test_another_attempt_of_a_read_in_flight_is_counted_and_needs_no_place(kind: Kind) -> None:
     budget = Budget(ReadBudget(RATE, max_in_flight=1))
     assert budget.admit(budget.queue(Kind.DUE, 0.0, 0.0, lambda: None), 0.0)
     due = budget.queue(Kind.DUE, 0.0, 0.0, lambda: None)
-    again = budget.queue(Kind.AGAIN, 0.0, 0.0, lambda: None)
+    again = budget.queue(kind, inf, 0.0, lambda: None)
 
     assert budget.opens_at(again, 0.0) == pytest.approx(0.05)
     assert budget.opens_at(due, 0.0) == inf
@@ -1025,6 +1029,36 @@ async def test_a_callback_delays_no_read_where_a_crowd_of_new_arrivals_waits(
         assert max(later - earlier for earlier, later in itertools.pairwise([11.0, *moments])) < 12.0
         waits.scope.cancel()
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_new_arrivals_that_fail_and_are_repeated_leave_half_of_the_rate_to_the_schedule(
+    provider: Noting, clock: VirtualClock
+) -> None:
+    rate, seconds = 10.0, 240.0
+    client = provider.client(budget=ReadBudget(rate), schedule=PollSchedule.every(1))
+    followed = [f"followed-{number}" for number in range(150)]
+    viewed = [f"viewed-{number}" for number in range(30)]
+    for session in (*followed, *viewed):
+        provider.add(session_id=session)
+    for session in viewed:
+        provider.trouble(Answered(503), session=session)
+
+    async def view(session: str) -> None:
+        while True:
+            with pytest.raises(ServerError):
+                await client.read_session(session)
+
+    async with client.watch(followed) as watch, anyio.create_task_group() as tasks:
+        for session in viewed:
+            tasks.start_soon(view, session)
+        tasks.start_soon(_drain, watch)
+        await clock.sleep(seconds)
+        tasks.cancel_scope.cancel()
+    last = Counter(path in followed for at, _, path in provider.asked if at > seconds - 120)
+
+    assert sum(last.values()) == pytest.approx(rate * 120, abs=rate)
+    assert last[True] >= 0.45 * sum(last.values())
 
 
 async def _drain(watch: Watch) -> None:
