@@ -98,6 +98,13 @@ def as_operations(value: Operation | str | Iterable[Operation | str]) -> frozens
     return frozenset(_one_of(Operation, word, "on") for word in words)
 
 
+def as_session(value: str | None) -> str | None:
+    """Return the id in *value*, which is an id or a ``session_url``, such as `ScriptedProvider.add` returns."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"session={value!r}: give the id of a session, or its session_url")
+    return value and value.rpartition("/")[2]
+
+
 def _one_of(words: type[_Word], value: str, name: str) -> _Word:
     try:
         return words(value)

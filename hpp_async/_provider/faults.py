@@ -19,6 +19,7 @@ from hpp_async._provider.fault_checks import (
     as_operations,
     as_reset,
     as_seconds,
+    as_session,
     as_start,
     as_until,
     fraction,
@@ -190,7 +191,7 @@ class Fault:
         in_a_row: at most so many requests in a row about one session are affected.
         start, until: only requests in this period are affected, in seconds (or `timedelta`) since the fault was added.
         on: only these operations are affected; if it is empty, all operations except callbacks.
-        session: only requests about the session with this id are affected.
+        session: only requests about the session with this id, or ``session_url``, are affected.
 
     Raises:
         ConfigurationError: an attribute has an impossible value; the message names the attribute.
@@ -203,7 +204,7 @@ class Fault:
     start: float = attrs.field(default=0.0, kw_only=True, converter=as_start)
     until: float = attrs.field(default=float("inf"), kw_only=True, converter=as_until)
     on: frozenset[Operation] = attrs.field(default=frozenset[Operation](), kw_only=True, converter=as_operations)
-    session: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(any_text))
+    session: str | None = attrs.field(default=None, kw_only=True, converter=as_session)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.kind, FaultKind):

@@ -76,8 +76,9 @@ def test_a_fault_affects_all_operations_but_callbacks() -> None:
     assert affected(Fault(Cut()), *[(operation, "a", 0) for operation in Operation]) == [True] * 10 + [False]
 
 
-def test_a_fault_can_be_limited_to_operations_and_to_a_session() -> None:
-    fault = Fault(Cut(), on=["read", Operation.CALLBACK], session="a")
+@pytest.mark.parametrize("session", ["a", "https://api.klarna.com/hpp/v1/sessions/a"])
+def test_a_fault_can_be_limited_to_operations_and_to_a_session(session: str) -> None:
+    fault = Fault(Cut(), on=["read", Operation.CALLBACK], session=session)
 
     requests = [(Operation.READ, "a", 0.0), (Operation.READ, "b", 0.0), (Operation.DISABLE, "a", 0.0)]
     assert affected(fault, *requests, (Operation.CALLBACK, "a", 0.0)) == [True, False, False, True]
@@ -351,7 +352,7 @@ async def test_a_read_whose_answer_is_lost_is_repeated(provider: ScriptedProvide
         (Fault, {"kind": Cut(), "on": "reads"}, "on='reads': give one of create, read, distribute, disable, creat"),
         (Fault, {"kind": Cut(), "on": 5}, "on=5: give some of create"),
         (Fault, {"kind": Cut(), "on": {}}, "on={}: give some of create"),
-        (Fault, {"kind": Cut(), "session": 5}, "session=5: give text"),
+        (Fault, {"kind": Cut(), "session": 5}, "session=5: give the id of a session"),
     ],
 )
 def test_a_refusal_names_the_attribute(kind: Any, said: dict[str, object], complaint: str) -> None:
