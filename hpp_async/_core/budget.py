@@ -112,6 +112,11 @@ class Budget:
         """The limits that hold now."""
         return self._limits
 
+    @property
+    def is_schedule_next(self) -> bool:
+        """Whether the schedule gets the next token where a read of the schedule and a new arrival both wait."""
+        return self._is_schedule_next
+
     def set_limits(self, limits: ReadBudget, now: float) -> None:
         """Change the limits, from *now* on."""
         self._advance(now)

@@ -139,14 +139,28 @@ class Agenda:
             self.place(head[-1])
         return _FOREVER if head is None else head[0]
 
-    def queue(self, most: int, lowest_key: float) -> list[tuple[PlacedTracker, Claim]]:
+    def queue(
+        self, most: int, lowest_key: float, *, is_schedule_next: bool = True
+    ) -> list[tuple[PlacedTracker, Claim]]:
         """
         Give turns in the budget's queue to the first *most* reads of the schedule and to the first new arrival.
 
         Return all trackers that have a turn, each with its claim. Keys are seconds of the budget's virtual time. A key
         is at least *lowest_key*: the overdue reads of a watch that took no step for a while must not go before
         everybody else's.
+
+        A token that is there already goes to the turn that is queued first. So *is_schedule_next* says which line that
+        must be: where steps are short, the same line would get every token otherwise.
         """
+        if is_schedule_next:
+            self._queue_schedule(most, lowest_key)
+            self._queue_arrival(lowest_key)
+        else:
+            self._queue_arrival(lowest_key)
+            self._queue_schedule(most, lowest_key)
+        return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
+
+    def _queue_schedule(self, most: int, lowest_key: float) -> None:
         due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
         while (head := self._head(self._due)) is not None:
             tracker, key = head[-1], max(head[0], lowest_key)
@@ -161,17 +175,23 @@ class Agenda:
                 self.place(last)
             due[tracker] = key
             self._claim_for(tracker, Kind.DUE, key)
-        while self._new and len(self._queued) == len(due):
+
+    def _queue_arrival(self, lowest_key: float) -> None:
+        while self._new and all(turn.kind is Kind.DUE for turn, _ in self._queued.values()):
             number, tracker = self._new.popleft()
             if number == tracker.place:  # else the entry is stale
-                due.pop(tracker, None)  # its turn may have been in the line of the schedule only
-                self._claim_for(tracker, Kind.NEW, lowest_key)
-        return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
+                self._claim_for(tracker, Kind.NEW, lowest_key)  # its turn may be in the line of the schedule only
 
     def leave(self) -> None:
-        """Give all turns in the budget's queue back, at the end of a step: nobody would ask for them until the next."""
-        for tracker in list(self._queued):
+        """
+        Give all turns in the budget's queue back, at the end of a step: nobody would ask for them until the next.
+
+        The new arrival among them stays the first: behind the others, short steps would never let it be read.
+        """
+        for tracker, (turn, _) in list(self._queued.items()):
             self.place(tracker)
+            if turn.kind is not Kind.DUE and self._new and self._new[-1][-1] is tracker:
+                self._new.rotate(1)
 
     @property
     def late_by(self) -> float:

@@ -134,6 +134,11 @@ class Turns:
         """The limits of the budget."""
         return self._budget.limits
 
+    @property
+    def is_schedule_next(self) -> bool:
+        """Whether the schedule gets the next token where a read of the schedule and a new arrival both wait."""
+        return self._budget.is_schedule_next
+
     def set_limits(self, limits: ReadBudget) -> None:
         """Change the limits of the budget, from now on."""
         self._budget.set_limits(limits, self.clock.now())

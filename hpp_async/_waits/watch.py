@@ -353,7 +353,8 @@ class Watch(AsyncIterator[WatchEvent]):
         # Bounded: a read in an eager task of asyncio is over as soon as it is started, and never counts as in flight.
         while agenda.ready + agenda.unprocessed < turns.max_in_flight:
             look_again_at = agenda.place_due(self._reads.clock.now())
-            for tracker, claim in agenda.queue(turns.max_in_flight, turns.virtual()):
+            queued = agenda.queue(turns.max_in_flight, turns.virtual(), is_schedule_next=turns.is_schedule_next)
+            for tracker, claim in queued:
                 opens_at = claim.opens_at()
                 # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not
                 # earlier.

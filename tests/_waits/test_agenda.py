@@ -65,6 +65,29 @@ def test_the_first_new_arrival_has_a_turn_beside_reads_that_take_turns_from_each
     assert queued(agenda, 1) == {"first", "new"}
 
 
+def test_the_first_new_arrival_stays_the_first_over_any_number_of_steps(agenda: Agenda) -> None:
+    agenda.place(Waiting("scheduled", Kind.DUE, 10.0))
+    for name in ("new", "newer"):
+        agenda.place(Waiting(name, Kind.NEW))
+    steps: list[set[str]] = []
+    for _ in range(3):
+        steps.append(queued(agenda, 1))
+        agenda.leave()
+
+    assert steps == [{"scheduled", "new"}] * 3
+
+
+@pytest.mark.parametrize("is_schedule_next", [True, False])
+def test_the_line_that_is_next_gets_a_token_that_is_there_already(agenda: Agenda, is_schedule_next: bool) -> None:
+    for kind in (Kind.NEW, Kind.DUE):
+        agenda.place(Waiting(kind.name, kind, -1.0 if kind is Kind.DUE else inf))
+    turns = agenda.queue(1, -inf, is_schedule_next=is_schedule_next)
+
+    assert [tracker.name for tracker, claim in turns if isinstance(tracker, Waiting) and claim.opens_at() <= 0.0] == [
+        "DUE" if is_schedule_next else "NEW"
+    ]
+
+
 def test_a_read_that_must_not_be_queued_before_a_time_has_a_turn_from_then_on(agenda: Agenda) -> None:
     later, cold = Waiting("later", Kind.DUE, -5.0, later=3.0), Waiting("cold", Kind.DUE, -1.0)
     for tracker in (later, cold):

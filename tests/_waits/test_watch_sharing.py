@@ -51,6 +51,30 @@ async def test_waits_and_watches_on_one_session_send_as_many_requests_as_one(pro
     assert len(provider.requests) - cost <= cost * 1.15
 
 
+async def test_a_session_is_read_in_its_turn_however_short_the_steps(provider: ScriptedProvider) -> None:
+    clock, seen_at = provider.clock, dict[str, float]()
+    client = provider.client(budget=ReadBudget(1), schedule=PollSchedule.every(1))  # a tenth of what would be needed
+    async with client, client.watch([provider.add() for _ in range(10)]) as watch:
+
+        async def end_step(scope: anyio.CancelScope) -> None:
+            await clock.sleep(0.05)
+            scope.cancel()
+
+        async def take_steps(until: float) -> None:
+            while clock.now() < until:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(end_step, tasks.cancel_scope)
+                    seen_at[(await anext(watch)).session_id] = clock.now()
+                    tasks.cancel_scope.cancel()
+                await clock.sleep(0.05)  # the caller is busy, and tokens come meanwhile
+
+        await take_steps(30.0)
+        watch.add(provider.add(session_id="new"))
+        await take_steps(35.0)
+
+    assert seen_at["new"] <= 33.0
+
+
 async def test_a_recent_reading_is_used_instead_of_another_read(provider: ScriptedProvider) -> None:
     session = provider.add([(0, "IN_PROGRESS")])
     client = provider.client(budget=ReadBudget(1000, max_in_flight=1))
