@@ -312,7 +312,7 @@ class Connection:
         try:
             yield
         except BaseException:
-            with suppress(psycopg.OperationalError):  # as psycopg does
+            with suppress(psycopg.Error):  # as psycopg does
                 await self._ask(database.rollback)
             raise
         await self._ask(database.commit)
