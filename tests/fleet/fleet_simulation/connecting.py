@@ -300,6 +300,9 @@ class Connection:
             )
         )
 
+    async def set_isolation_level(self, level: object) -> None:
+        """Do nothing: the model is READ COMMITTED."""
+
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[None]:
         database = self._network.database
@@ -356,9 +359,12 @@ class Connection:
 
 
 class ClientCursor:
-    """Stands in for psycopg's ``AsyncClientCursor``, which sends several statements in one query."""
+    """Stands in for psycopg's cursors: ``AsyncClientCursor`` sends several statements in one query."""
 
-    def __init__(self, connection: Connection) -> None:
+    description = ("something",)
+
+    def __init__(self, connection: Connection, *, row_factory: object = None) -> None:
+        del row_factory
         self._connection = connection
         self._result = Cursor([])
 
@@ -367,6 +373,9 @@ class ClientCursor:
 
     def nextset(self) -> None:
         """Go on to the second result: there is only one."""
+
+    async def fetchone(self) -> Any:
+        return await self._result.fetchone()
 
     async def fetchall(self) -> list[Any]:
         return await self._result.fetchall()

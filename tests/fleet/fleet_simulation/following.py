@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
-from fleet_simulation.record import Record, Trouble, number_of
+from fleet_simulation.record import Read, Record, Trouble, number_of
 from fleet_simulation.spans import Span, gaps_between, left_of
 from hpp_async.fleet._division import shard_of
 from hpp_async.fleet._lease import PING
@@ -60,7 +60,7 @@ def nobody_is_followed_by_two(record: Record) -> Iterator[str]:
     owners = dict[int, list[tuple[float, str | None]]]()
     for at, shard, worker, is_taken in record.owned:
         owners.setdefault(shard, []).append((at, worker if is_taken else None))
-    for read in record.reads:
+    for read in _new(record.reads):
         taken = owners.get(shard_of_number(record, read.session), [])
         index = bisect_right(taken, read.at, key=lambda item: item[0]) - 1
         at, owner = taken[index] if index >= 0 else (0.0, None)
@@ -76,7 +76,7 @@ def who_is_gone_is_left_alone(record: Record) -> Iterator[str]:
     for session in sorted(record.rows):
         number = number_of(session)
         followed = _to_follow(record, session)
-        for read in record.reads:
+        for read in _new(record.reads):
             if read.session != number or not followed or any(span.start <= read.at <= span.end for span in followed):
                 continue
             since = max((span.end for span in followed if span.end < read.at), default=0.0)
@@ -89,11 +89,25 @@ def without_the_database_nothing_is_read(record: Record) -> Iterator[str]:
     for trouble in record.troubles:
         if trouble.kind not in ("Outage", "CutOff"):
             continue
-        patience = PING + 4 * record.life.travel + 0.1 if trouble.kind == "Outage" else record.life.lease
-        for read in record.reads:
+        for read in _new(record.reads):
             is_meant = trouble.whom in ("", read.worker)
+            # A process that is cut off does not hear of its connections' end.
+            is_deaf = trouble.kind == "CutOff" or any(
+                other.kind == "CutOff" and other.whom == read.worker and other.start <= trouble.start <= other.end
+                for other in record.troubles
+            )
+            patience = record.life.lease if is_deaf else PING + 4 * record.life.travel + 0.1
             if is_meant and trouble.start + patience < read.at < trouble.end:
                 yield f"{read.worker} reads at {read.at:.2f} without the database, which it lost at {trouble.start:.2f}"
+
+
+def _new(reads: list[Read]) -> list[Read]:
+    """
+    Return the reads without their further attempts.
+
+    A process that was frozen in the middle of a read tries again when it goes on. Nobody waits for the answer.
+    """
+    return [read for read in reads if not read.is_again]
 
 
 # -- what is allowed --------------------------------------------------------------------------------------------------

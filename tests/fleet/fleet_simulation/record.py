@@ -19,6 +19,8 @@ class Read:
     at: float
     worker: str
     session: int
+    is_again: bool = False
+    """Whether it is another attempt of a read, after one that failed: the client makes it, whoever still waits."""
 
 
 @attrs.define(kw_only=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Final, cast
+from weakref import WeakSet
 
 import anyio
 import attrs
@@ -58,7 +59,8 @@ def live(life: Life) -> Record:
                 patch.setattr(module, "monotonic", time)
             for module in (hpp_async.fleet._locks, hpp_async.fleet._postgres):
                 patch.setattr(module, "hang_up", hang_up)
-            patch.setattr(psycopg, "AsyncClientCursor", ClientCursor)
+            for cursor in ("AsyncClientCursor", "AsyncCursor"):
+                patch.setattr(psycopg, cursor, ClientCursor)
             runner.run(_World(record).main())
     finally:
         random.setstate(state)
@@ -114,6 +116,8 @@ class _World:
         )
         self.processes: list[_Process] = []
         self.failures = [0 for _ in life.sold]
+        self.reading = WeakSet[asyncio.Task[object]]()
+        """The tasks that have sent a request: one that sends a second one tries again."""
         for number in range(len(life.sold)):
             self.provider.create((), session_id=session_id(number))
         self.shop = self._begin(SHOP, 0.0)
@@ -126,7 +130,9 @@ class _World:
         calls = asyncio.create_task(self._call())
         await asyncio.gather(*tasks)
         await self._sleep_until(max(life.length, *(at for sold in life.sold for at, _ in sold.changes), 0.0))
-        until = self.loop.time() + SETTLES
+        # A session whose event takes longer than the lease keeps its shard busy until it is parked.
+        busy = sum(life.parked_after * (sold.slow + 2.0) for sold in life.sold if sold.slow >= life.lease)
+        until = self.loop.time() + SETTLES + busy
         while self.loop.time() < until and not self._is_settled():  # noqa: ASYNC110 - nobody sets an event for it
             await asyncio.sleep(1.0)
         calls.cancel()
@@ -281,7 +287,11 @@ class _World:
 
     async def _answer(self, name: str, request: httpx.Request) -> httpx.Response:
         number = number_of(request.url.path.rpartition("/")[2])
-        self.record.reads.append(Read(at=self.loop.time(), worker=name, session=number))
+        task = asyncio.current_task()
+        assert task is not None, "the client reads in a task"
+        is_again = task in self.reading
+        self.reading.add(task)
+        self.record.reads.append(Read(at=self.loop.time(), worker=name, session=number, is_again=is_again))
         self.record.note(self.loop.time(), f"{name} reads {number}")
         travel = Random(f"{self.life.seed} {len(self.record.reads)}").uniform(0.0, self.life.latency)
         await asyncio.sleep(travel / 2)
