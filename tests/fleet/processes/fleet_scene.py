@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Set
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -72,15 +72,16 @@ class Scene:
     reads: dict[str, list[tuple[float, str]]] = attrs.field(init=False, factory=dict)
     workers: list[Process] = attrs.field(init=False, factory=list)
 
-    async def start(self, name: str, conninfo: str | None = None) -> Process:
-        arguments = [name, conninfo or self.database.conninfo, self.endpoint, str(LEASE), str(RATE)]
+    async def start(self, name: str, conninfo: str | None = None, *, hours: float = 0.0) -> Process:
+        """Start a worker. The calendar of its machine is wrong by so many hours."""
+        arguments = [name, conninfo or self.database.conninfo, self.endpoint, str(LEASE), str(RATE), str(hours)]
         process = await asyncio.create_subprocess_exec(sys.executable, str(WORKER), *arguments)
         worker = Process(name, process)
         self.workers.append(worker)
         return worker
 
-    async def add(self, count: int) -> list[str]:
-        sessions = [self.provider.create() for _ in range(count)]
+    async def add(self, count: int, *, lifetime: timedelta | None = None) -> list[str]:
+        sessions = [self.provider.create(lifetime=lifetime) for _ in range(count)]
         async with self.store.transaction() as tx:
             for session in sessions:
                 await self.fleet.add(session, tx=tx)
@@ -89,6 +90,12 @@ class Scene:
     def pay(self, sessions: Collection[str]) -> None:
         for session in sessions:
             self.provider.change(session, "COMPLETED", order_id=f"order-{session}")
+
+    def expire(self, sessions: Collection[str]) -> None:
+        """Let sessions expire now, instead of at the end of their lifetime."""
+        now = self.provider.now()
+        for session in sessions:
+            self.provider.life(session).move_expiry(now, now)
 
     async def answer(self, head: bytes, _: ByteStream) -> bytes:
         method, path, headers = request_of(head)
@@ -106,8 +113,14 @@ class Scene:
             cursor = await tx.execute("SELECT session_id FROM booked")
             return Counter(row[0] for row in await cursor.fetchall())
 
+    async def endings(self) -> dict[str, str]:
+        """Return the ending that was booked of each session."""
+        async with self.store.transaction() as tx:
+            cursor = await tx.execute("SELECT session_id, ending FROM booked")
+            return dict(await cursor.fetchall())
+
     async def are_booked_once(self, sessions: Collection[str]) -> None:
-        """Wait until all payments are booked; then fail if one was booked twice."""
+        """Wait until all sessions have ended; then fail if one was booked twice, or another one was booked."""
         for session in sessions:
             await self.fleet.wait_for_outcome(session)
         assert await self.booked() == dict.fromkeys(sessions, 1)
@@ -160,7 +173,7 @@ async def scene(database: Cluster) -> AsyncGenerator[Scene]:
         async with store.transaction() as tx:
             await tx.execute("DROP SCHEMA IF EXISTS hpp CASCADE")
             await tx.execute("DROP TABLE IF EXISTS booked, payment")
-            await tx.execute("CREATE TABLE booked (session_id text, worker text)")
+            await tx.execute("CREATE TABLE booked (session_id text, worker text, ending text)")
         await store.migrate()
         provider = Provider(now=lambda: datetime.now(UTC), auth=AUTH, quota=None, base_url="http://127.0.0.1")
         here = Scene(database, provider, store)

@@ -7,17 +7,33 @@ import contextlib
 import logging
 import signal
 import sys
+from datetime import datetime, timedelta
 
-from hpp_async import Completed, HPPClient, PollSchedule, ReadBudget, WatchEvent
+from hpp_async import Completed, Expired, HPPClient, PollSchedule, ReadBudget, WatchEvent
+from hpp_async._loop import LoopClock
 from hpp_async.fleet import Fleet, PostgresStore, PostgresTransaction
 
 AUTH = ("PK00000_test", "not-a-secret")
 
 
+class WrongClock(LoopClock):
+    """The clock of a machine whose calendar is wrong by so many hours."""
+
+    def __init__(self, hours: float) -> None:
+        super().__init__()
+        self._skew = timedelta(hours=hours)
+
+    def today(self) -> datetime:
+        return super().today() + self._skew
+
+
 async def deal_with(event: WatchEvent, tx: PostgresTransaction) -> None:
-    if isinstance(event.news, Completed):
+    if isinstance(event.news, Completed | Expired):
         # There is no constraint on it: whoever books a payment twice is found out.
-        await tx.execute("INSERT INTO booked (session_id, worker) VALUES (%s, %s)", (event.session_id, sys.argv[1]))
+        await tx.execute(
+            "INSERT INTO booked (session_id, worker, ending) VALUES (%s, %s, %s)",
+            (event.session_id, sys.argv[1], type(event.news).__name__),
+        )
 
 
 def show_tasks() -> None:
@@ -26,7 +42,7 @@ def show_tasks() -> None:
         task.print_stack(limit=8)
 
 
-async def main(name: str, conninfo: str, endpoint: str, lease: str, rate: str) -> None:
+async def main(name: str, conninfo: str, endpoint: str, lease: str, rate: str, hours: str) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -37,6 +53,7 @@ async def main(name: str, conninfo: str, endpoint: str, lease: str, rate: str) -
         schedule=PollSchedule.every(0.2),
         budget=ReadBudget(float(rate)),
         user_agent=name,
+        clock=WrongClock(float(hours)),
     )
     async with client, PostgresStore(conninfo) as store:
         await Fleet(client, store, shards=8, lease=float(lease)).work(deal_with)

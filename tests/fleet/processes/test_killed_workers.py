@@ -1,5 +1,5 @@
 """
-Workers that are killed, frozen and cut off, and databases that go away.
+Workers that are killed, frozen and cut off, or have wrong calendars, and databases that go away.
 
 In each: every payment is booked exactly once, and every session is followed by exactly one process again, in time.
 Deadlines are those of the contract, with room for a machine that is busy with other tests.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from datetime import timedelta
 from time import monotonic
 from typing import Final
 
@@ -97,6 +98,40 @@ async def test_a_worker_that_is_cut_off_stops_reading_and_is_replaced_after_the_
 
     print(f"taken over within {took:.2f} s")
     assert took < LEASE + 2.0 + BUSY
+
+
+async def test_workers_whose_calendars_are_hours_apart_follow_one_another_and_agree_on_what_has_expired(
+    database: Cluster,
+) -> None:
+    async with scene(database) as here:
+        # By one of the calendars all of them expired an hour ago, and by the other one they expire in three hours.
+        sessions = await here.add(44, lifetime=timedelta(hours=1))
+        paid, paid_later, unpaid = sessions[:16], sessions[16:28], sessions[28:]
+        await here.start("ahead", hours=2)
+        await here.start("behind", hours=-2)
+        await here.are_owned_by(2)
+        await here.followed_by({"ahead", "behind"}, sessions)
+        here.pay(paid)
+        await here.workers[0].end(signal.SIGKILL)
+        took = [await here.followed_by({"behind"}, [*paid_later, *unpaid])]
+        await here.start("ahead-again", hours=2)
+        await here.are_owned_by(2)
+        await here.workers[1].end(signal.SIGKILL)
+        took.append(await here.followed_by({"ahead-again"}, [*paid_later, *unpaid]))
+        await here.start("behind-again", hours=-2)
+        await here.are_owned_by(2)
+        await here.are_booked_once(paid)  # and no other session, so none was taken for expired
+        here.pay(paid_later)
+        here.expire(unpaid)
+        await here.are_booked_once(sessions)
+
+        assert await here.endings() == {
+            **dict.fromkeys([*paid, *paid_later], "Completed"),
+            **dict.fromkeys(unpaid, "Expired"),
+        }
+
+    print(f"taken over within {took[0]:.2f} s and {took[1]:.2f} s")
+    assert max(took) < LEASE + 2.0 + BUSY
 
 
 async def test_terminated_backends_are_replaced(database: Cluster) -> None:
