@@ -31,9 +31,9 @@ two hours wrong changes nothing, unless no reading has a ``Date``.
 
 *When the next read is due.* After a reading, the next read is due after the schedule's delay for the age of the status.
 Four things make it due earlier: a notification, a suspicion that a confirmation read must settle, the expiry (plus a
-grace), and the timeout of the wait. The first delay for a session that is old already is
-drawn from its whole length. After a failure the delay is a back-off, or the seconds that the server asks for if these
-are more; the same four make the next read due earlier.
+grace), and the timeout of the wait. The first delay for a session that is old already, or that is read at once because
+its token is old, is drawn from its whole length. After a failure the delay is a back-off, or the seconds that the
+server asks for if these are more; the same four make the next read due earlier.
 
 *What ends a wait.* A wait ends with
 
@@ -185,15 +185,16 @@ class Poller:
         since = self._history.since
         if since is None or (memory := since.memory) is None:
             return
-        at = self.rested_at = min(now, calendar.loop_time(memory))
+        at = calendar.loop_time(memory)
+        rested_at = self.rested_at = min(now, at)
         if since.status is not None:
             aged = memory.age if since.updated_at is None else memory.at - since.updated_at.timestamp()
-            self._born_at = at - max(0.0, aged or 0.0)
-        self._expiry.resume(memory, at, known=since.expires_at)
+            self._born_at = rested_at - max(0.0, aged or 0.0)
+        self._expiry.resume(memory, rested_at, known=since.expires_at)
         own = None if since.status is None else own_delay(self.settings.schedule, self._history.known, self._age(now))
         delay = delay_of(memory, own)
         if memory.failing is not None:
-            self._failures = Failures.resume(memory.failing, at, at + (delay or 0.0))
+            self._failures = Failures.resume(memory.failing, rested_at, rested_at + (delay or 0.0))
         if delay is not None:
             self.rested_at, due, key = next_read(at, delay, now=now, own=own, spread=0.0 if memory.failing else spread)
             self._rest_until(due, now, key=key)
@@ -327,6 +328,7 @@ class Poller:
         is_unknown = self._expiry.is_unknown(now)
         may_end = not is_followed
         self._failures = None
+        is_herd = self.reads == 1 and self._due == self.rested_at  # at once with an old token: see `next_read`
         transition = history.observe(reading, is_last=is_stop or (is_expired and may_end))
         self.rested_at = now
         if is_stop or (may_end and (is_expired or is_unknown)):
@@ -334,7 +336,7 @@ class Poller:
         else:
             if is_last_read and may_end:
                 self._verdict = self._timed_out()
-            delay = self._delay_after_reading(reading, now, draw, is_changed=transition is not None, since=since)
+            delay = self._delay_after(reading, now, draw, is_changed=bool(transition), is_herd=is_herd, since=since)
             if is_doubtful and transition is None:
                 delay = min(delay, CONFIRMATION_DELAY)
             self._rest_until(now + delay, now)
@@ -400,8 +402,8 @@ class Poller:
 
     # -- when the next read is due ------------------------------------------------------------------------------
 
-    def _delay_after_reading(
-        self, reading: Session, now: float, draw: float, *, is_changed: bool, since: Position | None
+    def _delay_after(
+        self, reading: Session, now: float, draw: float, *, is_changed: bool, is_herd: bool, since: Position | None
     ) -> float:
         is_first = self._born_at is None
         latest = self._history.latest
@@ -414,9 +416,9 @@ class Poller:
             self._born_at = began_at(since.memory, reading, now, reckoned=self._born_at)
 
         delay = self._delay(now, draw)
-        if is_first and self._age(now) > delay:
-            # Thundering herd: waits that start together for old sessions would read together again and again. So the
-            # first delay is drawn from its whole length.
+        if (is_first or is_herd) and self._age(now) > delay:
+            # Thundering herd: waits that start together for old sessions would read together again and again, and the
+            # budget would be idle in between. So the first delay is drawn from its whole length.
             delay *= draw
         return min(delay, self._expiry.confirm_after(now))
 

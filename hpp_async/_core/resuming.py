@@ -25,6 +25,9 @@ Where thousands are overdue, the shortest delay comes first then. To add 100,000
 seconds, so a difference of milliseconds would not do.
 """
 
+_AGREEMENT: Final = 5.0
+"""Seconds: a last read that is further in the future was dated by a wrong calendar, or this machine's is wrong."""
+
 _COARSE: Final = 60.0
 """Seconds by which the age of a status may be wrong after a restart, where no ``updated_at`` tells it."""
 
@@ -55,7 +58,8 @@ def next_read(at: float, delay: float, *, now: float, own: float | None, spread:
 
     The last read was over at *at*, and the next was to come *delay* seconds later. An overdue read is due at once. If a
     session is overdue by more than its own delay, its token is old, as after a crash: then its own delay begins *now*,
-    and is multiplied by *spread*.
+    and is multiplied by *spread*. So is *delay* where *at* is in the future, because a calendar is wrong: else all
+    sessions that come from that machine would be due at once.
 
     Once they are due, reads are made in the order of their keys. Of overdue reads, the one with the shortest *own*
     delay goes first, as its consumer may be on the page. A read that becomes due while thousands of overdue reads wait
@@ -64,6 +68,9 @@ def next_read(at: float, delay: float, *, now: float, own: float | None, spread:
     own = delay if own is None else own
     if now > at + delay + own and spread > 0.0:
         at, delay = now, spread * max(0.0, own - _AT_ONCE)
+    elif at - now > _AGREEMENT and spread > 0.0:
+        delay *= spread
+    at = min(now, at)
     due = max(now, at + delay)
     is_ahead = due == now or own <= _AT_ONCE
     return at, due, due - _AHEAD / (1.0 + own) if is_ahead else due

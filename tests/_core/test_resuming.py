@@ -322,6 +322,26 @@ def test_a_consumer_on_the_page_is_read_at_once_however_old_the_token() -> None:
     assert due(resumed(Memory(at=NOW - 300.0, delay=2.5, age=50.0), spread=0.9)) == 0.0
 
 
+def test_sessions_that_are_read_at_once_because_their_tokens_are_old_come_apart() -> None:
+    # They would be read together again and again, and the budget would be idle in between.
+    poller = resumed(Memory(at=NOW - 300.0, delay=5.0), spread=0.9, schedule=PollSchedule.every(5.0))
+    delays = list[float]()
+    for now in (100.0, 102.0):
+        poller.received(reading("IN_PROGRESS", updated=0.0, read=now), now, 0.25)
+        delays.append(due(poller) + 100.0 - now)
+
+    assert delays == pytest.approx([1.25, 5.0])
+
+
+def test_sessions_come_apart_whose_last_reads_were_in_the_future_by_a_wrong_calendar() -> None:
+    every = PollSchedule.every(5.0)
+    ahead = Memory(at=NOW + 7200.0, delay=5.0)  # by the calendar of this machine, which is two hours behind
+
+    assert due(resumed(ahead, schedule=every, spread=0.25)) == pytest.approx(1.25)
+    assert due(resumed(ahead, schedule=every)) == pytest.approx(5.0)
+    assert due(resumed(attrs.evolve(ahead, at=NOW + 1.0), schedule=every, spread=0.25)) == pytest.approx(5.0)
+
+
 def test_a_wait_that_has_read_nothing_yet_remembers_what_it_was_given() -> None:
     memory = attrs.evolve(COLD, skew=-7200.0, unknown_for=9000.0, was_open=True, late_readings=1)
     poller = Poller(SESSION_ID, since=since(memory))
