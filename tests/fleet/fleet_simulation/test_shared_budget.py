@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -18,8 +19,8 @@ from fleet_simulation.record import Record, session_id
 from fleet_simulation.run import live
 from hpp_async import ReadBudget
 from hpp_async._core.token_bucket import TokenBucket
-from hpp_async.fleet import _division
-from hpp_async.fleet._division import shard_of
+from hpp_async.fleet import Fleet, _division, _worker
+from hpp_async.fleet._division import Moves, shard_of
 from hpp_async.fleet._worker import Worker
 
 SHARDS: Final = 12
@@ -85,6 +86,11 @@ def reads_per_second(record: Record, start: float, end: float) -> float:
     return sum(start <= read.at < end for read in record.reads) / (end - start)
 
 
+def slowest_second(record: Record, start: float, end: float) -> float:
+    """Return the reads in the second with fewest of them, of all workers together."""
+    return min(reads_per_second(record, start + second, start + second + 1.0) for second in range(int(end - start)))
+
+
 def stretches(record: Record, start: float, end: float) -> dict[str, float]:
     """Return by how much the delays of each worker's sessions are stretched: the mean time between two reads tells."""
     reads, sessions = Counter[str](), dict[str, set[int]]()
@@ -120,17 +126,72 @@ def test_all_workers_stretch_their_delays_alike(record: Record, start: float, en
 
 def test_a_lease_and_a_second_after_a_worker_was_killed_the_others_read_at_the_full_rate(record: Record) -> None:
     assert reads_per_second(record, 8.0, KILLED_AT) >= 0.9 * RATE
-    for second in range(10):
-        start = KILLED_AT + LEASE + 1.0 + second
-        assert reads_per_second(record, start, start + 1.0) >= 0.9 * RATE
+    assert slowest_second(record, KILLED_AT + LEASE + 1.0, BACK_AT) >= 0.9 * RATE
+
+
+def listening() -> Life:
+    """Return a life with one worker, and a shop that adds, waits, gets callbacks and discards."""
+    paid = Sold(added_at=1.0, changes=((5.0, "IN_PROGRESS"), (9.0, "COMPLETED")), callbacks=(3.0, 5.1, 7.0, 9.1))
+    left = attrs.evolve(paid, changes=(), discarded_at=8.0)
+    return Life(seed=1, skews=(0.0,), starts=(0.0,), sold=(paid, paid, left), disturbances=(), length=12.0)
+
+
+def readers(record: Record) -> set[str]:
+    return {read.worker for read in record.reads}
 
 
 def test_a_process_that_only_listens_reads_nothing(record: Record) -> None:
-    assert {read.worker for read in record.reads} == {"w0.0", "w1.0", "w1.1", "w2.0"}
-    assert {heard.status for heard in record.heard} >= {"WAITING"}  # the shop waits for outcomes, and listens
+    alone = live(listening())
+
+    assert readers(alone) == {"w0.0"}
+    assert {heard.status for heard in alone.heard} == {"WAITING", "IN_PROGRESS", "COMPLETED"}
+    assert readers(record) == {"w0.0", "w1.0", "w1.1", "w2.0"}
 
 
 # -- what the tests above would find ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["add", "notify", "discard", "wait_for_outcome"])
+def test_a_process_that_reads_where_it_should_only_listen_is_found_out(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listens = getattr(Fleet, call)
+
+    def reads(fleet: Fleet[Any], session: str) -> object:
+        asyncio.get_running_loop().create_task(fleet._client.read_session(session))
+        return listens(fleet, session)
+
+    monkeypatch.setattr(Fleet, call, reads)
+
+    assert "shop" in readers(live(listening()))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("how", ["slowly", "late"])
+def test_workers_that_do_not_make_up_for_a_killed_one_do_not_read_at_the_full_rate(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate, next_moves, killed_at = Worker._set_rate, _division.moves, 12.0
+
+    def is_over() -> bool:
+        return not killed_at <= asyncio.get_running_loop().time() <= killed_at + LEASE + 2.0
+
+    def keep_the_rate(worker: Worker[Any]) -> None:
+        if asyncio.get_running_loop().time() < killed_at:
+            set_rate(worker)
+
+    def wait(*args: Any, **options: Any) -> Moves:
+        return next_moves(*args, **options) if is_over() else Moves()
+
+    if how == "slowly":
+        monkeypatch.setattr(Worker, "_set_rate", keep_the_rate)
+    else:
+        monkeypatch.setattr(_worker, "moves", wait)
+    kill = Kill(at=killed_at, worker=1, down_for=60.0)
+    record = live(attrs.evolve(life(), disturbances=(kill,), length=18.0))
+
+    assert slowest_second(record, 8.0, killed_at) >= 0.9 * RATE
+    assert slowest_second(record, killed_at + LEASE + 1.0, 18.0) < 0.8 * RATE
 
 
 @pytest.mark.thorough
