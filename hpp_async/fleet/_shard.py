@@ -138,7 +138,8 @@ class ShardWork(Generic[Tx]):
             async with self._work.loading:
                 await self._hand_over()
         except FencedError:
-            logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
+            if self._watch is not None:  # else its take-over was not committed
+                logger.warning("shard %d belongs to another worker: its tokens are not stored", self.number)
         except Exception as error:  # noqa: BLE001 - without its tokens a session is read once more, and nothing is lost
             logger.warning("the tokens of shard %d could not be stored (%s)", self.number, type(error).__name__)
 
@@ -186,7 +187,7 @@ class ShardWork(Generic[Tx]):
             [(epoch, handed_over)] = await self._work.store.run(tx, "next_epoch", self.number)
             # The owner before may have been killed before it told them of news.
             await self._work.store.tell_waits(tx, news_of(self.number, self._work.shards))
-        self._epoch = epoch
+            self._epoch = epoch  # now: a commit that is cancelled may have happened, and then `close` hands over
         if epoch > 1:
             self._work.client.report(ShardTakenOver(shard=self.number, was_handed_over=handed_over == epoch - 1))
         return []

@@ -18,7 +18,8 @@ from shops import Shop, eventually, is_let_go, shop, until
 import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
 from hpp_async.fleet import Fleet, SQLiteStore, _sqlite
-from hpp_async.fleet._shard import ShardWork
+from hpp_async.fleet._lease import Lease
+from hpp_async.fleet._shard import ShardWork, Work
 from hpp_async.fleet._sqlite import _Alone, _version
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
@@ -229,6 +230,36 @@ async def test_a_shard_that_another_worker_took_stores_no_tokens(here: Shop) -> 
         cursor = await tx.execute("SELECT token FROM hpp_session")
         assert await cursor.fetchone() == (None,)
         assert await cursor.fetchone() is None
+
+
+@pytest.mark.parametrize(("at", "stored"), [("epoch", []), ("commit", [(1, 1)])])
+async def test_a_take_over_that_is_cancelled_is_handed_over_if_it_was_committed(
+    here: Shop,
+    at: str,
+    stored: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def cancel(*_: object) -> None:
+        """Cancel the take-over: at the next await, which is the commit, or now."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if at == "epoch":
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(here.store, "tell_waits", cancel)
+    work = Work(client=here.client, store=here.store, shards=1, lease=Lease(2), stop_on=(), deal_with=here.deal_with)
+    shard = ShardWork(0, work)
+    await asyncio.wait(shard.tasks)
+    await shard.close()
+    async with here.store.transaction() as tx:
+        cursor = await tx.execute("SELECT epoch, handed_over FROM hpp_shard")
+        found = await cursor.fetchall()
+
+    assert shard.task.cancelled()
+    assert found == stored
+    assert caplog.messages == []
 
 
 async def test_an_event_of_a_session_that_was_discarded_or_deleted_meanwhile_is_dropped(here: Shop) -> None:
