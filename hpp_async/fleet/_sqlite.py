@@ -17,6 +17,7 @@ import attrs
 from hpp_async import ConfigurationError
 from hpp_async.fleet._division import Survey
 from hpp_async.fleet._lease import Lease
+from hpp_async.fleet._lifetime import StoreClosedError
 from hpp_async.fleet._store import ENDS_TRANSACTION, Dialect, Ownership, Row, Store
 from hpp_async.fleet._tasks import end
 
@@ -33,6 +34,7 @@ _DIALECT: Final = Dialect(
 _SCHEMA: Final = """\
 CREATE TABLE IF NOT EXISTS hpp_setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS hpp_shard (number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, handed_over INTEGER);
+CREATE TABLE IF NOT EXISTS hpp_message (message TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS hpp_session (
     id TEXT PRIMARY KEY,
     bucket INTEGER NOT NULL,
@@ -133,8 +135,8 @@ class SQLiteStore(Store[SQLiteTransaction]):
     Keeps a fleet's sessions in a SQLite file, for development and for shops that run as one process.
 
     Statements run in worker threads, one transaction at a time. Only one process may work on a file at a time. What
-    other processes add, discard or store is noticed within a second, but `Fleet.notify` reaches only this process. For
-    several processes use `PostgresStore`.
+    other processes add, discard or store is noticed within a second, and so are their calls of `Fleet.notify`. For
+    several workers use `PostgresStore`.
 
     Args:
         path: the file. Beside it, a file with ``-worker`` at the end of its name is locked by the worker.
@@ -250,8 +252,15 @@ class SQLiteStore(Store[SQLiteTransaction]):
         )
 
     async def tell_workers(self, tx: SQLiteTransaction, message: str) -> None:
-        """Pass on a message for workers, once the transaction is committed."""
+        """
+        Pass on a message for workers, once the transaction is committed.
+
+        A worker in another process finds in its tables what was added or discarded. Anything else is left there for it.
+        """
         tx.messages.append((self.channels.tell_workers, message))
+        if message.startswith("notify:") and self._worker is None and await self._is_locked():
+            with self._explaining():
+                await tx.execute("INSERT INTO hpp_message VALUES (?) ON CONFLICT DO NOTHING", (message,))
 
     async def tell_waits(self, tx: SQLiteTransaction, message: str) -> None:
         """Wake the waits that the message is for, once the transaction is committed."""
@@ -267,12 +276,22 @@ class SQLiteStore(Store[SQLiteTransaction]):
         known = None  # so that the first look finds what came before it
         while True:
             await asyncio.sleep(_PAUSE)
-            with suppress(sqlite3.Error):  # the next look tells
+            with suppress(sqlite3.Error, StoreClosedError):  # the next look tells
                 async with self._turn:
-                    version = await _in_thread(partial(_version, await self._open()))
-                if version != known:
-                    known = version
+                    now = self._worker, await _in_thread(partial(_version, await self._open()))
+                if now != known:
                     self.channels.catch_up()
+                    for message in await self._take_messages():
+                        self.channels.tell_workers(message)
+                    known = now
+
+    async def _take_messages(self) -> list[str]:
+        """Remove and return the messages that other processes left for the worker, if that is here."""
+        if self._worker is None:
+            return []
+        async with self.transaction() as tx:
+            cursor = await tx.execute("DELETE FROM hpp_message RETURNING message")
+            return [message for (message,) in await cursor.fetchall()]
 
     def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
         """Lock the file against a second worker; everything is owned until the context ends."""

@@ -26,7 +26,7 @@ from hpp_async import (
     WatchEvent,
     is_newer,
 )
-from hpp_async.fleet import Fleet, SQLiteStore, Store
+from hpp_async.fleet import Fleet, SQLiteStore, Store, _sqlite
 from hpp_async.fleet._division import shard_of
 from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._sqlite import _Alone
@@ -456,6 +456,40 @@ async def test_what_another_process_adds_to_a_file_is_followed_and_its_wait_told
 
     assert news.ending == "Completed"
     assert await here.booked() == [session]
+
+
+async def test_a_callback_at_another_process_reaches_the_worker_of_a_file(
+    here: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(here.store, SQLiteStore):
+        pytest.skip("PostgreSQL tells every process")
+    monkeypatch.setattr(_sqlite, "_PAUSE", 0.01)
+    session = here.client.session_id(here.provider.add())
+    heard = list[tuple[str, str]]()
+
+    async def left() -> list[Any]:
+        async with here.store.transaction() as tx:
+            return list(await (await tx.execute("SELECT * FROM hpp_message")).fetchall())
+
+    async def nothing_is_left() -> bool:
+        return await left() == []
+
+    async with SQLiteStore(tmp_path / "shop.db") as there:
+        web = Fleet(here.client, there, shards=4)
+        await web.notify(session)
+        assert await nothing_is_left()  # nobody works
+        async with here.working():
+            await eventually(lambda: owned(here))
+            here.store.channels.join(lambda verb, session_id: heard.append((verb, session_id)))
+            await web.notify(session)
+            await web.notify(session)
+            await until(lambda: ("notify", session) in heard)
+            await eventually(nothing_is_left)
+            async with here.store.transaction() as tx:
+                await tx.execute("DROP TABLE hpp_message")
+            with pytest.raises(ConfigurationError, match=r"await store.migrate\(\) makes it"):
+                await web.notify(session)
+            await here.store.migrate()
 
 
 # -- waits ------------------------------------------------------------------------------------------------------------
