@@ -205,6 +205,35 @@ def running_task() -> object:
     return None
 
 
+def is_task_cancelled() -> bool:
+    """
+    Tell, where a cancellation arrives, whether it is for the running task.
+
+    On asyncio it may be another task's, for whose result code in this one has asked. On trio that cannot be.
+    """
+    cancelling = getattr(running_task(), "cancelling", None)
+    return cancelling is None or bool(cancelling())
+
+
+_CLOSING: Final = 5.0
+"""Seconds that closing may take after it was cancelled."""
+
+
+async def to_the_end(close: Callable[[], Awaitable[None]]) -> None:
+    """
+    Await *close*, which can be repeated. If it is cancelled, repeat it, and let the cancellation go on afterwards.
+
+    In a scope of anyio or trio that is cancelled, every await is cancelled at once, and nothing would be closed. So the
+    repetition is shielded, for a few seconds.
+    """
+    try:
+        await close()
+    except anyio.get_cancelled_exc_class():
+        with anyio.move_on_after(_CLOSING, shield=True):
+            await close()
+        raise
+
+
 class Home:
     """
     The event loop that a client is used in, or another *owner*.

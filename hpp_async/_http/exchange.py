@@ -13,8 +13,9 @@ from hpp_async._core.exceptions import ClientClosedError, HPPError
 from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Connection, Connections
 from hpp_async._http.family import Family
-from hpp_async._http.reasons import NoAnswer, no_answer, silence
+from hpp_async._http.reasons import NoAnswer, cancelled, no_answer, silence
 from hpp_async._http.secret_url import SecretURL
+from hpp_async._loop import is_task_cancelled
 
 if TYPE_CHECKING:
     import httpx
@@ -78,7 +79,8 @@ class Exchange:
         self._timeout = timeout
         # httpx gets no timeout but for connecting (see _CONNECT_SHARE). The timeout of the exchange bounds all other
         # steps, and a timer of httpx's for each of them would take a thirtieth of the time of a read.
-        self._timeouts = self._family.timeout(None, connect=timeout * _CONNECT_SHARE).as_dict()
+        connect = timeout * _CONNECT_SHARE if timeout < float("inf") else None  # aiohttp takes no infinite ones
+        self._timeouts = self._family.timeout(None, connect=connect).as_dict()
         self._under_way: set[anyio.CancelScope] = set()
         self._is_abandoned = False
 
@@ -124,6 +126,11 @@ class Exchange:
             if failure is None:
                 raise
             return failure
+        except anyio.get_cancelled_exc_class():
+            if is_task_cancelled():
+                raise
+            # A hook of a lent client awaits a task that was cancelled. The callers would repeat the read for ever.
+            return cancelled(self._host(url))
         finally:
             self._under_way.discard(scope)
         if self._is_abandoned:

@@ -32,7 +32,7 @@ class OverAiohttp(AiohttpTransport):
         if not isinstance(session, aiohttp.ClientSession):
             session = self.client = self.get_client()
         headers = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw)
-        connect: float = request.extensions["timeout"]["connect"]
+        connect: float | None = request.extensions["timeout"]["connect"]
         try:
             response = await session.request(
                 request.method,
@@ -104,7 +104,7 @@ def load_ahead(environment: Environment, family: Family) -> None:
 
 
 @lru_cache(maxsize=16)
-def _timeout(connect: float) -> aiohttp.ClientTimeout:
+def _timeout(connect: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(sock_connect=connect)
 
 

@@ -17,11 +17,12 @@ from hpp_async._http.family import names_of
 _NO_ROUTE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 _EXPECTED: Final = {"HTTPError", "InvalidURL", "StreamError"}
 _DROPPED: Final = {"RemoteProtocolError", "ReadError", "WriteError"}
-_HUNG_UP: Final = ("Server disconnected", "peer closed connection")
+_HUNG_UP: Final = ("Server disconnected", "peer closed connection", "<ConnectionTerminated", "<StreamReset")
 """
-How the messages of a `RemoteProtocolError` begin if the other side closed the connection.
+How the messages of a `RemoteProtocolError` begin if the other side ended the connection, or its part for the request.
 
-All other messages of a `RemoteProtocolError` mean that what came is not HTTP.
+The last two are of HTTP/2, which a lent client may use. All other messages of a `RemoteProtocolError` mean that what
+came is not HTTP.
 """
 
 _BEFORE_TLS: Final = {"name", "refused", "unreachable", "silence"}
@@ -53,6 +54,11 @@ class NoAnswer:
 def silence(host: str, seconds: float) -> NoAnswer:
     """Return why no answer came if an exchange with *host* was not over after *seconds*."""
     return NoAnswer(reason="silence", message=f"no complete answer from {host} within {seconds:g} s")
+
+
+def cancelled(host: str) -> NoAnswer:
+    """Return why no answer came if a request to *host* ended by a cancellation that was not for the client's task."""
+    return NoAnswer(reason="other", message=f"no answer: the request to {host} was cancelled by a hook or a transport")
 
 
 def no_answer(error: Exception, *, host: str, proxy: str | None) -> NoAnswer | None:

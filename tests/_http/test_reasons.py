@@ -244,6 +244,8 @@ async def test_the_reason_reaches_the_caller() -> None:
         (TimeoutError(), "silence"),
         (httpx.PoolTimeout("pool"), "silence"),
         (httpx.WriteError("gone"), "reset"),
+        (httpx.RemoteProtocolError("<StreamReset stream_id:1, error_code:7, remote_reset:True>"), "reset"),
+        (httpx.RemoteProtocolError("<ConnectionTerminated error_code:0, last_stream_id:0>"), "reset"),
         (httpx.ProxyError("SOCKS says no"), "proxy"),
         (httpx.InvalidURL("?"), "other"),
         (ssl.SSLError(), "tls"),
