@@ -22,7 +22,7 @@ from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.schedule import PollSchedule, Schedule, seconds
 from hpp_async._core.session import OUTCOME, Session, SessionStatus
 from hpp_async._core.settings import Settings, statuses
-from hpp_async._core.token_bucket import ReadBudget
+from hpp_async._core.token_bucket import ReadBudget, checked_budget
 from hpp_async._http import codec, connections, retry
 from hpp_async._http.calls import Calls
 from hpp_async._http.commands import Commands
@@ -32,7 +32,7 @@ from hpp_async._http.headers import headers_of, user_agent_of
 from hpp_async._http.reader import Reader
 from hpp_async._http.retry import longest_read
 from hpp_async._http.transports import TransportName, connections_for
-from hpp_async._loop import Clock, LoopClock
+from hpp_async._loop import Clock, LoopClock, to_the_end
 from hpp_async._ordering import Ordering, load_ahead
 from hpp_async._waits.awaitable import mark_coroutine_function
 from hpp_async._waits.creations import Creations
@@ -138,10 +138,7 @@ class HPPClient(Ordering):
         clock = LoopClock() if clock is None else clock
         checked_observers = Observers(observers, host=self._target.host)
         if budget is None:
-            member = self._target.member or Endpoint.EU_PLAYGROUND
-            budget = ReadBudget(member.quota * _SHARE)
-        elif not isinstance(budget, ReadBudget):
-            raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
+            budget = ReadBudget((self._target.member or Endpoint.EU_PLAYGROUND).quota * _SHARE)
         self._attempts = attempts
         self._timeout = seconds(timeout, "timeout", at_least=0.001)
         agent = user_agent_of(user_agent, own=f"hpp-async/{VERSION}")
@@ -159,7 +156,7 @@ class HPPClient(Ordering):
         provider_clock = ProviderClock()
         self._calls = Calls(exchange, target=self._target, clock=clock, provider_clock=provider_clock)
         self._commands = Commands(self._calls, attempts=attempts)
-        turns = Turns(Budget(budget), clock=clock, draw=_draw, observers=checked_observers)
+        turns = Turns(Budget(checked_budget(budget)), clock=clock, draw=_draw, observers=checked_observers)
         self._reads = Reads(
             Reader(self._calls, attempts=attempts).read,
             turns=turns,
@@ -387,8 +384,13 @@ class HPPClient(Ordering):
         return self._reads.turns.limits
 
     def set_budget(self, budget: ReadBudget) -> None:
-        """Give the client another budget, from now on. To be called in the event loop."""
-        self._reads.turns.set_limits(budget)
+        """
+        Give the client another budget, from now on. To be called in the event loop.
+
+        Raises:
+            ConfigurationError: *budget* is not a `ReadBudget`.
+        """
+        self._reads.turns.set_limits(checked_budget(budget))
 
     def report(self, event: Event) -> None:
         """Call the observers with *event*, as a `Fleet` does for its own. To be called in the event loop."""
@@ -407,11 +409,15 @@ class HPPClient(Ordering):
         """
         Close the client: every wait and watch ends with `ClientClosedError`, and connections of its own are closed.
 
-        A borrowed ``http_client`` stays open. Calling this again is harmless, and finishes a call that was cancelled.
+        A borrowed ``http_client`` stays open. Cancelling this call does not stop it from closing the client, which then
+        takes a few seconds at most. Calling it again is harmless.
 
         Raises:
             RuntimeError: the client is in use in another event loop, which is running.
         """
+        await to_the_end(self._close)
+
+    async def _close(self) -> None:
         await self._reads.aclose()
         await self._detached.aclose()
         await self._connections.aclose()

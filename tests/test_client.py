@@ -23,6 +23,7 @@ from hpp_async import (
     Endpoint,
     Event,
     HPPClient,
+    ReadBudget,
     ReadFailed,
     ReadFinished,
     ServerError,
@@ -520,11 +521,21 @@ def test_from_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         {"http_client": httpx.Client()},
         {"user_agent": "line\r\nbreak"},
         {"user_agent": 7},
+        {"observers": print},
     ],
 )
 def test_bad_options_are_refused_by_name(options: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         HPPClient(auth=AUTH, endpoint=Endpoint.EU_LIVE, **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.anyio
+async def test_a_bad_budget_is_refused_and_the_one_before_stays(provider: ScriptedProvider) -> None:
+    async with provider.client(budget=ReadBudget(5)) as client:
+        with pytest.raises(ConfigurationError, match="give a ReadBudget"):
+            client.set_budget(50)  # type: ignore[arg-type]  # wrong on purpose
+
+        assert client.budget == ReadBudget(5)
 
 
 @pytest.mark.anyio

@@ -82,6 +82,18 @@ class ReadBudget:
             raise ConfigurationError(f"ReadBudget.max_in_flight={limit!r}: give a whole number of at least 1")
 
 
+def checked_budget(budget: object) -> ReadBudget:
+    """
+    Return *budget*, which a user gave.
+
+    Raises:
+        ConfigurationError: it is not a `ReadBudget`.
+    """
+    if not isinstance(budget, ReadBudget):
+        raise ConfigurationError(f"budget={budget!r}: give a ReadBudget, such as ReadBudget(50)")
+    return budget
+
+
 @attrs.frozen(kw_only=True)
 class Quota:
     """

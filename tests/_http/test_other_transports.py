@@ -289,6 +289,34 @@ async def test_an_answer_that_stalls_is_given_up_with_its_connection() -> None:
         assert (await here.client.read_session(here.session_id)).status == "WAITING"
 
 
+async def test_a_read_may_have_no_time_limit() -> None:
+    async with scene(timeout=float("inf")) as here:
+        assert (await here.client.read_session(here.session_id)).status == "WAITING"
+
+
+async def test_a_client_is_closed_in_a_scope_that_is_cancelled() -> None:
+    async def respond(answer: Answer) -> bytes:
+        if len(here.heads) == 3:
+            scope.cancel()
+            await anyio.sleep_forever()
+        if len(here.heads) == 2:
+            both.set()
+        await both.wait()
+        return wire(answer)
+
+    both = anyio.Event()
+    async with scene(respond) as here:
+        own: Any = here.client._connections
+        with anyio.CancelScope() as scope:
+            async with here.client:
+                async with anyio.create_task_group() as tasks:  # at the same time, so over two connections
+                    for session_id in (here.session_id, here.model.create()):
+                        tasks.start_soon(here.client.read_session, session_id)
+                await here.client.read_session(here.session_id)
+
+        assert getattr(own, "_open", set()) == set()
+
+
 @pytest.mark.parametrize("way", ["lent aiohttp", "lent httpx2"], indirect=True)
 async def test_the_lent_client_is_left_open_and_its_closing_is_an_error() -> None:
     async with scene() as here:
