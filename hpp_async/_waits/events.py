@@ -232,13 +232,15 @@ class Observers:
     *host* is the provider's, for the events.
 
     Raises:
-        ConfigurationError: an observer cannot be called, or is asynchronous.
+        ConfigurationError: *observers* cannot be iterated, or one of them cannot be called, or is asynchronous.
     """
 
     __slots__ = ("_enter_task", "_late", "_observers", "host")
 
     def __init__(self, observers: Iterable[Observer], *, host: str = "") -> None:
         self.host: str = host
+        if not isinstance(observers, Iterable):
+            raise ConfigurationError(f"observers={observers!r}: give a list of functions")
         self._observers = tuple(observers)
         self._late: deque[Event] = deque()
         for observer in self._observers:
@@ -285,7 +287,10 @@ class Observers:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - no failure of a user's observer may end a wait
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            # Also a CancelledError, such as of a future that the observer asked for its result: nobody cancelled us.
+            except BaseException as error:  # noqa: BLE001 - no failure of a user's observer may end a wait
                 # Neither message nor traceback is logged: they are the user's, and may hold anything.
                 _logger.error(  # noqa: TRY400
                     "observer %r raised %s on %s", observer, type(error).__name__, type(event).__name__

@@ -196,7 +196,8 @@ class Reads:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        alone = [subscriber for shared in self._sessions.values() for subscriber in shared.subscribers]
+        # A copy: a garbage collection at any moment may drop waits, and with them their sessions.
+        alone = [subscriber for shared in list(self._sessions.values()) for subscriber in list(shared.subscribers)]
         for subscriber in (*self._subscribers, *alone):
             subscriber.wake()
 

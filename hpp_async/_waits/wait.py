@@ -328,6 +328,11 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
         self._reads.unsubscribe(self._tracker, self.session_id)
         return True
 
+    def throw(self, *exception: Any) -> Any:
+        """Raise *exception* inside the wait; a task that is cancelled before its first step counts as one, too."""
+        self._is_started = True
+        return super().throw(*exception)
+
     def close(self) -> None:
         """Close the native coroutine of a task made from the wait, if any. To end a step, call `aclose`."""
         self._is_started = True

@@ -236,8 +236,9 @@ class Watch(AsyncIterator[WatchEvent]):
         self._reads.enter()
         self._stage = _Stage.ENTERED
         self._reads.subscribe(self)
-        for tracker in self._trackers.values():
-            tracker.begin()
+        for tracker in list(self._trackers.values()):
+            if self._trackers.get(tracker.session_id) is tracker:  # else an observer has discarded it
+                tracker.begin()
         return self
 
     async def __aexit__(

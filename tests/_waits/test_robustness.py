@@ -78,6 +78,30 @@ async def test_a_read_whose_task_was_cancelled_by_others_is_repeated(provider: S
 
 
 @pytest.mark.asyncio
+async def test_a_hook_that_awaits_a_cancelled_task_fails_the_read_and_is_an_outage(provider: ScriptedProvider) -> None:
+    refresh = asyncio.ensure_future(asyncio.sleep(60))
+    refresh.cancel()
+
+    async def hook(_: httpx.Request) -> None:
+        await refresh
+
+    http_client = httpx.AsyncClient(transport=provider, event_hooks={"request": [hook]})
+    async with provider.client(http_client=http_client) as client:
+        with pytest.raises(TransportError, match="cancelled by a hook"):
+            await client.read_session(provider.add())
+        with pytest.raises(OutageError):
+            await client.wait_for_outcome(provider.add())
+
+
+@pytest.mark.asyncio
+async def test_an_observer_that_asks_for_a_cancelled_result_cancels_no_wait(provider: ScriptedProvider) -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    async with provider.client(observers=[lambda _: future.result()]) as client:
+        assert isinstance(await client.wait_for_outcome(provider.add([(0, "COMPLETED")])), Completed)
+
+
+@pytest.mark.asyncio
 async def test_a_command_whose_task_was_cancelled_by_others_is_an_error(provider: ScriptedProvider) -> None:
     client = provider.client()
     before = asyncio.all_tasks()

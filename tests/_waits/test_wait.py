@@ -505,6 +505,17 @@ async def test_a_wait_that_is_dropped_warns(provider: ScriptedProvider) -> None:
     assert caught[0].filename == __file__
 
 
+async def test_a_wait_that_is_cancelled_before_its_first_step_does_not_warn(provider: ScriptedProvider) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        async with provider.client() as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(client.wait_for_outcome, "cancelled")
+            tasks.cancel_scope.cancel()
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught if "cancelled" in str(warning.message)] == []
+
+
 async def test_a_wait_that_is_dropped_after_a_look_at_its_frame_warns_once(provider: ScriptedProvider) -> None:
     async with provider.client() as client:
         wait = client.wait_for_outcome("dropped")

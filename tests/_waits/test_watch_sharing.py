@@ -22,6 +22,7 @@ from hpp_async import (
     SessionNotFoundError,
     Slept,
     TransitionSeen,
+    WaitStarted,
     Watch,
 )
 from hpp_async._loop import LoopClock
@@ -148,6 +149,25 @@ async def test_an_outcome_that_another_read_showed_is_not_lost_to_a_404_after_it
         events = await events_of(watch)
 
     assert isinstance(events[-1].news, Completed)
+
+
+async def test_an_observer_can_change_what_is_watched_while_the_watch_is_entered(provider: ScriptedProvider) -> None:
+    first, second, third = (provider.add([(0, "DISABLED")], session_id=name) for name in ("first", "second", "third"))
+    started: list[str] = []
+
+    def replace(event: Event) -> None:
+        if isinstance(event, WaitStarted):
+            started.append(event.session_id)
+            watch.discard(second)
+            watch.add(third)
+
+    async with provider.client(observers=[replace]) as client:
+        watch = client.watch([first, second])
+        async with watch:
+            events = await events_of(watch)
+
+    assert started == ["first", "third"]
+    assert {event.session_id for event in events} == {"first", "third"}
 
 
 async def test_a_session_that_an_observer_discards_has_no_more_events(provider: ScriptedProvider) -> None:
