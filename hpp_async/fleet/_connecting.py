@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Self
 from weakref import WeakSet
 
@@ -104,3 +105,17 @@ class Connecting:
         given = conninfo_to_dict(self._conninfo)
         host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "this machine"
         return f"{host}:{given.get('port') or os.environ.get('PGPORT') or 5432}"
+
+
+def settings_in(conninfo: str) -> Collection[str] | None:
+    """Return the names of libpq's settings; ``None`` if it refuses them, or reads a part of the password as another."""
+    text: object = conninfo
+    if not isinstance(text, str):  # such as None, from the environment
+        return None
+    try:
+        given = conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        return None
+    names, ports = f"{given.get('host')}{given.get('dbname')}", str(given.get("port") or "")
+    # Such a host would be in the messages of every attempt to connect.
+    return None if "@" in names or not re.fullmatch(r"[\d,]*", ports, re.ASCII) else given.keys()

@@ -19,6 +19,7 @@ from typing import Any, Final, LiteralString, Self, cast
 import attrs
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 from hpp_async.fleet._outbox import Outbox
 from hpp_async.fleet._store import ENDS_TRANSACTION, EventTransaction, Row
@@ -156,7 +157,7 @@ class PreparedEvent(EventTransaction[psycopg.AsyncConnection[Row]]):
     async def _begin(self, parameters: tuple[object, ...]) -> list[Row]:
         if not self._connection.is_prepared:
             await self._prepare()
-        cursor = psycopg.AsyncClientCursor(self._connection)
+        cursor = psycopg.AsyncClientCursor(self._connection, row_factory=tuple_row)
         self._connection.is_in_event = True
         await cursor.execute(self._statements.begin, parameters)
         cursor.nextset()

@@ -14,10 +14,10 @@ from hpp_async.fleet._dealing import check_deal_with, name_and_place
 from hpp_async.fleet._division import BUCKETS, bucket_of
 from hpp_async.fleet._label import worker_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
-from hpp_async.fleet._shard import Work
 from hpp_async.fleet._store import OwnershipLostError, Store, Tx
 from hpp_async.fleet._values import FleetSession, FleetWorker, Shard
 from hpp_async.fleet._wait import FleetWait, status_of
+from hpp_async.fleet._work import Work
 from hpp_async.fleet._worker import Worker
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Fleet(Generic[Tx]):
 
     async def sessions(self, *, only_parked: bool = False) -> list[FleetSession]:
         """Return all sessions that have not ended, oldest first; or only those that are parked."""
-        async with self._store.transaction() as tx:
+        async with self._store.own_transaction() as tx:
             shards = await self._stored_shards(tx)
             rows = await self._store.run(tx, "parked" if only_parked else "overview")
         return [
@@ -162,7 +162,7 @@ class Fleet(Generic[Tx]):
 
     async def shards(self) -> list[Shard]:
         """Return all shards, each with its owner and how many sessions it has."""
-        async with self._store.transaction() as tx:
+        async with self._store.own_transaction() as tx:
             shards = await self._stored_shards(tx)
             counts = {number: tuple(rest) for number, *rest in await self._store.run(tx, "count", shards)}
             owners = await self._store.owners(tx)
@@ -182,7 +182,7 @@ class Fleet(Generic[Tx]):
 
     async def workers(self) -> list[FleetWorker]:
         """Return all workers, each with how late its reads are, also those that own no shard."""
-        async with self._store.transaction() as tx:
+        async with self._store.own_transaction() as tx:
             labels = await self._store.workers(tx)
         return [worker_of(owner, label) for owner, label in sorted(labels.items())]
 
@@ -216,7 +216,7 @@ class Fleet(Generic[Tx]):
     @asynccontextmanager
     async def _limited(self) -> AsyncGenerator[Tx]:
         """Begin a transaction that the server ends if this process is frozen in it: its locks would block workers."""
-        async with self._store.transaction() as tx:
+        async with self._store.own_transaction() as tx:
             await self._store.run(tx, "idle_limit", str(self._lease.milliseconds))
             yield tx
 
@@ -239,7 +239,8 @@ class Fleet(Generic[Tx]):
 
         When it is cancelled, the event under way is dealt with, the tokens of all sessions are stored, and the shards
         go to other workers, without a pause. While the database cannot be reached, or it is not certain who
-        owns the shards, this worker reads and stores nothing.
+        owns the shards, this worker reads and stores nothing. While the database takes no writes, because its disk is
+        full or it is read-only, events come again every few seconds, which counts as no failure.
 
         Raises:
             ConfigurationError: *deal_with* is refused; or the database is: it is reached through a pooler in
@@ -249,7 +250,8 @@ class Fleet(Generic[Tx]):
             StoreClosedError: the store was closed. Events that were not dealt with come again elsewhere.
             RuntimeError: it is called twice at a time, or not on asyncio; or the store is in use in another event loop,
                 which is running.
-            Exception: the database could not be reached at the start; or a schedule or hook of your own raised it.
+            Exception: the database could not be reached at the start, or takes no writes; or a schedule or hook of your
+                own raised it.
         """
         check_deal_with(deal_with)
         self._store.life.enter()

@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from hpp_async import ConfigurationError
 from hpp_async.fleet._division import Survey
@@ -61,7 +62,8 @@ def key_of(schema: str) -> int:
 
 async def survey_of(connection: Connection, key: int) -> Survey:
     """Return what the lock manager says of the fleet with this *key*."""
-    cursor = await connection.execute(_SURVEY, (key,))
+    cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+    await cursor.execute(_SURVEY, (key,))
     rows = await cursor.fetchall()
     return Survey(
         me=rows[0][0],
@@ -72,7 +74,8 @@ async def survey_of(connection: Connection, key: int) -> Survey:
 
 async def labels_of(connection: Connection, key: int) -> dict[int, str | None]:
     """Return the name of each worker's connection, by the process id of its backend."""
-    cursor = await connection.execute(_LABELS, (key, MIGRATION))
+    cursor = psycopg.AsyncCursor(connection, row_factory=tuple_row)
+    await cursor.execute(_LABELS, (key, MIGRATION))
     return dict(await cursor.fetchall())
 
 

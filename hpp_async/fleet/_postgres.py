@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Final, LiteralString, cast
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
 from hpp_async import ConfigurationError
-from hpp_async.fleet._connecting import Connecting, Pool
+from hpp_async.fleet import _trouble
+from hpp_async.fleet._connecting import Connecting, Pool, settings_in
 from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, labels_of, survey_of
@@ -51,20 +51,6 @@ When it has given up, the next transaction makes it try at once.
 _GIVEN_UP_AFTER: Final = 5.0
 """Seconds that a transaction waits for a connection of the pool."""
 
-_UNUSABLE: Final = (
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.InvalidSchemaName,
-    psycopg.errors.UndefinedColumn,
-    psycopg.errors.InsufficientPrivilege,
-)
-
-_PASSING: Final = (
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen in the middle of a transaction
-)
-
 _PING: Final = 5.0
 """Seconds between two pings on the connection that listens."""
 
@@ -89,6 +75,18 @@ CREATE TABLE IF NOT EXISTS {p}session (
 );
 CREATE INDEX IF NOT EXISTS session_open ON {p}session (bucket) WHERE ended_at IS NULL;
 """
+
+
+_TABLES: Final = ("setting", "shard", "session", "session_open")
+"""What `PostgresStore.migrate` makes; the last one is an index."""
+
+_MADE: Final = """\
+SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY(%s)
+"""
+
+_MIGRATION_IDLES_FOR: Final = 5.0
+"""Seconds after which the server ends the migration of a process that is frozen in it: others wait for its lock."""
 
 
 class PostgresStore(Store[PostgresTransaction]):
@@ -117,7 +115,7 @@ class PostgresStore(Store[PostgresTransaction]):
         self._schema = schema
         self._quoted = '"' + schema.replace('"', '""') + '"'
         super().__init__(_dialect(self._quoted.replace("%", "%%")))
-        given = _settings_in(conninfo)
+        given = settings_in(conninfo)
         if given is None:
             del conninfo  # a frame that raises must have no secrets among its locals
             raise ConfigurationError(
@@ -126,6 +124,8 @@ class PostgresStore(Store[PostgresTransaction]):
             )
         settings: dict[str, Any] = {
             **{name: value for name, value in _PATIENT.items() if name not in given},
+            # From a database without an encoding of its own (SQL_ASCII), psycopg returns text as bytes otherwise.
+            **({} if "client_encoding" in given else {"client_encoding": "UTF8"}),
             "autocommit": True,  # transactions are explicit
             "prepare_threshold": None,  # pools of connections that some have in between know no prepared statements
         }
@@ -166,8 +166,13 @@ class PostgresStore(Store[PostgresTransaction]):
 
     async def migrate(self) -> None:
         """Make the schema and its tables, where they are missing; several processes may do it at once."""
-        async with self.transaction() as tx:
+        async with self.own_transaction() as tx:
+            await self.run(tx, "idle_limit", str(round(1000 * _MIGRATION_IDLES_FOR)))
+            if await self._is_migrated(tx):
+                return
             await tx.execute("SELECT pg_advisory_xact_lock(%s, %s)", (self._key, MIGRATION))
+            if await self._is_migrated(tx):
+                return
             try:
                 await tx.execute(_own(self.migration))
             except psycopg.errors.InsufficientPrivilege as error:
@@ -175,6 +180,17 @@ class PostgresStore(Store[PostgresTransaction]):
                     f"the database's user may not make the fleet's tables in the schema {self._schema!r}: grant it "
                     "that, or run the statements of store.migration as another user"
                 ) from error
+
+    async def _is_migrated(self, tx: PostgresTransaction) -> bool:
+        """
+        Tell whether there is nothing to make.
+
+        To make an index that is there already, PostgreSQL would still wait for all transactions that have written to
+        the table, and would keep all others waiting meanwhile. And the user of a process that only works need not have
+        the right to make tables.
+        """
+        [(count,)] = await self._run(tx, _MADE, (self._schema, list(_TABLES)))
+        return bool(count == len(_TABLES))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[PostgresTransaction]:
@@ -184,16 +200,29 @@ class PostgresStore(Store[PostgresTransaction]):
         If no connection is made or free within 5 seconds, it raises a ``PoolTimeout`` of psycopg's, which says why.
         """
         self.life.enter()
-        stack, connection = await self._begin()
+        stack, connection = await self._begin(None)
         async with stack:
             yield connection
 
-    async def _begin(self) -> tuple[AsyncExitStack, PostgresTransaction]:
-        """Begin a transaction. After a restart of the database, all connections of the pool may be dead."""
+    @asynccontextmanager
+    async def own_transaction(self) -> AsyncGenerator[PostgresTransaction]:
+        """Begin a transaction for the fleet's own statements: they are written for READ COMMITTED."""
+        self.life.enter()
+        stack, connection = await self._begin(psycopg.IsolationLevel.READ_COMMITTED)
+        async with stack:
+            yield connection
+
+    async def _begin(self, isolation: psycopg.IsolationLevel | None) -> tuple[AsyncExitStack, PostgresTransaction]:
+        """
+        Begin a transaction; without an *isolation*, at the database's own level.
+
+        After a restart of the database, all connections of the pool may be dead.
+        """
         for may_try_again in (*(True for _ in range(self._pool.max_size)), False):
             try:
                 async with AsyncExitStack() as stack:
                     connection = await self._checkout(stack)
+                    await connection.set_isolation_level(isolation)
                     await stack.enter_async_context(connection.transaction())
                     return stack.pop_all(), connection
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -219,7 +248,9 @@ class PostgresStore(Store[PostgresTransaction]):
     # -- for the fleet ------------------------------------------------------------------------------------------------
 
     async def _run(self, tx: PostgresTransaction, sql: str, parameters: Sequence[object]) -> list[Row]:
-        cursor = await tx.execute(_own(sql), parameters)
+        # Users may have set a row factory of their own, now or when the connection was in use before.
+        cursor = psycopg.AsyncCursor(tx, row_factory=tuple_row)
+        await cursor.execute(_own(sql), parameters)
         return await cursor.fetchall() if cursor.description else []
 
     async def replace_tokens(self, tx: PostgresTransaction, tokens: Iterable[tuple[str, str]]) -> None:
@@ -265,7 +296,7 @@ class PostgresStore(Store[PostgresTransaction]):
 
     async def _send_news(self, session_ids: Collection[str]) -> None:
         try:
-            stack, tx = await self._begin()  # also while the store is being closed
+            stack, tx = await self._begin(psycopg.IsolationLevel.READ_COMMITTED)  # also while the store is being closed
             async with stack:
                 await tx.execute(TELL, (self._channel("news"), list(session_ids)))
         except (psycopg.Error, PoolTimeout, OSError) as error:
@@ -367,50 +398,27 @@ class PostgresStore(Store[PostgresTransaction]):
 
     def refusal(self, error: Exception) -> str | None:
         """Return what to change in the database if *error* says that the fleet's tables cannot be used there."""
-        if not isinstance(error, _UNUSABLE):
-            return None
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            return f"the database's user may not use the fleet's tables in the schema {self._schema!r}: grant it that"
-        if isinstance(error, psycopg.errors.UndefinedColumn):
-            return f"the tables in the schema {self._schema!r} are not those of this version of hpp_async"
-        return f"there is no fleet in the schema {self._schema!r} of this database: await store.migrate() makes it"
+        return _trouble.refusal(error, self._schema)
 
     def is_unreachable(self, error: Exception) -> bool:
         """Tell whether *error* says that the database could not be reached, or that the connection broke."""
-        return (
-            isinstance(error, psycopg.InterfaceError | PoolTimeout | OSError)
-            or (
-                isinstance(error, psycopg.OperationalError)
-                # The others are of one statement: a deadlock, a serialization failure, a lock that was not available.
-                and (error.sqlstate is None or error.sqlstate[:2] in {"08", "57"})
-            )
-        )
+        return _trouble.is_unreachable(error)
 
     def is_cut(self, tx: PostgresTransaction) -> bool:
         """Tell whether the connection of the transaction is gone."""
         return tx.closed
 
     def is_passing(self, error: Exception) -> bool:
-        """Tell whether a statement of the fleet's own may succeed later: the database was not reached, or was busy."""
-        return self.is_unreachable(error) or isinstance(error, _PASSING)
+        """Tell whether a statement of the fleet's own may succeed later; see `Store.is_passing`."""
+        return _trouble.is_passing(error)
+
+    def takes_no_writes(self, error: Exception) -> bool:
+        """Tell whether *error* says that the disk is full or fails, or that the database is read-only."""
+        return _trouble.takes_no_writes(error)
 
     def hang_up(self, tx: PostgresTransaction) -> None:
         """Cut the connection of a transaction: what it waits for fails at once, and nothing of it is stored."""
         hang_up(tx)
-
-
-def _settings_in(conninfo: str) -> Collection[str] | None:
-    """Return the names of libpq's settings; ``None`` if it refuses them, or reads a part of the password as another."""
-    text: object = conninfo
-    if not isinstance(text, str):  # such as None, from the environment
-        return None
-    try:
-        given = conninfo_to_dict(conninfo)
-    except psycopg.Error:
-        return None
-    names, ports = f"{given.get('host')}{given.get('dbname')}", str(given.get("port") or "")
-    # Such a host would be in the messages of every attempt to connect.
-    return None if "@" in names or not re.fullmatch(r"[\d,]*", ports, re.ASCII) else given.keys()
 
 
 def _dialect(schema: str) -> Dialect:

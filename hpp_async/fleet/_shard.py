@@ -14,20 +14,13 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection
-from itertools import count
+from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeGuard
 
-import attrs
-
 from hpp_async import (
-    AnyStatus,
     AuthenticationError,
     ConfigurationError,
-    DealFailed,
-    HPPClient,
     OutageError,
-    SessionParked,
     ShardTakenOver,
     Transition,
     Watch,
@@ -36,9 +29,11 @@ from hpp_async import (
 )
 from hpp_async.fleet._channels import news_of
 from hpp_async.fleet._dealing import NotAwaitableError, call, failure_of
-from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
-from hpp_async.fleet._store import EventTransaction, FencedError, Row, Store, Tx
+from hpp_async.fleet._failing import away, failed
+from hpp_async.fleet._lease import reconnect_after
+from hpp_async.fleet._store import EventTransaction, FencedError, Row, Tx
 from hpp_async.fleet._tasks import end
+from hpp_async.fleet._work import Work
 
 logger: Final = logging.getLogger("hpp_async.fleet")
 
@@ -47,37 +42,6 @@ _OUTAGE_PAUSE: Final = 30.0
 
 _CHUNK: Final = 1000
 """How many tokens are stored with one statement."""
-
-_numbers = count(1)
-
-
-@attrs.frozen(kw_only=True)
-class Work(Generic[Tx]):
-    """
-    What all shards of a worker have in common.
-
-    Attributes:
-        client: reads the sessions.
-        store: where they are kept.
-        shards: how many shards there are.
-        lease: for how long a transaction may be idle.
-        stop_on: the statuses that end a session, beside the final ones.
-        deal_with: the user's function.
-        pause: the seconds before an event that failed so many times comes again; ``None`` to park its session.
-        number: tells the workers of this process apart, for observers.
-        loading: held while the sessions of one shard are loaded or their tokens stored. With thousands of sessions
-            either keeps the event loop busy: for all shards at once, it would be for longer than the lease.
-    """
-
-    client: HPPClient
-    store: Store[Tx]
-    shards: int
-    lease: Lease
-    stop_on: Collection[AnyStatus | str]
-    deal_with: Callable[[WatchEvent, Tx], Awaitable[object]]
-    pause: Callable[[int, float], float | None] = retry_after
-    number: int = attrs.field(init=False, factory=lambda: next(_numbers))
-    loading: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
 
 
 class ShardWork(Generic[Tx]):
@@ -182,7 +146,7 @@ class ShardWork(Generic[Tx]):
                 await end([looking])
 
     async def _take_over(self) -> list[Row]:
-        async with self._work.store.transaction() as tx:
+        async with self._work.store.own_transaction() as tx:
             await self._limit(tx)
             [(epoch, handed_over)] = await self._work.store.run(tx, "next_epoch", self.number)
             # The owner before may have been killed before it told them of news.
@@ -202,7 +166,14 @@ class ShardWork(Generic[Tx]):
                 if not self._work.store.is_passing(error):
                     raise
                 failures += 1
-                await asyncio.sleep(reconnect_after(failures, random.random()))  # noqa: S311 - no secret
+                pause = reconnect_after(failures, random.random())  # noqa: S311 - no secret
+                logger.warning(
+                    "shard %d: the database could not be used (%s); once more in %.1f s",
+                    self.number,
+                    type(error).__name__,
+                    pause,
+                )
+                await asyncio.sleep(pause)
 
     async def _limit(self, tx: Tx) -> None:
         """Let the server end the transaction if this process is frozen in it: its locks would block the next owner."""
@@ -225,11 +196,11 @@ class ShardWork(Generic[Tx]):
                 self._place(watch, session_id, token, is_open=is_open, pause=pause)
 
     async def _load(self) -> list[Row]:
-        async with self._work.store.transaction() as tx:
+        async with self._work.store.own_transaction() as tx:
             return await self._work.store.run(tx, "load", self._work.shards, self.number)
 
     async def _row(self, session_id: str) -> list[Row]:
-        async with self._work.store.transaction() as tx:
+        async with self._work.store.own_transaction() as tx:
             return await self._work.store.run(tx, "row", session_id)
 
     async def _compare(self, watch: Watch, rows: list[Row]) -> None:
@@ -289,9 +260,11 @@ class ShardWork(Generic[Tx]):
             raise
         except Exception as error:  # noqa: BLE001 - of the user's function: it comes again, and others go on
             watch.discard(session_id)  # so that its token, which counts the event as dealt with, is not stored
-            # With a connection that is alive it is an error of the user's function, of whatever class.
+            # With a connection that is alive it is an error of the user's function, of whatever other class.
             is_cut = store.is_unreachable(error) and (under_way is None or store.is_cut(under_way.tx))
-            self._pause(watch, session_id, await self._failed(session_id, error, is_cut=is_cut))
+            is_away = is_cut or store.takes_no_writes(error)
+            pause = away(self._work, session_id, error) if is_away else await self._failed(session_id, error)
+            self._pause(watch, session_id, pause)
         except BaseException:
             watch.discard(session_id)  # for the same reason
             raise
@@ -330,55 +303,24 @@ class ShardWork(Generic[Tx]):
         if epoch != self._epoch:
             raise FencedError(f"shard {self.number} was taken by another worker")
 
-    async def _failed(
-        self, session_id: str, error: Exception, *, what: str = "deal_with", is_cut: bool = False
-    ) -> float:
-        """
-        Note that an event failed; return for how many seconds its session pauses.
+    async def _failed(self, session_id: str, error: Exception, *, what: str = "deal_with") -> float:
+        """Note that an event failed; return for how many seconds its session pauses."""
 
-        It does not count as a failure if the database was not reached (*is_cut*).
-        """
-        store, failure, name = self._work.store, failure_of(error), type(error).__name__
-        draw = random.random()  # noqa: S311 - no secret
-        if is_cut:
-            logger.warning("session %s: the database was not reached (%s); its event comes again", session_id, failure)
-            return reconnect_after(3, draw)
-        try:
-            async with store.transaction() as tx:
-                await self._limit(tx)
-                rows = await store.run(tx, "fail", failure, session_id, self.number, self._epoch)
-                if not rows:
-                    await self._check_epoch(tx)
-                    return 0.0
-                [(failures,)] = rows
-                pause = self._work.pause(failures, draw)
-                if pause is None:
-                    await store.run(tx, "park", session_id)
-                else:
-                    await store.run(tx, "retry", pause, session_id)
-        except Exception as second:
-            if not store.is_passing(second):
-                raise
-            return reconnect_after(3, draw)
-        if pause is None:
-            logger.error(
-                "session %s is parked: %s failed %d times, the last time with %s", session_id, what, failures, failure
-            )
-            self._work.client.report(SessionParked(session_id=session_id, error=name, failures=failures))
-            return 0.0  # the look-up that follows finds it parked
-        logger.warning(
-            "session %s: %s failed with %s; its event comes again in %.1f s", session_id, what, failure, pause
-        )
-        failed = DealFailed(session_id=session_id, error=name, failures=failures, retry_in=pause)
-        self._work.client.report(failed)
-        return pause
+        async def count(tx: Tx) -> int | None:
+            rows = await self._work.store.run(tx, "fail", failure_of(error), session_id, self.number, self._epoch)
+            if rows:
+                return int(rows[0][0])
+            await self._check_epoch(tx)
+            return None  # it was discarded
+
+        return await failed(self._work, session_id, error, what=what, count=count)
 
     async def _hand_over(self) -> None:
         """Store that the shard is handed over, with the tokens of its sessions if these were loaded."""
         store = self._work.store
         latest = {} if self._watch is None else self._watch.tokens()
         tokens = {session_id: token for session_id, token in latest.items() if token is not None}
-        async with store.transaction() as tx:
+        async with store.own_transaction() as tx:
             await self._limit(tx)
             if not await store.run(tx, "hand_over", self.number, self._epoch):
                 raise FencedError(f"shard {self.number} was taken by another worker")

@@ -59,6 +59,9 @@ _PAUSE: Final = 1.0
 _UNUSABLE: Final = ("not a database", "unable to open database file", "readonly database", "is malformed")
 """What SQLite says of a file that is no database, or cannot be opened or written."""
 
+_NO_WRITES: Final = ("disk is full", "disk I/O error")
+"""What SQLite says if it cannot write."""
+
 _INHERITED: Final = list[sqlite3.Connection]()
 """Connections of the parent process, after a fork: kept so that nobody closes them."""
 
@@ -349,8 +352,12 @@ class SQLiteStore(Store[SQLiteTransaction]):
         return False
 
     def is_passing(self, error: Exception) -> bool:
-        """Tell the same: here nothing else passes by itself."""
-        return self.is_unreachable(error)
+        """Tell whether a statement of the fleet's own may succeed later; see `Store.is_passing`."""
+        return self.is_unreachable(error) or self.takes_no_writes(error)
+
+    def takes_no_writes(self, error: Exception) -> bool:
+        """Tell whether *error* says that the disk is full or fails."""
+        return isinstance(error, sqlite3.OperationalError) and any(words in str(error) for words in _NO_WRITES)
 
     def hang_up(self, tx: SQLiteTransaction) -> None:
         """Do nothing: a statement in a thread cannot be cut, and ends by itself."""

@@ -289,6 +289,10 @@ class Store(ABC, Generic[Tx]):
 
     # -- for the fleet ------------------------------------------------------------------------------------------------
 
+    def own_transaction(self) -> AbstractAsyncContextManager[Tx]:
+        """Begin a transaction for the fleet's own statements, whatever the database does with those of others."""
+        return self.transaction()
+
     async def run(self, tx: Tx, name: str, *parameters: object) -> list[Row]:
         """
         Run one of the fleet's statements, and return its rows.
@@ -368,7 +372,16 @@ class Store(ABC, Generic[Tx]):
 
     @abstractmethod
     def is_passing(self, error: Exception) -> bool:
-        """Tell whether a statement of the fleet's own may succeed later: the database was not reached, or was busy."""
+        """
+        Tell whether a statement of the fleet's own may succeed later.
+
+        It may if the database was not reached, was busy, or `takes_no_writes`.
+        """
+        ...
+
+    @abstractmethod
+    def takes_no_writes(self, error: Exception) -> bool:
+        """Tell whether *error* says that nothing can be stored for now, whoever tries."""
         ...
 
     @abstractmethod

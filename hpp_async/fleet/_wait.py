@@ -94,7 +94,7 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
             try:
                 return await self._query()
             except Exception as error:
-                if not self._store.is_unreachable(error):
+                if not self._store.is_passing(error):
                     raise
                 failures += 1
                 self._store.life.complain(error)
@@ -102,7 +102,7 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
 
     async def _query(self) -> Row | None:
         await self._store.listen()
-        async with self._store.transaction() as tx:
+        async with self._store.own_transaction() as tx:
             await self._check(tx)
             rows = await self._store.run(tx, "news", self.session_id)
             owners = await self._store.owners(tx)

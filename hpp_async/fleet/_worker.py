@@ -20,9 +20,10 @@ from hpp_async import ReadBudget, ShardsOwned
 from hpp_async.fleet._division import Moves, Survey, moves, shard_of
 from hpp_async.fleet._label import label_of
 from hpp_async.fleet._lease import PING
-from hpp_async.fleet._shard import ShardWork, Work
+from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._store import FencedError, Ownership, OwnershipLostError, Tx
 from hpp_async.fleet._tasks import end
+from hpp_async.fleet._work import Work
 
 logger: Final = logging.getLogger("hpp_async.fleet")
 

@@ -21,8 +21,9 @@ from hpp_async import Completed, HPPClient, ReadBudget, WatchEvent
 from hpp_async.fleet import SQLiteStore, Store
 from hpp_async.fleet._dealing import call, failure_of
 from hpp_async.fleet._lease import Lease
-from hpp_async.fleet._shard import ShardWork, Work
+from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._store import ENDS_TRANSACTION, Ownership
+from hpp_async.fleet._work import Work
 from hpp_async.fleet._worker import Worker
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
@@ -157,7 +158,7 @@ async def test_a_database_that_is_not_reached_is_no_failure_of_the_event(
         await here.fleet.wait_for_outcome(session)
 
     assert await here.booked() == [session]
-    assert f"session {session}: the database was not reached (OperationalError)" in caplog.text
+    assert f"session {session}: the database could not be used (OperationalError)" in caplog.text
 
 
 @pytest.mark.parametrize("file", ["/srv/caf\udce9/shop.py", "/srv/shop.py\nERROR forged", "/srv/" + 10_000 * "x"])

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 PAID = Script(opens(after=5), pays(after=20))
 LOCKED = sqlite3.OperationalError("database is locked")
+FULL = sqlite3.OperationalError("database or disk is full")
 
 
 @pytest.fixture
@@ -66,11 +67,13 @@ async def paid(here: Shop) -> str:
     return session
 
 
+@pytest.mark.parametrize("error", [LOCKED, FULL])
 @pytest.mark.parametrize("statement", ["next_epoch", "load", "row", "lock", "store", "news"])
-async def test_a_database_that_cannot_be_reached_for_a_while_is_tried_again(
-    here: Shop, fails: Callable[..., None], statement: str
+async def test_a_database_that_cannot_be_used_for_a_while_is_tried_again(
+    here: Shop, fails: Callable[..., None], monkeypatch: pytest.MonkeyPatch, statement: str, error: Exception
 ) -> None:
-    fails(statement, times=2)
+    monkeypatch.setattr("hpp_async.fleet._failing._LATER", 1)
+    fails(statement, times=2, error=error)
     async with here.working():
         await eventually(lambda: owned(here))
         session = await paid(here)
@@ -84,11 +87,13 @@ async def owned(here: Shop) -> bool:
     return all(shard.owner is not None for shard in await here.fleet.shards())
 
 
+@pytest.mark.parametrize("error", [LOCKED, FULL])
 @pytest.mark.parametrize("statement", ["fail", "limit"])
 async def test_what_fails_beside_a_failure_is_made_up_for(
-    here: Shop, fails: Callable[..., None], statement: str
+    here: Shop, fails: Callable[..., None], monkeypatch: pytest.MonkeyPatch, statement: str, error: Exception
 ) -> None:
-    fails(statement)
+    monkeypatch.setattr("hpp_async.fleet._failing._LATER", 1)
+    fails(statement, error=error)
     tries = 0
 
     async def trouble(_: WatchEvent) -> None:
