@@ -7,14 +7,17 @@ import functools
 import inspect
 import sysconfig
 from collections.abc import Awaitable, Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Final
 
 from hpp_async import ConfigurationError, WatchEvent
 from hpp_async.fleet._store import Tx
 
-_LIBRARIES: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARIES: Final = (
+    str(Path(__file__).parents[1]),  # this one, also where it is installed from a checkout
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 
 _AT: Final = " at "
 _LONGEST: Final = 100
@@ -29,6 +32,10 @@ class NotAwaitableError(ConfigurationError):
 
 class DealCancelledError(Exception):
     """What ``deal_with`` waited for was cancelled, and its worker was not."""
+
+
+class DealOverdueError(Exception):
+    """While the event was dealt with, the event loop stood still until the shard was lost."""
 
 
 def check_deal_with(deal_with: object) -> None:

@@ -228,9 +228,9 @@ class Fleet(Generic[Tx]):
 
         ``await deal_with(event, tx)`` runs for every event, in the transaction that stores the event's token: what it
         stores through *tx* is stored exactly once. What it does elsewhere happens at least once, because a transaction
-        may fail after it. It should take less time than the lease. Events of one session come one after another, those
-        of different shards at the same time. An outcome comes in the transaction of the transition that shows it,
-        unless that has failed before.
+        may fail after it. It should take less time than the lease, and must not keep the event loop busy for so long.
+        Events of one session come one after another, those of different shards at the same time. An outcome comes in
+        the transaction of the transition that shows it, unless that has failed before.
 
         If it raises, or the transaction fails, the session's news comes again after a pause, which grows from 1 second
         to 5 minutes; a status that the session left meanwhile does not. After ten failures the session is parked: it is

@@ -129,10 +129,14 @@ async def _session_of(connection: Connection) -> int:
 
 
 class Locks:
-    """The locks of one worker. *lost* is called, once, when they may not be its own any more."""
+    """
+    The locks of one worker. *lost* is called, once, when they may not be its own any more.
+
+    It is told by how many seconds this came late: the process was frozen, or something kept the event loop busy.
+    """
 
     def __init__(
-        self, connection: Connection, *, key: int, channel: str, lease: Lease, lost: Callable[[], object]
+        self, connection: Connection, *, key: int, channel: str, lease: Lease, lost: Callable[[float], object]
     ) -> None:
         self._connection = connection
         self._key = key
@@ -202,10 +206,13 @@ class Locks:
     def _renew(self, until: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(until, self._lose)
+        self._alarm = asyncio.get_running_loop().call_at(until, self._expire, until)
 
-    def _lose(self) -> None:
+    def _expire(self, due: float) -> None:
+        self._lose(late_by=asyncio.get_running_loop().time() - due)
+
+    def _lose(self, *, late_by: float = 0.0) -> None:
         if not self._is_over:
             self.close()
             hang_up(self._connection)
-            self._lost()
+            self._lost(late_by)

@@ -372,13 +372,13 @@ class PostgresStore(Store[PostgresTransaction]):
             finally:
                 watchdog.cancel()
 
-    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
+    def own(self, shards: int, lease: Lease, lost: Callable[[float], object]) -> AbstractAsyncContextManager[Ownership]:
         """Enter the fleet as a worker, on a connection of its own; see `hpp_async.fleet._locks`."""
         self.life.enter()
         return self._own(lease, lost)
 
     @asynccontextmanager
-    async def _own(self, lease: Lease, lost: Callable[[], object]) -> AsyncGenerator[Ownership]:
+    async def _own(self, lease: Lease, lost: Callable[[float], object]) -> AsyncGenerator[Ownership]:
         connection = await self._connect()
         locks = Locks(connection, key=self._key, channel=self._channel("workers"), lease=lease, lost=lost)
         try:

@@ -28,7 +28,7 @@ from hpp_async import (
     is_newer,
 )
 from hpp_async.fleet._channels import news_of
-from hpp_async.fleet._dealing import NotAwaitableError, call, failure_of
+from hpp_async.fleet._dealing import DealOverdueError, NotAwaitableError, call, failure_of
 from hpp_async.fleet._failing import away, failed
 from hpp_async.fleet._lease import reconnect_after
 from hpp_async.fleet._store import EventTransaction, FencedError, Row, Tx
@@ -60,6 +60,10 @@ class ShardWork(Generic[Tx]):
         self._event: EventTransaction[Tx] | None = None
         """The transaction that is under way for an event."""
         self._is_dealing = self._is_closing = False
+        self._locked: tuple[str, str | None] | None = None
+        """The session of that event, and its stored token."""
+        self._overdue: tuple[str, str | None] | None = None
+        """The same of an event during which the event loop stood still until the shard was lost."""
         self._expected: dict[str, None] = {}
         """Sessions to look up, in order: they were added or discarded, or their pause is over."""
         self._has_missed = False
@@ -107,12 +111,38 @@ class ShardWork(Generic[Tx]):
         except Exception as error:  # noqa: BLE001 - without its tokens a session is read once more, and nothing is lost
             logger.warning("the tokens of shard %d could not be stored (%s)", self.number, type(error).__name__)
 
-    def abort(self) -> None:
-        """Stop reading and storing at once: the shard may belong to another worker."""
+    def abort(self, *, stood_still: bool = False) -> None:
+        """
+        Stop reading and storing at once: the shard may belong to another worker.
+
+        If the event loop *stood_still* before, ``deal_with`` may be what kept it busy: see `count_overdue`.
+        """
         if self._event is not None:
             self._work.store.hang_up(self._event.tx)
+        if stood_still:
+            self._overdue = self._locked
         for task in self.tasks:
             task.cancel()
+
+    async def count_overdue(self) -> None:
+        """
+        Count as failed the event during which the event loop stood still until the shard was lost, if there is one.
+
+        The next owner of the shard gets that event, too. If it stands still as well, and so on, no worker would ever
+        follow anything else. The failures make the session pause, and park it in the end.
+        """
+        if self._overdue is None:
+            return
+        session_id, token = self._overdue
+        error, store = DealOverdueError(), self._work.store
+
+        async def count(tx: Tx) -> int | None:
+            # The row is locked until the server ends the next owner's transaction, which may stand still, too.
+            await store.run(tx, "limit", str(2 * self._work.lease.milliseconds))
+            rows = await store.run(tx, "fail_overdue", failure_of(error), session_id, token or "")
+            return int(rows[0][0]) if rows else None
+
+        await failed(self._work, session_id, error, what="deal_with", count=count)
 
     # -- the task -----------------------------------------------------------------------------------------------------
 
@@ -269,7 +299,7 @@ class ShardWork(Generic[Tx]):
             watch.discard(session_id)  # for the same reason
             raise
         finally:
-            self._event = None
+            self._event = self._locked = None
 
     async def _store_event(self, under_way: EventTransaction[Tx], event: WatchEvent, watch: Watch) -> bool:
         """
@@ -281,6 +311,7 @@ class ShardWork(Generic[Tx]):
             await self._check_epoch(under_way.tx)
             return False  # its row was deleted
         token, is_open, failures, _ = rows[0]
+        self._locked = session_id, token
         if not is_open:
             return False
         if not _is_news(event, token):

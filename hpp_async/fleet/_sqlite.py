@@ -296,7 +296,7 @@ class SQLiteStore(Store[SQLiteTransaction]):
             cursor = await tx.execute("DELETE FROM hpp_message RETURNING message")
             return [message for (message,) in await cursor.fetchall()]
 
-    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
+    def own(self, shards: int, lease: Lease, lost: Callable[[float], object]) -> AbstractAsyncContextManager[Ownership]:
         """Lock the file against a second worker; everything is owned until the context ends."""
         self.life.enter()
         return self._own(shards)

@@ -106,6 +106,10 @@ _STATEMENTS: Final = {
         "UPDATE {p}session SET failures = failures + 1, error = %s WHERE id = %s AND ended_at IS NULL "
         "AND EXISTS (SELECT 1 FROM {p}shard WHERE number = %s AND epoch = %s) RETURNING failures"
     ),
+    "fail_overdue": (  # by a worker that has lost the shard: only if nobody has dealt with the event meanwhile
+        "UPDATE {p}session SET failures = failures + 1, error = %s WHERE id = %s AND ended_at IS NULL "
+        "AND parked_at IS NULL AND COALESCE(token, '') = %s RETURNING failures"
+    ),
     "retry": "UPDATE {p}session SET retry_at = {later} WHERE id = %s",
     "park": "UPDATE {p}session SET parked_at = {now}, retry_at = NULL WHERE id = %s",
     "lock_tokens": (
@@ -346,8 +350,12 @@ class Store(ABC, Generic[Tx]):
         ...
 
     @abstractmethod
-    def own(self, shards: int, lease: Lease, lost: Callable[[], object]) -> AbstractAsyncContextManager[Ownership]:
-        """Enter the fleet as a worker: a context in which shards can be owned. *lost* is called once none is owned."""
+    def own(self, shards: int, lease: Lease, lost: Callable[[float], object]) -> AbstractAsyncContextManager[Ownership]:
+        """
+        Enter the fleet as a worker: a context in which shards can be owned.
+
+        *lost* is called once none is owned, and is told by how many seconds this came late.
+        """
         ...
 
     @abstractmethod

@@ -31,6 +31,10 @@ _NO_READS: Final = 0.001
 """Reads per second of a worker without shards: the lowest rate of a `ReadBudget`."""
 
 
+_STANDSTILL: Final = 0.25
+"""Seconds: if the end of the lease is noticed so late, the event loop stood still when it came."""
+
+
 class Worker(Generic[Tx]):
     """The work of one process, as long as its connection with the locks lives; another `Worker` follows then."""
 
@@ -56,11 +60,15 @@ class Worker(Generic[Tx]):
         self._is_leaving = True
         self._wake.set()
 
-    def lose(self) -> None:
-        """Stop reading and storing at once: the shards may belong to others now."""
+    def lose(self, late_by: float = 0.0) -> None:
+        """
+        Stop reading and storing at once: the shards may belong to others now.
+
+        If this comes late by so many seconds, the event loop stood still.
+        """
         self._is_lost = True
         for shard in self._shards():
-            shard.abort()
+            shard.abort(stood_still=late_by > _STANDSTILL)
         self._set_rate()
         self._wake.set()
 
@@ -113,6 +121,8 @@ class Worker(Generic[Tx]):
             if not is_gone:
                 self.lose()
                 await self._settle()
+                for shard in self._shards():
+                    await shard.count_overdue()
 
     async def _publish(self, ownership: Ownership) -> None:
         """Once a second, let everybody know how late this worker is, if that has changed by a second."""

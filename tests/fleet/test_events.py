@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from postgres import Cluster, database
-from shops import Shop, shop
+from shops import Shop, eventually, shop
 
 import hpp_async.fleet
 from hpp_async import WatchEvent
@@ -68,6 +68,20 @@ async def test_deal_with_cannot_end_the_transaction(here: Shop, method: str) -> 
     await asyncio.wait([working])
 
     assert set(refusals) == {f"{method} is refused in deal_with: the fleet ends the transaction after it"}
+
+
+async def test_the_place_of_what_the_fleet_refuses_is_in_deal_with(here: Shop) -> None:
+    async def deal_with(_: WatchEvent, tx: Any) -> None:
+        await tx.commit()
+
+    await paid(here)
+    working = asyncio.create_task(here.fleet.work(deal_with))
+    await eventually(lambda: here.fleet.sessions(only_parked=True))
+    working.cancel()
+    await asyncio.wait([working])
+    [parked] = await here.fleet.sessions()
+
+    assert parked.raised_at == f"fleet/test_events.py:{deal_with.__code__.co_firstlineno + 1}"
 
 
 async def test_deal_with_can_roll_a_part_back(here: Shop) -> None:

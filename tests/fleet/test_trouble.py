@@ -21,6 +21,7 @@ from hpp_async.fleet import Fleet, SQLiteStore, _sqlite
 from hpp_async.fleet._lease import Lease
 from hpp_async.fleet._shard import ShardWork, Work
 from hpp_async.fleet._sqlite import _Alone, _version
+from hpp_async.fleet._worker import Worker
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
@@ -168,21 +169,27 @@ async def test_an_event_that_takes_longer_than_the_lease_is_given_up_at_a_hand_o
     assert await here.booked() == [session]
 
 
-async def test_nothing_is_read_and_stored_once_ownership_is_in_doubt(
-    here: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    losing: list[Callable[[], object]] = []
+def losing_of(here: Shop, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[float], object]]:
+    """Return the functions that say to each worker, one after another, that it has lost its shards."""
+    losing: list[Callable[[float], object]] = []
 
     @asynccontextmanager
-    async def own(shards: int, _: object, lost: Callable[[], object]) -> AsyncGenerator[_Alone]:
+    async def own(shards: int, _: object, lost: Callable[[float], object]) -> AsyncGenerator[_Alone]:
         losing.append(lost)
         yield _Alone(shards)
 
     monkeypatch.setattr(here.store, "own", own)
+    return losing
+
+
+async def test_nothing_is_read_and_stored_once_ownership_is_in_doubt(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing = losing_of(here, monkeypatch)
 
     async def trouble(event: WatchEvent) -> None:
         if len(losing) == 1 and isinstance(event.news, Completed):
-            losing[0]()  # in the middle of the transaction
+            losing[0](0.0)  # in the middle of the transaction
             await asyncio.Event().wait()
 
     here.trouble = trouble
@@ -192,6 +199,55 @@ async def test_nothing_is_read_and_stored_once_ownership_is_in_doubt(
 
     assert len(losing) == 2
     assert await here.booked() == [session]
+
+
+async def test_an_event_that_lets_every_worker_stand_still_until_it_has_lost_its_shards_is_parked(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing = losing_of(here, monkeypatch)
+    here.fleet._pause = lambda failures, _: None if failures >= 3 else 0.0
+    bad = await paid(here)
+
+    async def trouble(event: WatchEvent) -> None:
+        if event.session_id == bad:
+            losing[-1](1.0)
+            await asyncio.Event().wait()
+
+    here.trouble = trouble
+    async with here.working():
+        await eventually(lambda: here.fleet.sessions(only_parked=True))
+        good = await paid(here)
+        await here.fleet.wait_for_outcome(good)
+    [parked] = await here.fleet.sessions()
+
+    assert (parked.session_id, parked.failures, parked.error) == (bad, 3, "DealOverdueError")
+    assert len(here.statuses(bad)) == 3
+    assert await here.booked() == [good]
+
+
+async def test_an_event_that_another_worker_has_dealt_with_meanwhile_has_not_failed(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing = losing_of(here, monkeypatch)
+    here.fleet._pause = lambda *_: None
+    session = await paid(here)
+    settle = Worker._settle
+
+    async def trouble(_: WatchEvent) -> None:
+        if len(losing) == 1:
+            losing[-1](1.0)
+            await asyncio.Event().wait()
+
+    async def deal_meanwhile(worker: Worker[Any]) -> None:
+        await settle(worker)
+        if len(losing) == 1:
+            async with here.store.transaction() as tx:
+                await here.store.run(tx, "store", f"hpp1:0:-:-:{session}:WAITING", None, "{}", None, False, session)
+
+    monkeypatch.setattr(Worker, "_settle", deal_meanwhile)
+    here.trouble = trouble
+    async with here.working():
+        assert (await here.fleet.wait_for_outcome(session)).ending == "Completed"
 
 
 async def test_a_pause_outlives_its_worker(provider: ScriptedProvider, tmp_path: Path) -> None:

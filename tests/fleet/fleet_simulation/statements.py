@@ -152,6 +152,16 @@ async def fail(database: Database, backend: Backend, error: str, session_id: str
     return [] if new is None else [(new.failures,)]
 
 
+async def fail_overdue(database: Database, backend: Backend, error: str, session_id: str, token: str) -> list[Any]:
+    def change(old: Row | None) -> Row | None:
+        if old is None or not old.is_open or (old.token or "") != token:
+            return None
+        return attrs.evolve(old, failures=old.failures + 1, error=error)
+
+    new = await database.write(backend, _session(session_id), change)
+    return [] if new is None else [(new.failures,)]
+
+
 async def retry(database: Database, backend: Backend, pause: float, session_id: str) -> list[Any]:
     at = database.now() + pause
     await database.write(backend, _session(session_id), lambda old: attrs.evolve(old, retry_at=at))
@@ -230,6 +240,7 @@ NAMED: Final[dict[str, Statement]] = {
             epoch,
             store,
             fail,
+            fail_overdue,
             retry,
             park,
         ),
