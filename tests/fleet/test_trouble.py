@@ -19,8 +19,9 @@ import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
 from hpp_async.fleet import Fleet, SQLiteStore, _sqlite
 from hpp_async.fleet._lease import Lease
-from hpp_async.fleet._shard import ShardWork, Work
+from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._sqlite import _Alone, _version
+from hpp_async.fleet._work import Work
 from hpp_async.fleet._worker import Worker
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
