@@ -118,7 +118,7 @@ async def test_a_database_without_an_encoding_of_its_own_keeps_text(
     name = f"d{uuid.uuid4().hex}"
     async with await psycopg.AsyncConnection.connect(database.conninfo, autocommit=True) as connection:
         await connection.execute(
-            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'".encode()
         )
     store = PostgresStore(database.conninfo.replace("dbname=postgres", f"dbname={name}"), schema="größe")
     async with shop(provider, store, placeholder="%s", shards=2) as here:
