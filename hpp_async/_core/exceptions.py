@@ -20,7 +20,8 @@ The errors of this package, drawn as a tree.
     │   ├── SessionVanishedError
     │   ├── ExpiryUnknownError
     │   └── OutageError
-    └── ClientClosedError
+    ├── ClientClosedError
+    └── StoreClosedError                     of a fleet: in hpp_async.fleet
 
 How a session ended is a value (`hpp_async.Outcome`). An error says that a call could not find that out. Messages
 contain ids, status codes and the provider's error codes, and never credentials, tokens, bodies or personal data. All
