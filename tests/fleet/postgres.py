@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Generator
+import uuid
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import pytest
+
+if TYPE_CHECKING:
+    from hpp_async.fleet import PostgresStore
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -99,6 +103,19 @@ def cluster() -> Generator[Cluster]:
         finally:
             if (home / "data" / "postmaster.pid").exists():
                 running.stop()
+
+
+def own_store(database: Cluster) -> Callable[[], PostgresStore]:
+    """Return a function that opens one fleet in the database, beside which a test can make tables of its own."""
+    import psycopg  # noqa: PLC0415 - it is an extra
+
+    from hpp_async.fleet import PostgresStore  # noqa: PLC0415 - it needs the extra
+
+    own = uuid.uuid4().hex
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA s{own}".encode())
+    conninfo = f"{database.conninfo} options='-c search_path=s{own}'"
+    return lambda: PostgresStore(conninfo, schema=f'odd "%s{{}}{own[:30]}')
 
 
 @pytest.fixture(scope="module")

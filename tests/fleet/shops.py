@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from hpp_async import Completed, HPPClient, Transition, WatchEvent
-from hpp_async.fleet import Fleet, Store
+from hpp_async.fleet import Fleet, SQLiteStore, Store
 from hpp_async.testing import ScriptedProvider
 
 Tx = Any
@@ -31,15 +31,14 @@ class Shop:
     client: HPPClient
     store: Store[Tx]
     fleet: Fleet[Tx]
-    placeholder: str
     events: list[WatchEvent] = attrs.field(init=False, factory=list[WatchEvent])
     trouble: Callable[[WatchEvent], Awaitable[None]] | None = attrs.field(init=False, default=None)
 
     async def deal_with(self, event: WatchEvent, tx: Tx) -> None:
         self.events.append(event)
         if isinstance(event.news, Completed):
-            sql = f"INSERT INTO booked (session_id) VALUES ({self.placeholder})"
-            await tx.execute(sql, (event.session_id,))
+            placeholder = "?" if isinstance(self.store, SQLiteStore) else "%s"
+            await tx.execute(f"INSERT INTO booked (session_id) VALUES ({placeholder})", (event.session_id,))
         if self.trouble is not None:
             await self.trouble(event)
 
@@ -69,7 +68,6 @@ async def shop(
     provider: ScriptedProvider,
     store: Store[Tx],
     *,
-    placeholder: str,
     pause: Callable[[int, float], float | None] | None = None,
     **options: Any,
 ) -> AsyncGenerator[Shop]:
@@ -81,7 +79,7 @@ async def shop(
         fleet = Fleet(client, store, **options)
         if pause is not None:
             fleet._pause = pause
-        yield Shop(provider, client, store, fleet, placeholder)
+        yield Shop(provider, client, store, fleet)
 
 
 async def until(condition: Callable[[], object]) -> None:

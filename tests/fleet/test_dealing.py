@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,10 +12,8 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from postgres import Cluster, database
 from shops import Shop, eventually, is_let_go, shop
 
-import hpp_async.fleet
 from hpp_async import Completed, HPPClient, ReadBudget, WatchEvent
 from hpp_async.fleet import SQLiteStore, Store
 from hpp_async.fleet._dealing import call, failure_of
@@ -29,31 +26,16 @@ from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 PAID = Script(opens(after=5), pays(after=20))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def here(request: pytest.FixtureRequest, provider: ScriptedProvider, tmp_path: Path) -> AsyncGenerator[Shop]:
-    store: Store[Any] = SQLiteStore(tmp_path / "shop.db")
-    if request.param == "postgres":
-        running: Cluster = request.getfixturevalue("database")
-        store = hpp_async.fleet.PostgresStore(running.conninfo, schema=f"s{uuid.uuid4().hex}")
-
+async def here(provider: ScriptedProvider, store: Store[Any]) -> AsyncGenerator[Shop]:
     def pause(failures: int, draw: float) -> float | None:
         del draw
         return None if failures >= 3 else 0.0
 
-    placeholder = "?" if request.param == "sqlite" else "%s"
-    async with shop(provider, store, placeholder=placeholder, shards=1, pause=pause) as here:
-        async with store.transaction() as tx:
-            await tx.execute("DELETE FROM booked")
+    async with shop(provider, store, shards=1, pause=pause) as here:
         yield here
 
 

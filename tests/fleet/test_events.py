@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import Cluster, database
+from postgres import Cluster, own_store
 from shops import Shop, eventually, shop
 
 import hpp_async.fleet
@@ -21,28 +21,16 @@ from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 PAID = Script(opens(after=5), pays(after=20))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def here(provider: ScriptedProvider, database: Cluster) -> AsyncGenerator[Shop]:
-    store = PostgresStore(database.conninfo, schema="events")
-    async with store.transaction() as tx:
-        await tx.execute("DROP SCHEMA IF EXISTS events CASCADE")
-        await tx.execute("DROP TABLE IF EXISTS booked")
-
     def pause(failures: int, draw: float) -> float | None:
         del draw
         return None if failures >= 10 else 0.0
 
-    async with shop(provider, store, placeholder="%s", shards=2, pause=pause) as here:
+    async with shop(provider, own_store(database)(), shards=2, pause=pause) as here:
         yield here
 
 
@@ -50,6 +38,11 @@ async def paid(here: Shop) -> str:
     session = here.client.session_id(here.provider.add(PAID))
     await here.fleet.add(session)
     return session
+
+
+def schema_of(here: Shop) -> str:
+    assert isinstance(here.store, PostgresStore)
+    return here.store._quoted
 
 
 @pytest.mark.parametrize("method", ["commit", "rollback"])
@@ -151,7 +144,7 @@ async def test_an_event_that_waits_for_a_lock_for_too_long_fails(here: Shop) -> 
     async with here.store.transaction() as tx:
         await here.store.run(tx, "next_epoch", 0)
     async with here.store.transaction() as tx:
-        await tx.execute("SELECT 1 FROM events.session FOR UPDATE")
+        await tx.execute(f"SELECT 1 FROM {schema_of(here)}.session FOR UPDATE".encode())
         async with here.store.event() as under_way:
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 await under_way.lock("1", 0, 1, session)
@@ -160,12 +153,12 @@ async def test_an_event_that_waits_for_a_lock_for_too_long_fails(here: Shop) -> 
 async def test_a_database_without_the_tables_fails_events_and_no_connection_stays_half_prepared(here: Shop) -> None:
     event = here.store.event()
     async with here.store.transaction() as tx:
-        await tx.execute("ALTER TABLE events.shard RENAME TO gone")
+        await tx.execute(f"ALTER TABLE {schema_of(here)}.shard RENAME TO gone".encode())
     with pytest.raises(psycopg.errors.UndefinedTable):
         async with event as under_way:
             await under_way.lock("1000", 0, 1, "abc")
     async with here.store.transaction() as tx:
-        await tx.execute("ALTER TABLE events.gone RENAME TO shard")
+        await tx.execute(f"ALTER TABLE {schema_of(here)}.gone RENAME TO shard".encode())
     async with here.store.event() as under_way:
         rows = await under_way.lock("1000", 0, 1, "abc")
 

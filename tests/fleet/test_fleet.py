@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import Cluster, database
 from shops import Shop, eventually, is_let_go, shop, until
 
 import hpp_async.fleet
@@ -34,33 +33,12 @@ from hpp_async.testing import Answered, Script, ScriptedProvider, VirtualClock, 
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 PAID = Script(opens(after=5), pays(after=20))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """Run every test on asyncio: on uvloop one hung once, with a database in threads and virtual time beside it."""
-    return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store[Any]:
-    if request.param == "sqlite":
-        return SQLiteStore(tmp_path / "shop.db")
-    running: Cluster = request.getfixturevalue("database")
-    own = uuid.uuid4().hex
-    async with hpp_async.fleet.PostgresStore(running.conninfo) as store, store.transaction() as tx:
-        await tx.execute(f"CREATE SCHEMA s{own}".encode())
-    conninfo = f"{running.conninfo} options='-c search_path=s{own}'"
-    return hpp_async.fleet.PostgresStore(conninfo, schema=f'odd "%s{{}}{own[:30]}')
-
-
-@pytest.fixture
 async def here(provider: ScriptedProvider, store: Store[Any]) -> AsyncGenerator[Shop]:
-    placeholder = "?" if isinstance(store, SQLiteStore) else "%s"
-    async with shop(provider, store, placeholder=placeholder, shards=4, pause=at_once) as here:
+    async with shop(provider, store, shards=4, pause=at_once) as here:
         yield here
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from postgres import Cluster, database
 from shops import Shop, eventually, shop, until
 
 import hpp_async.fleet
@@ -24,35 +22,14 @@ from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 PAID = Script(opens(after=5), pays(after=20))
 
 Opens = Callable[[], Store[Any]]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opens:
-    """Return a function that opens one database, again and again."""
-    if request.param == "sqlite":
-        return lambda: SQLiteStore(tmp_path / "shop.db")
-    running: Cluster = request.getfixturevalue("database")
-    schema = f"s{uuid.uuid4().hex}"
-    return lambda: hpp_async.fleet.PostgresStore(running.conninfo, schema=schema)
-
-
-@pytest.fixture
-async def here(provider: ScriptedProvider, opened: Opens) -> AsyncGenerator[Shop]:
-    store = opened()
-    placeholder = "?" if isinstance(store, SQLiteStore) else "%s"
-    async with shop(provider, store, placeholder=placeholder, shards=2, lease=2) as here:
-        async with store.transaction() as tx:
-            await tx.execute("DELETE FROM booked")
+async def here(provider: ScriptedProvider, store: Store[Any]) -> AsyncGenerator[Shop]:
+    async with shop(provider, store, shards=2, lease=2) as here:
         yield here
 
 
@@ -132,8 +109,7 @@ async def follow(here: Shop) -> str:
 
 def with_shop(provider: ScriptedProvider, store: Store[Any]) -> Shop:
     client = provider.client()
-    placeholder = "?" if isinstance(store, SQLiteStore) else "%s"
-    return Shop(provider, client, store, Fleet(client, store, shards=2, lease=2), placeholder)
+    return Shop(provider, client, store, Fleet(client, store, shards=2, lease=2))
 
 
 async def prepare(here: Shop) -> None:

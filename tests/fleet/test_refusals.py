@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trio
-from postgres import Cluster, database, free_port
+from postgres import Cluster, free_port
 from shops import Shop, eventually, shop, until
 
 import hpp_async.fleet
@@ -25,19 +25,12 @@ from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 PAID = Script(opens(after=5), pays(after=20))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def here(provider: ScriptedProvider, tmp_path: Path) -> AsyncGenerator[Shop]:
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=4) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), shards=4) as here:
         yield here
 
 

@@ -33,13 +33,8 @@ FULL = sqlite3.OperationalError("database or disk is full")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def here(provider: ScriptedProvider, tmp_path: Path) -> AsyncGenerator[Shop]:
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=2, lease=2) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), shards=2, lease=2) as here:
         yield here
 
 
@@ -255,7 +250,7 @@ async def test_a_pause_outlives_its_worker(provider: ScriptedProvider, tmp_path:
     def pause(*_: object) -> float:
         return 3600.0
 
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=1, pause=pause) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), shards=1, pause=pause) as here:
         bad = here.client.session_id(here.provider.add())
 
         async def trouble(event: WatchEvent) -> None:
@@ -504,7 +499,7 @@ async def test_tokens_that_cannot_be_stored_at_a_hand_over_are_no_reason_to_stay
 
 async def test_a_token_of_a_later_version_is_not_an_end(provider: ScriptedProvider, tmp_path: Path) -> None:
     # A worker of an earlier version may get the shard in a rolling deploy.
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", pause=lambda *_: 0.0) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), pause=lambda *_: 0.0) as here:
         session = await paid(here)
         async with here.store.transaction() as tx:
             await tx.execute("UPDATE hpp_session SET token = 'hpp9:of-a-later-version'")
@@ -525,7 +520,7 @@ async def test_a_token_of_a_later_version_is_not_an_end(provider: ScriptedProvid
 
 async def test_several_wait_for_one_session_in_memory(provider: ScriptedProvider) -> None:
     await SQLiteStore(":memory:").aclose()
-    async with shop(provider, SQLiteStore(":memory:"), placeholder="?", shards=1) as here:
+    async with shop(provider, SQLiteStore(":memory:"), shards=1) as here:
         session = await paid(here)
         wait = here.fleet.wait_for_outcome(session)
         tasks = [asyncio.create_task(wait), asyncio.create_task(wait)]

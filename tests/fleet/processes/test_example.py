@@ -17,21 +17,14 @@ import httpx
 import psycopg
 import pytest
 from fleet_scene import AUTH
-from postgres import Cluster, database, free_port
+from postgres import Cluster, free_port
 
 from hpp_async.simulator import serve
 from hpp_async.testing import Consumer, Provider
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 EXAMPLE: Final = Path(__file__).parents[3] / "examples" / "fleet"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @attrs.define

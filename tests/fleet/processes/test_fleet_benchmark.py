@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from postgres import Cluster, database
+from postgres import Cluster
 
 pytest.importorskip("benchmarks", reason="the benchmarks are part of the checkout only")
 
 import benchmarks
-
-__all__ = ["database"]
 
 
 def test_the_benchmark_of_the_fleet_runs(database: Cluster) -> None:

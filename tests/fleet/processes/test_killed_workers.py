@@ -15,19 +15,12 @@ from typing import Final
 
 import pytest
 from fleet_scene import LEASE, Cuttable, Scene, scene, until
-from postgres import Cluster, database
+from postgres import Cluster
 
 pytestmark = pytest.mark.anyio
 
-__all__ = ["database"]
-
 BUSY: Final = 3.0
 """Seconds of allowance for the machine."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 async def two_workers(here: Scene, count: int = 40) -> list[str]:

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 from fleet_scene import scene
-from postgres import Cluster, database, free_port
+from postgres import Cluster, free_port
 
 from hpp_async import ConfigurationError
 from hpp_async.fleet import Fleet, PostgresStore
 
 pytestmark = pytest.mark.anyio
-
-__all__ = ["database"]
 
 _CONFIGURATION = """
 [databases]
@@ -34,11 +32,6 @@ server_round_robin = {round_robin}
 ignore_startup_parameters = extra_float_digits
 {user}
 """
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @asynccontextmanager

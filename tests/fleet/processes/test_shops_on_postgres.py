@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from postgres import Cluster, database, free_port
+from postgres import Cluster, free_port
 from support.shops import AUTH, SHOPS, running_shop
 
 from hpp_async.simulator import serve
 from hpp_async.testing import Consumer, Provider
-
-__all__ = ["database"]
 
 
 @pytest.mark.parametrize("name", SHOPS)
