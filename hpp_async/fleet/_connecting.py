@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final, Self
 from weakref import WeakSet
 
@@ -40,6 +41,17 @@ class Pool(AsyncConnectionPool[PoolConnection]):
         except asyncio.CancelledError:
             await end([work])
             raise
+
+
+async def let_the_server_notice(connection: psycopg.AsyncConnection[Row]) -> None:
+    """
+    Let the server check during a statement whether this process is still there.
+
+    Without that, a long statement goes on when its worker was killed. It keeps its rows locked, and so the next owner
+    from the shard. A server whose operating system cannot tell refuses the setting.
+    """
+    with suppress(psycopg.DatabaseError):
+        await connection.execute("SET client_connection_check_interval = 500")
 
 
 class Connecting:

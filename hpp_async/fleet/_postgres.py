@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from hpp_async import ConfigurationError
 from hpp_async.fleet import _trouble
-from hpp_async.fleet._connecting import Connecting, Pool, settings_in
+from hpp_async.fleet._connecting import Connecting, Pool, let_the_server_notice, settings_in
 from hpp_async.fleet._event import TELL, EventStatements, PoolConnection, PreparedEvent
 from hpp_async.fleet._lease import Lease, reconnect_after
 from hpp_async.fleet._locks import MIGRATION, Locks, check_is_direct, hang_up, key_of, labels_of, survey_of
@@ -135,6 +135,7 @@ class PostgresStore(Store[PostgresTransaction]):
             conninfo,
             connection_class=self._connecting.connection_class,
             kwargs=settings,
+            configure=let_the_server_notice,
             min_size=1,
             max_size=max_connections,
             open=False,

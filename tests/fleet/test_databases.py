@@ -12,10 +12,11 @@ import psycopg
 import pytest
 from postgres import Cluster, database
 from psycopg.rows import dict_row
-from shops import Shop, shop
+from shops import Shop, eventually, shop
 
 from hpp_async import Completed, WatchEvent
 from hpp_async.fleet import PostgresStore, SQLiteStore
+from hpp_async.fleet._locks import hang_up
 from hpp_async.testing import Script, ScriptedProvider, opens, pays
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +143,32 @@ async def test_the_fleets_own_transactions_are_read_committed_and_the_shops_are_
                 levels.append(row[0])
 
     assert levels == ["serializable", "read committed", "serializable"]
+
+
+async def test_a_statement_whose_process_is_gone_ends_soon(here: Shop, database: Cluster) -> None:
+    async def sleep() -> None:
+        async with store.transaction() as tx:
+            connections.append(tx)
+            await tx.execute("SELECT pg_sleep(3600)")
+
+    async def sleepers() -> int:
+        async with here.store.transaction() as tx:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'"
+            [(count,)] = await (await tx.execute(query)).fetchall()
+        return int(count)
+
+    connections = list[psycopg.AsyncConnection[Any]]()
+    async with PostgresStore(database.conninfo, schema="databases") as store:
+        sleeping = asyncio.create_task(sleep())
+        await eventually(sleepers)
+        hang_up(connections[0])  # as the operating system does for a process that was killed
+        with pytest.raises(psycopg.OperationalError):
+            await sleeping
+
+        async def are_gone() -> bool:
+            return not await sleepers()
+
+        await eventually(are_gone)
 
 
 # -- a database that takes no writes ----------------------------------------------------------------------------------

@@ -351,6 +351,7 @@ BEGINNINGS: Final[dict[str, Statement]] = {
     ),
     "SELECT set_config('idle_session_timeout'": _limit_idling,
     "SELECT set_config('application_name'": _nothing,
+    "SET client_connection_check_interval": _nothing,
     "SELECT pg_advisory_lock_shared(": _enter,
     "SELECT pg_advisory_unlock_shared(": _leave,
     "SELECT pg_try_advisory_lock(": _take,
