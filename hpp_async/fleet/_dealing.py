@@ -38,6 +38,10 @@ class DealOverdueError(Exception):
     """While the event was dealt with, the event loop stood still until the shard was lost."""
 
 
+class DealCutError(Exception):
+    """Several times in a row, the connection broke while the event was dealt with: ``deal_with`` may be the reason."""
+
+
 def check_deal_with(deal_with: object) -> None:
     """
     Refuse what cannot deal with events, as far as can be told without calling it.

@@ -28,7 +28,7 @@ from hpp_async import (
     is_newer,
 )
 from hpp_async.fleet._channels import news_of
-from hpp_async.fleet._dealing import DealOverdueError, NotAwaitableError, call, failure_of
+from hpp_async.fleet._dealing import DealCutError, DealOverdueError, NotAwaitableError, call, failure_of
 from hpp_async.fleet._failing import away, failed
 from hpp_async.fleet._lease import reconnect_after
 from hpp_async.fleet._store import EventTransaction, FencedError, Row, Tx
@@ -39,6 +39,14 @@ logger: Final = logging.getLogger("hpp_async.fleet")
 
 _OUTAGE_PAUSE: Final = 30.0
 """Seconds until a session is read again whose wait ended with an outage: it may still be paid."""
+
+_CUTS: Final = 5
+"""
+After so many times in a row, a broken connection counts as a failure of the event.
+
+Mostly the database was restarted. But a statement can also be the reason, by what it does to its backend: it would do
+that again and again, and may take the whole server with it.
+"""
 
 _CHUNK: Final = 1000
 """How many tokens are stored with one statement."""
@@ -293,6 +301,8 @@ class ShardWork(Generic[Tx]):
             # With a connection that is alive it is an error of the user's function, of whatever other class.
             is_cut = store.is_unreachable(error) and (under_way is None or store.is_cut(under_way.tx))
             is_away = is_cut or store.takes_no_writes(error)
+            if is_cut and self._locked is not None:
+                self._work.cuts[session_id] = self._work.cuts.get(session_id, 0) + 1
             pause = away(self._work, session_id, error) if is_away else await self._failed(session_id, error)
             self._pause(watch, session_id, pause)
         except BaseException:
@@ -316,6 +326,9 @@ class ShardWork(Generic[Tx]):
             return False
         if not _is_news(event, token):
             return True
+        if work.cuts.get(session_id, 0) >= _CUTS:
+            work.cuts[session_id] -= 1  # so that it is dealt with after the pause
+            raise DealCutError
         # After a failure one by one: the event that fails then keeps no other one from being stored.
         events = [event, *([] if failures else watch.rest_of(session_id))]
         for one in events:
@@ -327,6 +340,7 @@ class ShardWork(Generic[Tx]):
         status = data.get("status")
         ending = type(last.news).__name__ if last.is_last else None
         await under_way.store(session_id, last.token, status, json.dumps(data), ending, last.is_last)
+        work.cuts.pop(session_id, None)
         return not last.is_last
 
     async def _check_epoch(self, tx: Tx) -> None:

@@ -52,9 +52,9 @@ class FleetSession:
         status: its status after the last event that was dealt with; ``None`` before the first.
         parked_ago: how many seconds ago it was parked; ``None`` if it is not.
         failures: how many times in a row ``deal_with`` failed.
-        error: the class name of the last error that ``deal_with`` raised, or ``"DealOverdueError"`` if it kept the
-            event loop busy for longer than the lease; ``None`` if it has not failed. The message of an error is not
-            stored: it could hold anything.
+        error: the class name of the last error that ``deal_with`` raised; ``"DealOverdueError"`` if it kept the event
+            loop busy for longer than the lease; ``"DealCutError"`` if its connection broke again and again; ``None`` if
+            it has not failed. The message of an error is not stored: it could hold anything.
         raised_at: the file and the line of your code that raised it, such as ``"shop/worker.py:42"``; ``None`` if it
             was raised elsewhere.
         added_ago: how many seconds ago it was added.

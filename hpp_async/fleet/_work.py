@@ -32,6 +32,7 @@ class Work(Generic[Tx]):
         number: tells the workers of this process apart, for observers.
         loading: held while the sessions of one shard are loaded or their tokens stored. With thousands of sessions
             either keeps the event loop busy: for all shards at once, it would be for longer than the lease.
+        cuts: how many times in a row the connection broke while an event of the session was dealt with.
     """
 
     client: HPPClient
@@ -43,3 +44,4 @@ class Work(Generic[Tx]):
     pause: Callable[[int, float], float | None] = retry_after
     number: int = attrs.field(init=False, factory=lambda: next(_numbers))
     loading: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
+    cuts: dict[str, int] = attrs.field(init=False, factory=dict[str, int])

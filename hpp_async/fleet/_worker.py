@@ -180,6 +180,8 @@ class Worker(Generic[Tx]):
                     task.result()
                 except FencedError as error:
                     raise OwnershipLostError(str(error)) from error
+                except GeneratorExit as error:  # else it would be taken for that of a coroutine whose loop is gone
+                    raise RuntimeError("deal_with raised GeneratorExit") from error
 
     async def _settle(self) -> None:
         """Return once no task of a shard runs: the connections that they wait for are cut."""

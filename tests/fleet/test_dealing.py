@@ -123,6 +123,20 @@ async def test_an_error_of_any_class_counts_where_the_database_is_there(here: Sh
     assert (parked.session_id, parked.failures, parked.error) == (session, 3, type(error).__name__)
 
 
+async def test_a_generator_exit_of_the_users_ends_the_work_with_an_error_and_no_shard_goes_on(here: Shop) -> None:
+    async def trouble(_: WatchEvent) -> None:
+        raise GeneratorExit
+
+    here.trouble = trouble
+    session = await added(here)
+    other = here.client.session_id(here.provider.add())
+    await here.fleet.add(other)
+    with pytest.raises(RuntimeError, match="deal_with raised GeneratorExit"):
+        await here.fleet.work(here.deal_with)
+
+    assert not any(map(here.client.notify, (session, other)))
+
+
 async def test_a_database_that_is_not_reached_is_no_failure_of_the_event(
     here: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

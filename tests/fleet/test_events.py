@@ -63,6 +63,31 @@ async def test_deal_with_cannot_end_the_transaction(here: Shop, method: str) -> 
     assert set(refusals) == {f"{method} is refused in deal_with: the fleet ends the transaction after it"}
 
 
+async def test_an_event_that_breaks_its_connection_again_and_again_is_parked(
+    here: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpp_async.fleet._failing._SOON", 1)
+    here.fleet._pause = lambda failures, _: None if failures >= 3 else 0.0
+    tries = list[str]()
+
+    async def deal_with(event: WatchEvent, tx: psycopg.AsyncConnection[Any]) -> None:
+        if event.session_id == bad:
+            tries.append(event.session_id)
+            await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        await here.deal_with(event, tx)
+
+    bad, good = await paid(here), await paid(here)
+    working = asyncio.create_task(here.fleet.work(deal_with))
+    await here.fleet.wait_for_outcome(good)
+    await eventually(lambda: here.fleet.sessions(only_parked=True))
+    working.cancel()
+    await asyncio.wait([working])
+    [parked] = await here.fleet.sessions()
+
+    assert (parked.session_id, parked.failures, parked.error) == (bad, 3, "DealCutError")
+    assert len(tries) == 5 + 2  # and not once more after the third failure
+
+
 async def test_the_place_of_what_the_fleet_refuses_is_in_deal_with(here: Shop) -> None:
     async def deal_with(_: WatchEvent, tx: Any) -> None:
         await tx.commit()

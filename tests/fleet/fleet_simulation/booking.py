@@ -39,8 +39,9 @@ def every_end_comes(record: Record) -> Iterator[str]:
         last = sold.changes[-1][1] if sold.changes else "WAITING"
         if row.is_open and last in _FINAL:
             yield f"session {number} has been {last} for long, and its end was not dealt with"
-        # A worker that is frozen in the middle has taken longer than the lease.
-        failures = sold.failing + sum(trouble.kind in ("Freeze", "CutOff") for trouble in record.troubles)
+        # A worker that is frozen in the middle has taken longer than the lease, and a connection that breaks again and
+        # again counts in the end.
+        failures = sold.failing + sum(trouble.kind in ("Freeze", "CutOff", "Flaky") for trouble in record.troubles)
         if row.parked_at is not None and failures < record.life.parked_after and sold.slow < record.life.lease:
             yield f"session {number} is parked ({row.error}), and deal_with failed {sold.failing} times only"
 
