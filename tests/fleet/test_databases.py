@@ -27,17 +27,12 @@ PAID = Script(opens(after=5), pays(after=20))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def here(provider: ScriptedProvider, database: Cluster) -> AsyncGenerator[Shop]:
     store = PostgresStore(database.conninfo, schema="databases")
     async with store.transaction() as tx:
         await tx.execute("DROP SCHEMA IF EXISTS databases CASCADE")
         await tx.execute("DROP TABLE IF EXISTS booked")
-    async with shop(provider, store, placeholder="%s", shards=2) as here:
+    async with shop(provider, store, shards=2) as here:
         yield here
 
 
@@ -122,7 +117,7 @@ async def test_a_database_without_an_encoding_of_its_own_keeps_text(
             f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'".encode()
         )
     store = PostgresStore(database.conninfo.replace("dbname=postgres", f"dbname={name}"), schema="größe")
-    async with shop(provider, store, placeholder="%s", shards=2) as here:
+    async with shop(provider, store, shards=2) as here:
         session = await paid(here)
         async with here.working():
             await here.fleet.wait_for_outcome(session)
@@ -216,5 +211,5 @@ async def test_a_disk_that_is_full_for_a_while_fails_no_event(
     provider: ScriptedProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpp_async.fleet._failing._LATER", 1)
-    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), placeholder="?", shards=2) as here:
+    async with shop(provider, SQLiteStore(tmp_path / "shop.db"), shards=2) as here:
         assert await is_booked_in_the_end(here, full)
