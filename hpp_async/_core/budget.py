@@ -18,10 +18,10 @@ is *admitted* when its driver asks next.
 
 *New arrivals.* First reads, reads that a caller requests, and reads after a notification do not come from the schedule,
 and their number has no limit. (The first read of a wait with ``since`` and without a timeout counts as the schedule's:
-after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival
-and do not stop the virtual clock. Where new arrivals and reads of the schedule wait, they get tokens in turn: the
-schedule gets at least half of them, however many new arrivals there are. A new arrival that the schedule will make due,
-too, waits in both lines, so a notification never delays a read.
+after a restart there are thousands of these, and nobody waits for them.) New arrivals are served in order of arrival,
+however short the steps of their drivers are, and do not stop the virtual clock. Where new arrivals and reads of the
+schedule wait, they get tokens in turn: the schedule gets at least half of them, however many new arrivals there are. A
+new arrival that the schedule will make due, too, waits in both lines, so a notification never delays a read.
 
 *Repeated attempts.* An attempt after a failure goes before all that has not begun, on the side of its read: where only
 new arrivals fail, their attempts take nothing from the schedule's half, and the other way round.
@@ -79,6 +79,8 @@ class Turn:
     key: float
     """When the schedule makes the read due, in seconds of the virtual clock; ∞ if it does not."""
     wake: Callable[[], object]
+    number: int
+    """The turns of a line that have equal keys, as those of new arrivals have, are served in the order of this."""
     is_granted: bool = False
     """Whether a token is reserved for the read."""
     is_over: bool = False
@@ -91,7 +93,7 @@ class Budget:
     def __init__(self, limits: ReadBudget) -> None:
         self._limits = limits
         self._bucket = TokenBucket(limits)
-        self._heaps: dict[Kind, list[tuple[float, int, Turn]]] = {kind: [] for kind in Kind}
+        self._heaps: dict[Kind, list[tuple[float, int, int, Turn]]] = {kind: [] for kind in Kind}
         self._order = itertools.count()
         self._granted = deque[Turn]()
         self._in_flight = 0
@@ -138,15 +140,18 @@ class Budget:
 
     # -- the queue --------------------------------------------------------------------------------------------------
 
-    def queue(self, kind: Kind, key: float, now: float, wake: Callable[[], object]) -> Turn:
+    def queue(
+        self, kind: Kind, key: float, now: float, wake: Callable[[], object], *, number: int | None = None
+    ) -> Turn:
         """
         Queue a read and return its turn, which the caller must either `leave` or have admitted.
 
-        *key* is when the schedule makes the read due, in seconds of the virtual clock; ∞ if it does not.
+        *key* is when the schedule makes the read due, in seconds of the virtual clock; ∞ if it does not. *number* is
+        that of a turn that this read had before: it keeps its place among the new arrivals.
         """
         self._advance(now)
-        turn = Turn(kind, key, wake)
-        self._push(turn, next(self._order))
+        turn = Turn(kind, key, wake, next(self._order) if number is None else number)
+        self._push(turn, turn.number)
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -271,11 +276,13 @@ class Budget:
         return list(dict.fromkeys((*self._granted, *waiting)))
 
     def _push(self, turn: Turn, number: int) -> None:
+        # A turn that is over, and has not left the heap yet, may have the same *number*: the next one decides then.
+        entry = number, next(self._order), turn
         if turn.kind is not Kind.DUE:
-            heapq.heappush(self._heaps[turn.kind], (0.0, number, turn))
+            heapq.heappush(self._heaps[turn.kind], (0.0, *entry))
         if turn.key < _FOREVER:
             # A new arrival that the schedule makes due, too, waits in both lines: no notification delays a read.
-            heapq.heappush(self._heaps[Kind.DUE], (turn.key, number, turn))
+            heapq.heappush(self._heaps[Kind.DUE], (turn.key, *entry))
 
     def _is_head(self, turn: Turn) -> bool:
         return self._head(turn.kind) is turn or self._head(Kind.DUE) is turn

@@ -57,7 +57,7 @@ class Agenda:
     queue.
     """
 
-    __slots__ = ("_claim", "_due", "_finished", "_later", "_new", "_numbers", "_queued", "_ready")
+    __slots__ = ("_claim", "_due", "_finished", "_later", "_new", "_numbers", "_paused", "_queued", "_ready")
 
     def __init__(self, claim: Callable[[], Claim]) -> None:
         self._claim = claim
@@ -67,6 +67,8 @@ class Agenda:
         self._new: deque[tuple[int, PlacedTracker]] = deque()
         self._queued: dict[PlacedTracker, tuple[Turn, Claim]] = {}
         """The trackers that have a turn in the budget's queue, each with its turn and the claim that holds the turn."""
+        self._paused: tuple[PlacedTracker, Claim] | None = None
+        """The new arrival that had a turn in the last step, and its claim."""
         self._numbers = 0
         self._ready: deque[PlacedTracker] = deque()
         self._finished: dict[PlacedTracker, None] = {}
@@ -186,11 +188,17 @@ class Agenda:
         """
         Give all turns in the budget's queue back, at the end of a step: nobody would ask for them until the next.
 
-        The new arrival among them stays the first: behind the others, short steps would never let it be read.
+        The new arrival among them stays the first here, and keeps its place there: else it would never be read where
+        steps are short.
         """
-        for tracker, (turn, _) in list(self._queued.items()):
+        for tracker, (turn, claim) in list(self._queued.items()):
+            is_arrival = turn.kind is not Kind.DUE
+            if is_arrival:
+                claim.pause()
+                self._paused = tracker, claim
+                del self._queued[tracker]
             self.place(tracker)
-            if turn.kind is not Kind.DUE and self._new and self._new[-1][-1] is tracker:
+            if is_arrival and self._new and self._new[-1][-1] is tracker:
                 self._new.rotate(1)
 
     @property
@@ -203,8 +211,13 @@ class Agenda:
     def _claim_for(self, tracker: PlacedTracker, kind: Kind, lowest_key: float) -> None:
         read = tracker.next_read()
         assert read is not None, "a tracker that waits for its read has no news"
-        _, claim = self._queued.get(tracker) or (None, self._claim())
+        claim = self._queued[tracker][1] if tracker in self._queued else self._claim_with_place(tracker, kind)
         self._queued[tracker] = claim.queue(kind, max(read[1], lowest_key)), claim
+
+    def _claim_with_place(self, tracker: PlacedTracker, kind: Kind) -> Claim:
+        if kind is not Kind.DUE and self._paused is not None and self._paused[0] is tracker:
+            return self._paused[1]
+        return self._claim()
 
     @staticmethod
     def _head(heap: list[tuple[float, int, PlacedTracker]]) -> tuple[float, int, PlacedTracker] | None:

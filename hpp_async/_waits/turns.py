@@ -31,15 +31,18 @@ class Claim:
     One driver's access to the queue. It holds at most one turn at a time, one after another.
 
     A driver that sleeps in `sleep` is woken when its turn may be admitted. The end of the ``with`` block gives the turn
-    back, also when the driver is cancelled.
+    back, also when the driver is cancelled. In the next block a new arrival has the place that it had: else a driver
+    that takes short steps would never get to the head of a long queue.
     """
 
-    __slots__ = ("_budget", "_sleeper", "_turn")
+    __slots__ = ("_budget", "_place", "_sleeper", "_turn")
 
     def __init__(self, budget: Budget, sleeper: Sleeper) -> None:
         self._budget = budget
         self._sleeper = sleeper
         self._turn: Turn | None = None
+        self._place: Turn | None = None
+        """The turn that the last block gave back, if its read is still wanted."""
 
     def queue(self, kind: Kind, key: float = _FOREVER) -> Turn:
         """
@@ -54,8 +57,10 @@ class Claim:
             return turn
         is_earlier = turn is None or kind < turn.kind or (kind is turn.kind is Kind.DUE and key < turn.key)
         if turn is None or is_earlier or turn.is_over:  # over: forgotten, as its event loop is gone
+            place = self._place
+            number = None if place is None or place.kind is not kind else place.number
             self.leave()
-            turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake)
+            turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake, number=number)
         return turn
 
     def admit(self, kind: Kind, key: float = _FOREVER) -> bool:
@@ -65,6 +70,7 @@ class Claim:
         A turn that is admitted is used up, and `Turns.release` must follow once the read is over.
         """
         if self._turn is None and self._budget.admit_at_once(kind, key, self._sleeper.now()):
+            self._place = None
             return True
         if not self._budget.admit(self.queue(kind, key), self._sleeper.now()):
             return False
@@ -86,9 +92,15 @@ class Claim:
         await self._sleeper.sleep(min(until, self.opens_at()))
 
     def leave(self) -> None:
-        """Give the turn back, if the claim has one."""
+        """Give the turn back, if the claim has one: its read is not wanted any more."""
+        self.pause()
+        self._place = None
+
+    def pause(self) -> None:
+        """Give the turn back, if the claim has one, and keep its place."""
         turn, self._turn = self._turn, None
         if turn is not None:
+            self._place = turn
             self._budget.leave(turn)
 
     def __enter__(self) -> Self:
@@ -100,7 +112,7 @@ class Claim:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave()
+        self.pause()
 
 
 class Turns:

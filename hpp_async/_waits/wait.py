@@ -53,11 +53,12 @@ class Parked:
 class _Tracker(Tracker):
     """The tracker of a wait, which subscribes to its session; what comes for it wakes the step that is under way."""
 
-    __slots__ = ("sleeper",)
+    __slots__ = ("claim", "sleeper")
 
     def __init__(self, poller: Poller, *, reads: Reads) -> None:
         super().__init__(poller, reads=reads, reports=Reports(reads.observers))
         self.sleeper = Sleeper(reads.clock)
+        self.claim = reads.turns.claim(self.sleeper)
 
     def finished(self, flight: Flight) -> None:
         if self.keep(flight):
@@ -267,7 +268,7 @@ class OutcomeWait(AwaitableWait[AnyOutcome], AsyncIterator[Transition]):
             reads.enter()
             self._start()
             tracker.resume(self._left_at)
-            with reads.turns.claim(tracker.sleeper) as claim:
+            with tracker.claim as claim:
                 while True:
                     tracker.catch_up()
                     news = tracker.take_news()

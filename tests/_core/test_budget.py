@@ -671,6 +671,21 @@ def test_new_arrivals_come_in_the_order_of_arrival() -> None:
     assert budget.admit(first, 1.0)
 
 
+@given(st.lists(st.integers(0, 4)))
+def test_new_arrivals_come_in_the_order_of_arrival_however_often_they_give_their_turns_back(steps: list[int]) -> None:
+    budget, order = Budget(ReadBudget(1000.0)), list[int]()
+    budget.refused(1.0, 0.0)  # nothing can be granted while they queue
+    turns = [budget.queue(Kind.NEW, inf, 0.0, lambda: None) for _ in range(5)]
+    for index in steps:
+        budget.leave(turns[index])
+        turns[index] = budget.queue(Kind.NEW, inf, 0.0, lambda: None, number=turns[index].number)
+    for millisecond in range(20):  # tokens come more slowly
+        waiting = [turn for turn in reversed(turns) if not turn.is_over]
+        order += [turns.index(turn) for turn in waiting if budget.admit(turn, 1.0 + millisecond / 1000)]
+
+    assert order == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("kind", [Kind.URGENT, Kind.NEW])
 def test_a_new_arrival_that_the_schedule_makes_due_waits_in_both_lines(kind: Kind) -> None:
     budget = Budget(ReadBudget(1.0))

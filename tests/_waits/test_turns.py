@@ -44,6 +44,41 @@ async def test_a_claim_takes_an_earlier_turn_once_its_read_is_due_earlier(turns:
         assert not rival.admit(Kind.DUE, 75.0)
 
 
+async def test_a_new_arrival_keeps_its_place_from_step_to_step(turns: Turns) -> None:
+    sleeper = Sleeper(turns.clock)
+    assert turns.claim(sleeper).admit(Kind.NEW)  # takes the only token
+    turns.release()
+    claim = turns.claim(sleeper)
+    with claim:
+        assert not claim.admit(Kind.NEW)
+    with turns.claim(sleeper) as later:
+        assert not later.admit(Kind.NEW)
+        with claim:
+            assert not claim.admit(Kind.NEW)
+            await claim.sleep()
+
+            assert not later.admit(Kind.NEW)
+            assert claim.admit(Kind.NEW)
+
+
+async def test_an_arrival_that_was_admitted_or_left_has_no_place(turns: Turns) -> None:
+    sleeper = Sleeper(turns.clock)
+    assert turns.claim(sleeper).admit(Kind.NEW)
+    turns.release()
+    claim = turns.claim(sleeper)
+    with claim:
+        assert not claim.admit(Kind.NEW)
+        claim.leave()
+    with turns.claim(sleeper) as later:
+        assert not later.admit(Kind.NEW)
+        with claim:
+            assert not claim.admit(Kind.NEW)
+            await later.sleep()
+
+            assert not claim.admit(Kind.NEW)
+            assert later.admit(Kind.NEW)
+
+
 async def test_a_claim_that_is_over_blocks_no_other(turns: Turns) -> None:
     sleeper = Sleeper(turns.clock)
     assert turns.claim(sleeper).admit(Kind.URGENT)

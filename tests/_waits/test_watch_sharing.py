@@ -21,6 +21,7 @@ from hpp_async import (
     ReadBudget,
     SessionNotFoundError,
     Slept,
+    Transition,
     TransitionSeen,
     WaitStarted,
     Watch,
@@ -74,6 +75,46 @@ async def test_a_session_is_read_in_its_turn_however_short_the_steps(provider: S
         await take_steps(35.0)
 
     assert seen_at["new"] <= 33.0
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+async def test_no_crowd_of_readers_starves_a_session_whose_steps_are_short(
+    provider: ScriptedProvider, is_watched: bool
+) -> None:
+    clock, seen_at = provider.clock, dict[str, float]()
+    client = provider.client(budget=ReadBudget(10), schedule=PollSchedule.every(1))
+    flaps = [(at, "BACK" if at % 2 else "IN_PROGRESS") for at in range(60)]
+
+    async def view_page() -> None:
+        session = provider.add()
+        while True:
+            await client.read_session(session)
+
+    async def work() -> None:
+        async for event in watch:
+            seen_at.setdefault(event.session_id, clock.now())
+
+    async def stream(session: str) -> None:
+        async for update in client.wait_for_outcome(session).updates(heartbeat=0.1):
+            if isinstance(update, Transition):
+                seen_at.setdefault("new", clock.now())
+
+    watch = client.watch([provider.add(flaps) for _ in range(8)])
+    async with client, watch, anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        await clock.sleep(10.0)
+        for _ in range(12):  # who view a page again as soon as they have seen it
+            tasks.start_soon(view_page)
+        await clock.sleep(10.0)
+        session = provider.add(session_id="new")
+        if is_watched:
+            watch.add(session)
+        else:
+            tasks.start_soon(stream, session)
+        await clock.sleep(10.0)
+        tasks.cancel_scope.cancel()
+
+    assert seen_at["new"] <= 23.0  # after all that waited before it, at half of the rate
 
 
 async def test_a_recent_reading_is_used_instead_of_another_read(provider: ScriptedProvider) -> None:
