@@ -15,6 +15,7 @@ from hpp_async.fleet._division import BUCKETS, bucket_of
 from hpp_async.fleet._label import worker_of
 from hpp_async.fleet._lease import Lease, reconnect_after, retry_after
 from hpp_async.fleet._store import OwnershipLostError, Store, Tx
+from hpp_async.fleet._tasks import Cancellation
 from hpp_async.fleet._values import FleetSession, FleetWorker, Shard
 from hpp_async.fleet._wait import FleetWait, status_of
 from hpp_async.fleet._work import Work
@@ -272,9 +273,11 @@ class Fleet(Generic[Tx]):
             deal_with=deal_with,
             pause=self._pause,
         )
+        cancellation = Cancellation()
         try:
             await self._settle_shards()
             await self._store.listen()
+            await cancellation.check()
             await self._work(work)
         finally:
             self._client.report(ShardsOwned(worker=work.number, owned=0, shards=0))

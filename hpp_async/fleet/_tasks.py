@@ -1,4 +1,4 @@
-"""Ends tasks: they are cancelled until they are over."""
+"""Cancellations that psycopg may lose: of other tasks, which are cancelled again, and of this one."""
 
 from __future__ import annotations
 
@@ -26,3 +26,29 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
             if task.done() and not task.cancelled():
                 task.exception()  # else asyncio logs, with a traceback, that nobody has seen it
         left = [task for task in left if not task.done()]
+
+
+class Cancellation:
+    """
+    Notices a cancellation of the current task that was lost, from now on.
+
+    Without that, a wait with a timeout could go on for ever: a timeout cancels its task once. For the reason see `end`.
+    """
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine on asyncio runs in a task"
+        self._task = task
+        self._before = task.cancelling()
+
+    async def check(self) -> None:
+        """
+        Raise if the task was cancelled.
+
+        Raises:
+            asyncio.CancelledError: it was.
+        """
+        if self._task.cancelling() > self._before:
+            for _ in range(2):  # a scope of anyio's cancels again by then, and knows its own cancellation only
+                await asyncio.sleep(0)
+            raise asyncio.CancelledError

@@ -13,6 +13,7 @@ from hpp_async._waits.awaitable import AwaitableWait
 from hpp_async.fleet._division import shard_of
 from hpp_async.fleet._lease import reconnect_after
 from hpp_async.fleet._store import Row, Store, Tx
+from hpp_async.fleet._tasks import Cancellation
 from hpp_async.fleet._values import News
 
 _LOOK_EVERY: Final = 15.0
@@ -89,23 +90,25 @@ class FleetWait(AwaitableWait[News], AsyncIterator[News], Generic[Tx]):
 
     async def _look(self) -> Row | None:
         """Return what is stored of the session and is new to this wait, and the owner of its shard."""
-        failures = 0
+        failures, cancellation = 0, Cancellation()
         while True:
             try:
-                return await self._query()
+                return await self._query(cancellation)
             except Exception as error:
+                await cancellation.check()
                 if not self._store.is_passing(error):
                     raise
                 failures += 1
                 self._store.life.complain(error)
                 await asyncio.sleep(reconnect_after(failures, 0.5))
 
-    async def _query(self) -> Row | None:
+    async def _query(self, cancellation: Cancellation) -> Row | None:
         await self._store.listen()
         async with self._store.own_transaction() as tx:
             await self._check(tx)
             rows = await self._store.run(tx, "news", self.session_id)
             owners = await self._store.owners(tx)
+        await cancellation.check()
         if not rows:
             raise ConfigurationError(
                 f"session {self.session_id} is not in the fleet's store: add it with fleet.add(session)"
