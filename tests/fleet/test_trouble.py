@@ -17,7 +17,7 @@ from shops import Shop, eventually, is_let_go, shop, until
 
 import hpp_async.fleet
 from hpp_async import Completed, ConfigurationError, WatchEvent
-from hpp_async.fleet import Fleet, SQLiteStore, _sqlite
+from hpp_async.fleet import Fleet, SQLiteStore, SQLiteTransaction, _sqlite
 from hpp_async.fleet._lease import Lease
 from hpp_async.fleet._shard import ShardWork
 from hpp_async.fleet._sqlite import _Alone, _version
@@ -289,23 +289,24 @@ async def test_a_shard_that_another_worker_took_stores_no_tokens(here: Shop) -> 
         assert await cursor.fetchone() is None
 
 
-@pytest.mark.parametrize(("at", "stored"), [("epoch", []), ("commit", [(1, 1)])])
-async def test_a_take_over_that_is_cancelled_is_handed_over_if_it_was_committed(
+@pytest.mark.parametrize(("is_committed", "stored"), [(False, []), (True, [(1, 1)])])
+async def test_a_take_over_that_ends_at_its_commit_is_handed_over_if_it_was_committed(
     here: Shop,
-    at: str,
+    is_committed: bool,
     stored: list[tuple[int, int]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def cancel(*_: object) -> None:
-        """Cancel the take-over: at the next await, which is the commit, or now."""
+    async def interrupt(tx: SQLiteTransaction, _: str) -> None:
+        """Cancel the take-over at its next await, which is the commit; or leave it nothing to commit."""
         task = asyncio.current_task()
         assert task is not None
-        task.cancel()
-        if at == "epoch":
-            await asyncio.sleep(0)
+        if is_committed:
+            task.cancel()
+        else:
+            tx._database.rollback()
 
-    monkeypatch.setattr(here.store, "tell_waits", cancel)
+    monkeypatch.setattr(here.store, "tell_waits", interrupt)
     work = Work(client=here.client, store=here.store, shards=1, lease=Lease(2), stop_on=(), deal_with=here.deal_with)
     shard = ShardWork(0, work)
     await asyncio.wait(shard.tasks)
@@ -314,7 +315,7 @@ async def test_a_take_over_that_is_cancelled_is_handed_over_if_it_was_committed(
         cursor = await tx.execute("SELECT epoch, handed_over FROM hpp_shard")
         found = await cursor.fetchall()
 
-    assert shard.task.cancelled()
+    assert shard.task.cancelled() is is_committed
     assert found == stored
     assert caplog.messages == []
 
