@@ -14,6 +14,7 @@ from hpp_async._core.hidden import Hidden
 from hpp_async._http.connections import Connection, Connections
 from hpp_async._http.family import Family
 from hpp_async._http.reasons import NoAnswer, cancelled, no_answer, silence
+from hpp_async._http.scopes import Scopes
 from hpp_async._http.secret_url import SecretURL
 from hpp_async._loop import is_task_cancelled
 
@@ -81,7 +82,7 @@ class Exchange:
         # steps, and a timer of httpx's for each of them would take a thirtieth of the time of a read.
         connect = timeout * _CONNECT_SHARE if timeout < float("inf") else None  # aiohttp takes no infinite ones
         self._timeouts = self._family.timeout(None, connect=connect).as_dict()
-        self._under_way: set[anyio.CancelScope] = set()
+        self._scopes = Scopes(timeout)
         self._is_abandoned = False
 
     async def ask(
@@ -105,10 +106,9 @@ class Exchange:
             raise _closed()
         connection: Connection | None = None
         # One scope bounds the exchange and lets `abandon` end it: a second one would cost a thirtieth of a read.
-        scope = anyio.move_on_after(self._timeout)
+        scope = self._scopes.begin()
         try:
             with scope:
-                self._under_way.add(scope)
                 connection = await self._connections.take()
                 try:
                     return await self._answer_over(connection, self._request(method, url, body, headers))
@@ -132,7 +132,7 @@ class Exchange:
             # A hook of a lent client awaits a task that was cancelled. The callers would repeat the read for ever.
             return cancelled(self._host(url))
         finally:
-            self._under_way.discard(scope)
+            self._scopes.end(scope)
         if self._is_abandoned:
             raise _closed()
         return silence(self._host(url), self._timeout)
@@ -140,12 +140,11 @@ class Exchange:
     def abandon(self) -> None:
         """End every exchange that is under way, and refuse each that begins later: the client is closed."""
         self._is_abandoned = True
-        for scope in list(self._under_way):
-            scope.cancel()
+        self._scopes.cancel_all()
 
     def drop(self) -> None:
         """Forget the exchanges, and close the connections, of an event loop that is gone."""
-        self._under_way.clear()
+        self._scopes.forget()
         self._connections.drop()
 
     def _request(

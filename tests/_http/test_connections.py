@@ -314,8 +314,8 @@ def test_what_belonged_to_a_loop_that_is_gone_is_dropped(
         return [str(answer.status_code if isinstance(answer, Answer) else answer) for answer in answers]
 
     assert anyio.run(ask, **LOOPS[first]) == ["204", "204"]
-    connections.drop()
-    connections.drop()
+    exchange.drop()
+    exchange.drop()
     gc.collect()  # a transport that nobody closed would warn here, and warnings are errors
 
     assert anyio.run(ask, **LOOPS[second]) == ["204", "204"]
