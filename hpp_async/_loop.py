@@ -47,21 +47,25 @@ class LoopClock:
     to the next, each loop's time is shifted to that of `time.monotonic`.
     """
 
-    __slots__ = ("_loop", "_offset", "_time")
+    __slots__ = ("_offset", "_time")
 
     def __init__(self) -> None:
-        self._loop: object = None
-        self._time: Callable[[], float] = anyio.current_time
+        self._time: Callable[[], float] | None = None
         self._offset = 0.0
+
+    def enter(self, loop: Any) -> None:
+        """Note that *loop* is the `running_loop`: looking for it in each `now` would take four times as long."""
+        # A method of asyncio's loop; anyio.current_time() would return the same after a search for the backend.
+        time: Callable[[], float] = getattr(loop, "time", anyio.current_time)
+        self._time, self._offset = time, monotonic() - time()
 
     def now(self) -> float:
         """Return the running loop's time in seconds, by the zero of `time.monotonic`."""
-        loop = running_loop()
-        if loop is not self._loop or loop is None:
-            # A method of asyncio's loop; anyio.current_time() would return the same after a search for the backend.
-            self._time = getattr(loop, "time", anyio.current_time)
-            self._loop, self._offset = loop, monotonic() - self._time()
-        return self._time() + self._offset
+        time = self._time
+        if time is None:  # it was not entered
+            self.enter(running_loop())
+            return self.now()
+        return time() + self._offset
 
     def today(self) -> datetime:
         """Return the date and time of this machine, in UTC."""
@@ -184,13 +188,11 @@ def _is_running(trio: ModuleType) -> bool:
 
 def running_loop() -> Any:
     """Return the asyncio loop that runs in this thread, or the token of trio's run; ``None`` if neither runs."""
-    trio, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    trio = sys.modules.get("trio")
     if trio is not None and _is_running(trio):
         return trio.lowlevel.current_trio_token()
-    try:
-        return None if asyncio is None else asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    asyncio: Any = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 def running_task() -> object:
@@ -242,10 +244,13 @@ class Home:
     is called, and drops what belonged to the loop before.
     """
 
-    __slots__ = ("_call_soon", "_loop", "_moved", "_owner", "_process")
+    __slots__ = ("_call_soon", "_entered", "_loop", "_moved", "_owner", "_process")
 
-    def __init__(self, *moved: Callable[[], object], owner: str = "HPPClient") -> None:
+    def __init__(
+        self, *moved: Callable[[], object], owner: str = "HPPClient", entered: Callable[[Any], object] = bool
+    ) -> None:
         self._moved = moved
+        self._entered = entered
         self._owner = owner
         self._loop: Any = None
         self._call_soon: Soon | None = None
@@ -270,8 +275,11 @@ class Home:
                     "use it in one loop after the other"
                 )
             self._loop = None
+            self._entered(loop)
             for moved in self._moved:
                 moved()
+        else:
+            self._entered(loop)
         self._loop, self._call_soon, self._process = loop, soon(), os.getpid()
 
     def is_here(self) -> bool:

@@ -239,6 +239,8 @@ class Budget:
         """Note that an admitted read is over. Not for another attempt, which is a part of a read in flight."""
         self._advance(now)
         self._in_flight -= 1
+        if self._is_empty:
+            return
         # Of the reads that only wait for a place, as many as there are places: each wake costs its driver a step.
         places = max(0, self._limits.max_in_flight - self._in_flight)
         self._wake_heads(islice((turn for turn in self._granted if not _is_begun(turn.kind)), places))

@@ -22,7 +22,7 @@ from hpp_async._http.secret_url import SecretURL
 from hpp_async._loop import Clock
 
 _KEY: Final = "Klarna-Idempotency-Key"
-_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_NUMBER: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -122,19 +122,18 @@ class Calls:
 
 
 def _quota_in(answer: Answer) -> Quota:
+    headers = answer.headers
     return _quota(
-        answer.header(b"x-ratelimit-limit"),
-        answer.header(b"x-ratelimit-remaining"),
-        answer.header(b"x-ratelimit-reset"),
+        headers.get(b"x-ratelimit-limit"), headers.get(b"x-ratelimit-remaining"), headers.get(b"x-ratelimit-reset")
     )
 
 
 @lru_cache(maxsize=512)  # the values recur: the provider counts down from 50 or 200 in every second
-def _quota(limit: str | None, remaining: str | None, reset: str | None) -> Quota:
+def _quota(limit: bytes | None, remaining: bytes | None, reset: bytes | None) -> Quota:
     return Quota(limit=_number(limit), remaining=_number(remaining), reset=_number(reset))
 
 
-def _number(header: str | None) -> float | None:
+def _number(header: bytes | None) -> float | None:
     """Return the number that a header begins with (``40, 40;w=1``), at most nine digits of it; ``None`` without one."""
     found = None if header is None else _NUMBER.match(header)
     return None if found is None else float(found[0])

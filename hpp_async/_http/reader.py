@@ -39,7 +39,8 @@ class Reader:
         success = await self._calls.call("GET", session_id, pace)
         session = _session_in(success, session_id)
         self._calls.trust(success)
-        _logger.debug("session %s is %s%s", session_id, session.status, support(session.correlation_id))
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("session %s is %s%s", session_id, session.status, support(session.correlation_id))
         return session
 
 

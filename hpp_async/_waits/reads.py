@@ -21,7 +21,7 @@ from hpp_async._core.budget import Kind
 from hpp_async._core.exceptions import ClientClosedError, HPPError, ReadError, ResponseError, TransportError
 from hpp_async._core.provider_clock import ProviderClock
 from hpp_async._core.session import Session
-from hpp_async._loop import Clock, Home, Sleeper
+from hpp_async._loop import Clock, Home, LoopClock, Sleeper
 from hpp_async._waits.events import Observers, ReadFailed, ReadFinished
 from hpp_async._waits.flight import Flight, Notification, SharedReads, Subscriber
 from hpp_async._waits.streams import Streams
@@ -77,7 +77,8 @@ class Reads:
         self._in_flight: set[Flight] = set()
         self._were_read: OrderedDict[str, None] = OrderedDict()
         self._count = 0
-        self._home = Home(moved, self._forget)
+        clock = turns.clock
+        self._home = Home(moved, self._forget, entered=clock.enter if isinstance(clock, LoopClock) else bool)
         self._notified: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         """When a read for notifications is due, and whether it has started, by session; kept as long as it matters."""
         self._undelivered: dict[str, None] = {}
@@ -361,17 +362,17 @@ class Reads:
             shared.flight = None
             if flight.reading is not None and flight.number > shared.outdated:
                 shared.latest = flight  # failures are not shared: only the callers of this read get them
-        for subscriber in self._subscribers_of(flight.session_id):
+        for subscriber in (*shared.subscribers, *self._subscribers):
             subscriber.finished(flight)
         flight.wake()
         if flight.is_command:
             self._notify(flight.session_id)
-        else:
+        elif self.observers:
             self._report(flight, flight.finished_at - flight.started_at)
         self._tidy(shared)
 
     def _report(self, flight: Flight, seconds: float) -> None:
-        if not self.observers or flight.is_dropped:
+        if flight.is_dropped:
             return
         reading, error, counted = flight.reading, flight.failure, flight.counted
         assert counted is not None, "reads are counted where there are observers"

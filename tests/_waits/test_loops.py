@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -379,3 +380,21 @@ def test_a_notification_outside_of_any_loop_is_kept_for_the_next_loop(
 def test_outside_of_any_loop_nothing_runs() -> None:
     assert running_loop() is None
     assert running_task() is None
+
+
+@pytest.mark.anyio
+async def test_a_clock_that_no_client_has_entered_finds_the_loop_by_itself() -> None:
+    clock = LoopClock()
+
+    assert abs(clock.now() - monotonic()) < 60.0  # by the same zero, whichever loop it is
+
+
+def test_a_clock_has_no_time_where_no_loop_runs_and_has_it_later() -> None:
+    clock = LoopClock()
+    with pytest.raises(RuntimeError):
+        clock.now()
+
+    async def now() -> float:
+        return clock.now()
+
+    assert abs(asyncio.run(now()) - monotonic()) < 60.0
