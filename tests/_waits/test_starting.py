@@ -7,6 +7,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -77,6 +78,22 @@ async def test_an_eager_task(client: HPPClient, provider: ScriptedProvider) -> N
     asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
 
     assert is_paid(await asyncio.create_task(client.wait_for_outcome(provider.add(PAYS))))
+
+
+@pytest.mark.asyncio
+async def test_the_task_factory_of_the_loop_makes_the_tasks_of_reads(
+    client: HPPClient, provider: ScriptedProvider
+) -> None:
+    made: list[str] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **given: Any) -> asyncio.Task[Any]:
+        made.append(coro.__qualname__)
+        return asyncio.Task(coro, loop=loop, **given)
+
+    asyncio.get_running_loop().set_task_factory(factory)  # as Sentry's integration does
+
+    await client.read_session(provider.add(PAYS))
+    assert made
 
 
 @pytest.mark.anyio
