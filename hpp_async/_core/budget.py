@@ -238,9 +238,10 @@ class Budget:
     def release(self, now: float) -> None:
         """Note that an admitted read is over. Not for another attempt, which is a part of a read in flight."""
         self._advance(now)
+        was_full = self._is_full
         self._in_flight -= 1
-        if self._is_empty:
-            return
+        if not was_full:
+            return  # no read waits for a place
         # Of the reads that only wait for a place, as many as there are places: each wake costs its driver a step.
         places = max(0, self._limits.max_in_flight - self._in_flight)
         self._wake_heads(islice((turn for turn in self._granted if not _is_begun(turn.kind)), places))
