@@ -4,7 +4,8 @@ The order in which a watch attends to its sessions.
 Reads of the schedule wait in a heap, ordered by due time. New arrivals wait in a queue, and sessions with news to hand
 over in another queue. The first reads of the heap and the first new arrival also have turns in the budget's queue. The
 budget can then grant a read its token for the very moment at which the read is due, even if the event loop wakes the
-watch later.
+watch later. There may be hundreds of turns, and hundreds of steps a second. So a step asks only about turns that may be
+admitted: new ones, those that the budget has woken, and those for which the budget has named a time.
 
 The heap is ordered by the budget's virtual time, which may be much slower than the loop's. Two kinds of reads must not
 wait for that: reads after a notification, and the first reads after a restart of sessions with a short delay. They wait
@@ -16,7 +17,8 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from hpp_async._core.budget import Kind, Turn
 from hpp_async._core.poller import Poller
@@ -47,6 +49,18 @@ class PlacedTracker(Tracker):
         self.place = _NOWHERE
 
 
+_Entry = tuple[float, int, PlacedTracker]
+"""An entry of a heap: when the read is due, the tracker's number, and the tracker."""
+
+
+class _Queued(NamedTuple):
+    """A turn in the budget's queue, the claim that holds it, and the entry that was taken from the heap for it."""
+
+    turn: Turn
+    claim: Claim
+    entry: _Entry
+
+
 class Agenda:
     """
     Decides which session of a watch is next.
@@ -54,21 +68,40 @@ class Agenda:
     Every tracker has one place. It *waits* for its read, as a new arrival or until the read is due; or it is *ready*,
     which means that it has news to hand over; or it has no place, while its session is read. Beside that, a flight of
     its session may have *finished* that its poller has not received yet. *claim* returns a new claim on the budget's
-    queue.
+    queue, which calls its argument when the watch is woken to ask the claim.
     """
 
-    __slots__ = ("_claim", "_due", "_finished", "_later", "_new", "_numbers", "_paused", "_queued", "_ready")
+    __slots__ = (
+        "_arrival",
+        "_ask_at",
+        "_claim",
+        "_due",
+        "_finished",
+        "_highest_key",
+        "_later",
+        "_new",
+        "_numbers",
+        "_paused",
+        "_queued",
+        "_ready",
+    )
 
-    def __init__(self, claim: Callable[[], Claim]) -> None:
+    def __init__(self, claim: Callable[[Callable[[], object]], Claim]) -> None:
         self._claim = claim
-        self._due: list[tuple[float, int, PlacedTracker]] = []
-        self._later: list[tuple[float, int, PlacedTracker]] = []
+        self._due: list[_Entry] = []
+        self._later: list[_Entry] = []
         """The reads that must not be queued before a loop time, which is the first number."""
         self._new: deque[tuple[int, PlacedTracker]] = deque()
-        self._queued: dict[PlacedTracker, tuple[Turn, Claim]] = {}
-        """The trackers that have a turn in the budget's queue, each with its turn and the claim that holds the turn."""
+        self._queued: dict[PlacedTracker, _Queued] = {}
+        """The trackers that have a turn in the budget's queue."""
+        self._arrival: PlacedTracker | None = None
+        """The new arrival that has a turn."""
         self._paused: tuple[PlacedTracker, Claim] | None = None
         """The new arrival that had a turn in the last step, and its claim."""
+        self._highest_key = _NEVER
+        """No turn of the schedule has a higher key."""
+        self._ask_at: dict[PlacedTracker, float] = {}
+        """When to ask about a turn, in loop seconds. The budget will wake the turns that are not in it."""
         self._numbers = 0
         self._ready: deque[PlacedTracker] = deque()
         self._finished: dict[PlacedTracker, None] = {}
@@ -129,9 +162,12 @@ class Agenda:
 
     def _remove(self, tracker: PlacedTracker) -> None:
         tracker.place = _NOWHERE
-        _, claim = self._queued.pop(tracker, (None, None))
-        if claim is not None:
-            claim.leave()
+        queued = self._queued.pop(tracker, None)
+        if queued is not None:
+            queued.claim.leave()
+            self._ask_at.pop(tracker, None)
+            if tracker is self._arrival:
+                self._arrival = None
 
     # -- the budget's queue -------------------------------------------------------------------------------------------
 
@@ -141,48 +177,93 @@ class Agenda:
             self.place(head[-1])
         return _FOREVER if head is None else head[0]
 
-    def queue(
-        self, most: int, lowest_key: float, *, is_schedule_next: bool = True
-    ) -> list[tuple[PlacedTracker, Claim]]:
+    def queue(self, most: int, virtual: Callable[[], float], *, is_schedule_next: bool = True) -> None:
         """
         Give turns in the budget's queue to the first *most* reads of the schedule and to the first new arrival.
 
-        Return all trackers that have a turn, each with its claim. Keys are seconds of the budget's virtual time. A key
-        is at least *lowest_key*: the overdue reads of a watch that took no step for a while must not go before
-        everybody else's.
+        Keys are seconds of the budget's virtual time. A key is at least the *virtual* time now: the overdue reads of a
+        watch that took no step for a while must not go before everybody else's.
 
         A token that is there already goes to the turn that is queued first. So *is_schedule_next* says which line that
         must be: where steps are short, the same line would get every token otherwise.
         """
+        if not self._lacks_turns(most):
+            return  # without asking for the time: mostly, nothing has changed
+        lowest_key = virtual()
         if is_schedule_next:
             self._queue_schedule(most, lowest_key)
             self._queue_arrival(lowest_key)
         else:
             self._queue_arrival(lowest_key)
             self._queue_schedule(most, lowest_key)
-        return [(tracker, claim) for tracker, (_, claim) in self._queued.items()]
 
     def _queue_schedule(self, most: int, lowest_key: float) -> None:
-        due = {tracker: turn.key for tracker, (turn, _) in self._queued.items() if turn.kind is Kind.DUE}
         while (head := self._head(self._due)) is not None:
             tracker, key = head[-1], max(head[0], lowest_key)
-            last = max(due, key=due.__getitem__) if len(due) >= most else None
-            if last is not None and due[last] <= key:
+            is_full = self._scheduled >= most
+            last = self._last_after(key) if is_full else None
+            if is_full and last is None:
                 break
             heapq.heappop(self._due)
             if tracker in self._queued:  # as a new arrival: its turn is in the schedule's line, too
                 continue
             if last is not None:
-                del due[last]
                 self.place(last)
-            due[tracker] = key
-            self._claim_for(tracker, Kind.DUE, key)
+            self._take_turn(Kind.DUE, key, head)
+            self._highest_key = max(self._highest_key, key)
 
     def _queue_arrival(self, lowest_key: float) -> None:
-        while self._new and all(turn.kind is Kind.DUE for turn, _ in self._queued.values()):
-            number, tracker = self._new.popleft()
+        while self._new and self._arrival is None:
+            number, tracker = self._new[0]
             if number == tracker.place:  # else the entry is stale
-                self._claim_for(tracker, Kind.NEW, lowest_key)  # its turn may be in the line of the schedule only
+                read = tracker.next_read()
+                assert read is not None, "a tracker that waits for its read has no news"
+                key = max(read[1], lowest_key)
+                if self._take_turn(Kind.NEW, key, (key, number, tracker)).kind is Kind.DUE:
+                    break  # it has a token already, as a read of the schedule
+                self._arrival = tracker
+            self._new.popleft()
+
+    def _lacks_turns(self, most: int) -> bool:
+        """Tell whether a read has no turn and should perhaps have one."""
+        head = self._head(self._due)
+        if head is not None and (self._scheduled < most or head[0] < self._highest_key):
+            return True
+        return bool(self._new) and self._arrival is None
+
+    @property
+    def _scheduled(self) -> int:
+        """How many reads of the schedule have turns, beside the new arrival."""
+        return len(self._queued) - (self._arrival is not None)
+
+    def _last_after(self, key: float) -> PlacedTracker | None:
+        """Return the tracker with the last of the schedule's turns, if that has a higher key than *key*."""
+        if key >= self._highest_key:
+            return None
+        last = max((tracker for tracker in self._queued if tracker is not self._arrival), key=self._key_of)
+        self._highest_key = self._key_of(last)
+        return last if key < self._highest_key else None
+
+    def _key_of(self, tracker: PlacedTracker) -> float:
+        return self._queued[tracker].turn.key
+
+    def _take_turn(self, kind: Kind, key: float, entry: _Entry) -> Turn:
+        tracker = entry[-1]
+        _, claim, entry = self._queued.get(tracker) or (None, self._claim_with_place(tracker, kind), entry)
+        turn = claim.queue(kind, key)
+        self._queued[tracker] = _Queued(turn, claim, entry)
+        if not claim.is_behind():
+            self._ask(tracker)
+        return turn
+
+    def _claim_with_place(self, tracker: PlacedTracker, kind: Kind) -> Claim:
+        if kind is not Kind.DUE and self._paused is not None and self._paused[0] is tracker:
+            return self._paused[1]
+        return self._claim(partial(self._ask, tracker))
+
+    def _ask(self, tracker: PlacedTracker) -> None:
+        """Let the step under way, or the next one, ask about the turn of the tracker."""
+        self._ask_at[tracker] = _NEVER
 
     def leave(self) -> None:
         """
@@ -191,36 +272,52 @@ class Agenda:
         The new arrival among them stays the first here, and keeps its place there: else it would never be read where
         steps are short.
         """
-        for tracker, (turn, claim) in list(self._queued.items()):
-            is_arrival = turn.kind is not Kind.DUE
-            if is_arrival:
-                claim.pause()
-                self._paused = tracker, claim
-                del self._queued[tracker]
-            self.place(tracker)
-            if is_arrival and self._new and self._new[-1][-1] is tracker:
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            claim = self._queued.pop(arrival).claim
+            claim.pause()
+            self._paused = arrival, claim
+            self.place(arrival)
+            if self._new and self._new[-1][-1] is arrival:
                 self._new.rotate(1)
+        for _, claim, entry in reversed(self._queued.values()):  # so that few of them are heads when they leave
+            claim.leave()
+            heapq.heappush(self._due, entry)
+        self._queued.clear()
+        self._ask_at.clear()
+
+    def next_open(self, now: Callable[[], float]) -> tuple[PlacedTracker, Claim] | None:
+        """Return a tracker that may be read, as its turn is open; ``None`` if no turn is open *now* (loop seconds)."""
+        while self._ask_at:
+            tracker = min(self._ask_at, key=self._ask_at.__getitem__)
+            if self._ask_at[tracker] > now():
+                break
+            claim = self._queued[tracker].claim
+            opens_at = claim.opens_at()
+            if opens_at == _FOREVER:
+                del self._ask_at[tracker]
+                continue
+            self._ask_at[tracker] = opens_at
+            # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not earlier.
+            if opens_at <= now():
+                return tracker, claim
+        return None
+
+    @property
+    def opens_at(self) -> float:
+        """When to call `next_open` again at the latest, in loop seconds; the budget may wake the watch before."""
+        return min(self._ask_at.values(), default=_FOREVER)
 
     @property
     def late_by(self) -> float:
         """For how many seconds the read has been due that has been due for longest of those that are next; or 0."""
         heads = [head[-1] for head in map(self._head, (self._due, self._later)) if head is not None]
-        waiting = [*self._queued, *heads]
+        first = min(self._queued, key=self._key_of, default=None)
+        waiting = [*heads, *(tracker for tracker in (first, self._arrival) if tracker is not None)]
         return max((tracker.late_by for tracker in waiting), default=0.0)
 
-    def _claim_for(self, tracker: PlacedTracker, kind: Kind, lowest_key: float) -> None:
-        read = tracker.next_read()
-        assert read is not None, "a tracker that waits for its read has no news"
-        claim = self._queued[tracker][1] if tracker in self._queued else self._claim_with_place(tracker, kind)
-        self._queued[tracker] = claim.queue(kind, max(read[1], lowest_key)), claim
-
-    def _claim_with_place(self, tracker: PlacedTracker, kind: Kind) -> Claim:
-        if kind is not Kind.DUE and self._paused is not None and self._paused[0] is tracker:
-            return self._paused[1]
-        return self._claim()
-
     @staticmethod
-    def _head(heap: list[tuple[float, int, PlacedTracker]]) -> tuple[float, int, PlacedTracker] | None:
+    def _head(heap: list[_Entry]) -> _Entry | None:
         while heap and heap[0][1] != heap[0][2].place:
             heapq.heappop(heap)  # the entry is stale
         return heap[0] if heap else None

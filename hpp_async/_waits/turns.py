@@ -30,16 +30,18 @@ class Claim:
     """
     One driver's access to the queue. It holds at most one turn at a time, one after another.
 
-    A driver that sleeps in `sleep` is woken when its turn may be admitted. The end of the ``with`` block gives the turn
-    back, also when the driver is cancelled. In the next block a new arrival has the place that it had: else a driver
-    that takes short steps would never get to the head of a long queue.
+    A driver that sleeps in `sleep` is woken when its turn may be admitted. Before that, *woken* is called: it tells a
+    driver with many claims which of them to ask. The end of the ``with`` block gives the turn back, also when the
+    driver is cancelled. In the next block a new arrival has the place that it had: else a driver that takes short steps
+    would never get to the head of a long queue.
     """
 
-    __slots__ = ("_budget", "_place", "_sleeper", "_turn")
+    __slots__ = ("_budget", "_place", "_sleeper", "_turn", "_woken")
 
-    def __init__(self, budget: Budget, sleeper: Sleeper) -> None:
+    def __init__(self, budget: Budget, sleeper: Sleeper, woken: Callable[[], object]) -> None:
         self._budget = budget
         self._sleeper = sleeper
+        self._woken = woken
         self._turn: Turn | None = None
         self._place: Turn | None = None
         """The turn that the last block gave back, if its read is still wanted."""
@@ -60,7 +62,7 @@ class Claim:
             place = self._place
             number = None if place is None or place.kind is not kind else place.number
             self.leave()
-            turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._sleeper.wake, number=number)
+            turn = self._turn = self._budget.queue(kind, key, self._sleeper.now(), self._wake, number=number)
         return turn
 
     def admit(self, kind: Kind, key: float = _FOREVER) -> bool:
@@ -77,6 +79,10 @@ class Claim:
         self._turn = None
         return True
 
+    def is_behind(self) -> bool:
+        """Tell whether other turns are before this one. When none is, the driver is woken, before the turn is open."""
+        return self._turn is not None and not self._turn.is_over and self._budget.is_behind(self._turn)
+
     def opens_at(self) -> float:
         """Return when to ask again at the latest, in loop seconds; infinity if the driver will be woken for it."""
         if self._turn is None:
@@ -84,12 +90,16 @@ class Claim:
         if self._turn.is_over:
             return -_FOREVER  # it was forgotten, as its event loop is gone: ask for another one at once
         if self._budget.is_behind(self._turn):
-            return _FOREVER  # without a look at the clock: a watch asks about a hundred turns for each read
+            return _FOREVER
         return self._budget.opens_at(self._turn, self._sleeper.now())
 
     async def sleep(self, until: float = _FOREVER) -> None:
         """Return when the driver is woken, when its turn may be admitted, or at *until* (loop seconds)."""
         await self._sleeper.sleep(min(until, self.opens_at()))
+
+    def _wake(self) -> None:
+        self._woken()
+        self._sleeper.wake()
 
     def leave(self) -> None:
         """Give the turn back, if the claim has one: its read is not wanted any more."""
@@ -163,9 +173,9 @@ class Turns:
         """Return how far the budget's virtual time is behind the loop's, in seconds."""
         return self._budget.lateness(self.clock.now())
 
-    def claim(self, sleeper: Sleeper) -> Claim:
-        """Return a new claim for the driver that sleeps in *sleeper*."""
-        return Claim(self._budget, sleeper)
+    def claim(self, sleeper: Sleeper, *, woken: Callable[[], object] = bool) -> Claim:
+        """Return a new claim for the driver that sleeps in *sleeper*; for *woken* see `Claim`."""
+        return Claim(self._budget, sleeper, woken)
 
     def close(self) -> None:
         """Wake all drivers that wait for a turn, so that they find the client closed, and end the pauses of `again`."""

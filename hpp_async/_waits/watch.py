@@ -130,7 +130,7 @@ class Watch(AsyncIterator[WatchEvent]):
         self._refused: dict[str, tuple[ConfigurationError, str | None]] = {}
         """Sessions whose ``since`` was refused, each with the error to hand over and the token that it came with."""
         self._sleeper = Sleeper(reads.clock)
-        self._agenda = Agenda(lambda: reads.turns.claim(self._sleeper))
+        self._agenda = Agenda(lambda woken: reads.turns.claim(self._sleeper, woken=woken))
         self._error: Exception | None = None
         """The first error that a schedule or hook of the user's raised: raised once there is no event to hand over."""
         self._left_at = _FOREVER
@@ -354,17 +354,11 @@ class Watch(AsyncIterator[WatchEvent]):
         # Bounded: a read in an eager task of asyncio is over as soon as it is started, and never counts as in flight.
         while agenda.ready + agenda.unprocessed < turns.max_in_flight:
             look_again_at = agenda.place_due(self._reads.clock.now())
-            queued = agenda.queue(turns.max_in_flight, turns.virtual(), is_schedule_next=turns.is_schedule_next)
-            for tracker, claim in queued:
-                opens_at = claim.opens_at()
-                # Read the clock after `opens_at`, which returns its own "now" for a turn that may be admitted: not
-                # earlier.
-                if opens_at < _FOREVER and opens_at <= self._reads.clock.now():
-                    self._ask_for(tracker, claim)
-                    break
-                look_again_at = min(look_again_at, opens_at)
-            else:
-                return look_again_at
+            agenda.queue(turns.max_in_flight, turns.virtual, is_schedule_next=turns.is_schedule_next)
+            turn = agenda.next_open(self._reads.clock.now)
+            if turn is None:
+                return min(look_again_at, agenda.opens_at)
+            self._ask_for(*turn)
         return -_FOREVER
 
     def _ask_for(self, tracker: PlacedTracker, claim: Claim) -> None:

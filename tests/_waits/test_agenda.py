@@ -11,7 +11,7 @@ from hpp_async._core.budget import Budget, Kind
 from hpp_async._loop import Sleeper
 from hpp_async._waits.agenda import Agenda, PlacedTracker
 from hpp_async._waits.events import Observers
-from hpp_async._waits.turns import Turns
+from hpp_async._waits.turns import Claim, Turns
 from hpp_async.testing import VirtualClock
 
 
@@ -31,12 +31,13 @@ class Waiting(PlacedTracker):
 def agenda() -> Agenda:
     clock = VirtualClock()
     turns = Turns(Budget(ReadBudget(1)), clock=clock, draw=lambda: 0.5, observers=Observers(()))
-    return Agenda(lambda: turns.claim(Sleeper(clock)))
+    return Agenda(lambda woken: turns.claim(Sleeper(clock), woken=woken))
 
 
 def queued(agenda: Agenda, most: int) -> set[str]:
     """Return the names of the trackers that have turns."""
-    return {tracker.name for tracker, _ in agenda.queue(most, -inf) if isinstance(tracker, Waiting)}
+    agenda.queue(most, lambda: -inf)
+    return {tracker.name for tracker in agenda._queued if isinstance(tracker, Waiting)}  # nothing public shows it
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
@@ -81,11 +82,48 @@ def test_the_first_new_arrival_stays_the_first_over_any_number_of_steps(agenda: 
 def test_the_line_that_is_next_gets_a_token_that_is_there_already(agenda: Agenda, is_schedule_next: bool) -> None:
     for kind in (Kind.NEW, Kind.DUE):
         agenda.place(Waiting(kind.name, kind, -1.0 if kind is Kind.DUE else inf))
-    turns = agenda.queue(1, -inf, is_schedule_next=is_schedule_next)
+    agenda.queue(1, lambda: -inf, is_schedule_next=is_schedule_next)
+    turn = agenda.next_open(lambda: 0.0)
 
-    assert [tracker.name for tracker, claim in turns if isinstance(tracker, Waiting) and claim.opens_at() <= 0.0] == [
-        "DUE" if is_schedule_next else "NEW"
-    ]
+    assert turn is not None
+    assert isinstance(turn[0], Waiting)
+    assert turn[0].name == ("DUE" if is_schedule_next else "NEW")
+
+
+def test_a_new_arrival_that_got_a_token_as_a_read_of_the_schedule_keeps_it(agenda: Agenda) -> None:
+    early = Waiting("early", Kind.NEW, -2.0)
+    for tracker in (early, Waiting("due", Kind.DUE, -1.0), Waiting("new", Kind.NEW)):
+        agenda.place(tracker)
+
+    assert queued(agenda, 2) == {"early", "due"}
+    turn = agenda.next_open(lambda: 0.0)
+    assert turn is not None
+    assert turn[0] is early
+    agenda.asked(early)
+    assert queued(agenda, 2) == {"due", "new"}
+
+
+def test_only_the_first_of_many_turns_is_asked_until_it_is_gone(
+    agenda: Agenda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Claim] = []
+    opens_at = Claim.opens_at
+
+    def counted(claim: Claim) -> float:
+        asked.append(claim)
+        return opens_at(claim)
+
+    monkeypatch.setattr(Claim, "opens_at", counted)
+    trackers = [Waiting(str(number), Kind.DUE, float(number)) for number in range(1, 100)]
+    for tracker in trackers:
+        agenda.place(tracker)
+    queued(agenda, 100)
+
+    assert agenda.next_open(lambda: 0.0) is None
+    assert (agenda.opens_at, len(asked)) == (1.0, 1)
+    agenda.discard(trackers[0])
+    assert agenda.next_open(lambda: 0.0) is None
+    assert (agenda.opens_at, len(asked)) == (2.0, 2)
 
 
 def test_a_read_that_must_not_be_queued_before_a_time_has_a_turn_from_then_on(agenda: Agenda) -> None:
