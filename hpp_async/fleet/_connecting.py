@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
@@ -19,6 +20,14 @@ from hpp_async.fleet._store import Row
 from hpp_async.fleet._tasks import end
 
 _HIDDEN: Final = "***"
+
+_INTERVAL: Final = 1.0
+"""
+Seconds after which a connection that waits wakes to look for an interrupt; psycopg's own value is 0.1.
+
+On the connection that listens, ten looks a second took more processor time than all pings of a worker. On asyncio
+nothing depends on them: Ctrl-C is the event loop's.
+"""
 
 _INHERITED: Final = list[psycopg.AsyncConnection[Row]]()
 """Connections of the parent process, after a fork: kept so that nobody closes them."""
@@ -85,6 +94,9 @@ class Connecting:
                 connecting.refusal = None
                 connecting._made.add(connection)
                 return connection
+
+            async def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, *args: Any, **options: Any) -> RV:
+                return await super().wait(gen, max(interval, _INTERVAL), *args, **options)
 
         return Reported
 
