@@ -32,7 +32,7 @@ async def test_every_scope_is_cancelled_and_none_before_its_time() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(4):
                 tasks.start_soon(sleep)
-                await anyio.sleep(SECONDS / 3)
+                await seconds_in(Scopes(SECONDS / 3))
 
     assert len(lasted) == 4
     assert min(lasted) >= SECONDS * 0.99  # uvloop counts in whole milliseconds
@@ -42,7 +42,7 @@ async def test_every_scope_is_cancelled_and_none_before_its_time() -> None:
 async def test_a_timer_that_was_set_for_a_scope_that_is_over_cancels_the_next_one_in_its_own_time() -> None:
     scopes = Scopes(SECONDS)
     scopes.end(scopes.begin())
-    await anyio.sleep(SECONDS / 3)
+    await seconds_in(Scopes(SECONDS / 3))
 
     with anyio.fail_after(10):
         assert await seconds_in(scopes) >= SECONDS * 0.9
