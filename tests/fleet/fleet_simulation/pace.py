@@ -27,10 +27,12 @@ def a_deploy_reads_nothing_twice(record: Record) -> Iterator[str]:
         if sold.callbacks or sold.failing or sold.discarded_at is not None or sold.slow >= record.life.lease:
             continue
         reads = [read for read in record.reads if read.session == number]
-        # But for the first delay, which is spread, so that sessions that were added together come apart; and for the
-        # reads that are in flight when a shard is handed over.
-        for before, after in pairwise(reads[1:]):
+        # But for the first delay, which is spread, so that sessions that were added together come apart, and so is the
+        # delay after a read that was made at once because nobody had followed the session; and for the reads that are
+        # in flight when a shard is handed over.
+        for (earlier, before), (_, after) in pairwise(pairwise(reads)):
             seconds = after.at - before.at
+            was_at_once = before.at - earlier.at > 2 * record.life.interval
             is_in_flight = before.worker != after.worker and seconds < record.life.latency + 1.0
-            if seconds < record.life.interval - 1e-3 and not is_in_flight:
+            if seconds < record.life.interval - 1e-3 and not was_at_once and not is_in_flight:
                 yield f"session {number} was read at {before.at:.3f} and at {after.at:.3f}, with nothing due"
