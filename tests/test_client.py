@@ -430,6 +430,17 @@ async def test_an_observer_that_raises_is_logged_and_has_no_other_effect(
     assert "secret" not in caplog.text
 
 
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through_an_observer(
+    provider: ScriptedProvider, ending: type[BaseException]
+) -> None:
+    def interrupted(event: Event) -> None:
+        raise ending
+
+    with pytest.raises(ending):
+        provider.client(observers=[interrupted]).report(Slept(session_id="some", seconds=1.0, late_by=0.0))
+
+
 @pytest.mark.anyio
 async def test_transitions_and_endings_are_logged(provider: ScriptedProvider, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "hpp_async")

@@ -78,6 +78,17 @@ def test_the_first_new_arrival_stays_the_first_over_any_number_of_steps(agenda: 
     assert steps == [{"scheduled", "new"}] * 3
 
 
+def test_a_new_arrival_that_must_be_read_later_now_lets_the_others_go_first(agenda: Agenda) -> None:
+    waiting = [Waiting(name, Kind.NEW) for name in "abc"]
+    for tracker in waiting:
+        agenda.place(tracker)
+    assert queued(agenda, 1) == {"a"}
+    waiting[0].next = Kind.DUE, inf, 3.0
+    agenda.leave()
+
+    assert queued(agenda, 1) == {"b"}
+
+
 @pytest.mark.parametrize("is_schedule_next", [True, False])
 def test_the_line_that_is_next_gets_a_token_that_is_there_already(agenda: Agenda, is_schedule_next: bool) -> None:
     for kind in (Kind.NEW, Kind.DUE):
