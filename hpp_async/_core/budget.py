@@ -240,8 +240,8 @@ class Budget:
         self._advance(now)
         was_full = self._is_full
         self._in_flight -= 1
-        if not was_full:
-            return  # no read waits for a place
+        if not was_full and not self._granted:
+            return  # no read waits for a place; after several releases at once, one that has a token still may
         # Of the reads that only wait for a place, as many as there are places: each wake costs its driver a step.
         places = max(0, self._limits.max_in_flight - self._in_flight)
         self._wake_heads(islice((turn for turn in self._granted if not _is_begun(turn.kind)), places))

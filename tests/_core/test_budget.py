@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import pickle
 import random
 from collections import Counter
@@ -76,6 +77,10 @@ class Street:
     jitter: float = attrs.field(init=False, default=0.0)
     late: float = 0.0
     """Seconds by which timers fire late at most, as on a real event loop."""
+    together: float = 0.0
+    """Reads end at multiples of this many seconds, several at one moment: a timer or a closed connection ended them."""
+    step: float = 0.0
+    """How many seconds a reader takes each time it asks: meanwhile there are tokens for others, on a busy machine."""
     freezes: dict[float, float] = attrs.field(factory=dict[float, float])
     """For how many seconds nothing happens, by when that begins: the machine is suspended, or the loop blocked."""
     now: float = attrs.field(init=False, default=0.0)
@@ -130,6 +135,7 @@ class Street:
     def _ask(self, reader: Reader, turn: Turn) -> None:
         if reader.turn is not turn:
             return
+        self.now += self.step
         if not self.budget.admit(turn, self.now):
             again_at = inf if self.budget.is_behind(turn) else self.budget.opens_at(turn, self.now)
             if again_at < inf:
@@ -140,7 +146,10 @@ class Street:
         self.admissions.append(self.now)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        self.at(self.now + self.service, lambda: self._finish(reader))
+        ends_at = self.now + self.service
+        if self.together:
+            ends_at = math.ceil(ends_at / self.together) * self.together
+        self.at(ends_at, lambda: self._finish(reader))
 
     def _finish(self, reader: Reader) -> None:
         self.in_flight -= 1
@@ -220,6 +229,8 @@ def test_reads_that_waited_while_the_process_was_frozen_go_out_one_by_one() -> N
     st.floats(0.5, 100.0),
     st.integers(1, 20),
     st.floats(0.0, 2.0),
+    st.one_of(st.just(0.0), st.floats(0.5, 20.0)),
+    st.sampled_from([0.0, 0.001, 0.1]),
     st.dictionaries(st.floats(0.0, 60.0), st.floats(0.0, 300.0), max_size=2),
 )
 def test_every_read_is_admitted_and_no_window_has_more_reads_than_its_share(
@@ -228,10 +239,12 @@ def test_every_read_is_admitted_and_no_window_has_more_reads_than_its_share(
     rate: float,
     max_in_flight: int,
     service: float,
+    together: float,
+    step: float,
     freezes: dict[float, float],
 ) -> None:
     here = street(rate, max_in_flight, service)
-    here.freezes = dict(freezes)
+    here.together, here.step, here.freezes = together, step, dict(freezes)
     here.add(*crowd)
     for trouble in troubles:
         here.at(trouble.at, lambda trouble=trouble: trouble.tell(here.budget, here.now))  # type: ignore[misc]
@@ -390,6 +403,15 @@ def test_the_end_of_a_read_wakes_one_of_many_that_only_wait_for_a_place() -> Non
     budget.release(2.0)
 
     assert woken == [1]
+
+
+def test_as_many_reads_go_out_as_end_at_one_moment() -> None:
+    here = Street(ReadBudget(1000.0, max_in_flight=4), 0.5, together=1.0, step=0.01)
+    crowd = [Reader(0.0, reads=1, kind=Kind.NEW) for _ in range(12)]
+    here.add(*crowd)
+    here.run()
+
+    assert Counter(map(round, here.admissions)) == {0: 4, 1: 4, 2: 4}
 
 
 def test_a_turn_is_woken_when_it_is_behind_no_other_one() -> None:
