@@ -158,19 +158,20 @@ async def _worker(conninfo: str, sessions: int) -> None:
         await asyncio.wait([working])
 
 
-async def _watcher(conninfo: str, sessions: int) -> None:
-    """Watch the same sessions in one process, without a fleet, until the standard input ends."""
+async def _watcher(conninfo: str, sessions: int, part: int, parts: int) -> None:
+    """Watch the same sessions, or one of so many parts of them, without a fleet, until the standard input ends."""
     provider = _Provider("IN_PROGRESS")
     async with PostgresStore(conninfo, schema=_SCHEMA) as store, store.transaction() as tx:
         cursor = await tx.execute(f"SELECT id, token FROM {_SCHEMA}.session WHERE ended_at IS NULL")
-        tokens: dict[str, str | None] = dict(await cursor.fetchall())
+        rows = await cursor.fetchall()
+        tokens: dict[str, str | None] = {row[0]: row[1] for row in rows if bucket_of(row[0]) % parts == part}
 
     async def follow(client: HPPClient) -> None:
         async with client.watch(tokens, forever=True) as watch:
             async for _ in watch:
                 pass
 
-    async with _client(provider, PollSchedule.every(sessions / _RATE), _RATE) as client:
+    async with _client(provider, PollSchedule.every(sessions / _RATE), _RATE / parts) as client:
         following = asyncio.create_task(follow(client))
         await _report(provider)
         following.cancel()
@@ -184,8 +185,10 @@ class _Process:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, conninfo: str, role: str, sessions: int) -> _Process:
-        arguments = ["-m", "benchmarks.fleet", conninfo, "--role", role, "--sessions", str(sessions)]
+    async def start(cls, conninfo: str, role: str, sessions: int, part: int, parts: int) -> _Process:
+        """Start one of so many processes with this role."""
+        numbers = ["--sessions", str(sessions), "--part", str(part), "--parts", str(parts)]
+        arguments = ["-m", "benchmarks.fleet", conninfo, "--role", role, *numbers]
         pipe = asyncio.subprocess.PIPE
         return cls(await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=pipe, stdout=pipe))
 
@@ -245,7 +248,7 @@ async def _per_read(processes: list[_Process], store: PostgresStore, seconds: fl
 
 @asynccontextmanager
 async def _processes(conninfo: str, role: str, count: int, sessions: int) -> AsyncGenerator[list[_Process]]:
-    processes = [await _Process.start(conninfo, role, sessions) for _ in range(count)]
+    processes = [await _Process.start(conninfo, role, sessions, part, count) for part in range(count)]
     try:
         yield processes
     finally:
@@ -267,6 +270,14 @@ async def _news(fleet: Fleet[PostgresTransaction], store: PostgresStore, count: 
     return taken
 
 
+async def _watched(conninfo: str, store: PostgresStore, *, sessions: int, parts: int, seconds: float) -> float:
+    """Return the processor's milliseconds per read of so many processes, each of which watches its part."""
+    async with _processes(conninfo, "watcher", parts, sessions) as processes:
+        await asyncio.sleep(seconds)
+        _, milliseconds, _ = await _per_read(processes, store, seconds)
+    return milliseconds
+
+
 async def _fleets(conninfo: str, store: PostgresStore, *, workers: int, sessions: int, quick: bool) -> None:
     """Measure one number of workers with one number of sessions."""
     # All sessions were read at once before, so their reads come in waves of up to 10 s: a window has whole waves.
@@ -280,9 +291,9 @@ async def _fleets(conninfo: str, store: PostgresStore, *, workers: int, sessions
 
     async with _client(_Provider("IN_PROGRESS"), PollSchedule()) as client:
         fleet = Fleet(client, store)
-        async with _processes(conninfo, "watcher", 1, sessions) as processes:
-            await asyncio.sleep(seconds)
-            _, bare, _ = await _per_read(processes, store, seconds)
+        bare, apart = [
+            await _watched(conninfo, store, sessions=sessions, parts=parts, seconds=seconds) for parts in (1, workers)
+        ]
         async with _processes(conninfo, "worker", workers, sessions) as processes:
             await _until(lambda: is_divided_by(workers))
             await asyncio.sleep(2 * seconds)  # sessions are loaded; backends that are idle report after up to 10 s
@@ -295,7 +306,7 @@ async def _fleets(conninfo: str, store: PostgresStore, *, workers: int, sessions
                 await _until(lambda: is_divided_by(workers - 1))
                 moved = f"{perf_counter() - began:.2f} s"
     print(
-        f"| {workers} | {sessions:,} | {reads:.0f} | {used / bare:.2f} | {transactions:.1f} "
+        f"| {workers} | {sessions:,} | {reads:.0f} | {used / bare:.2f} | {used / apart:.2f} | {transactions:.1f} "
         f"| {statistics.median(taken):.0f} ms, {max(taken):.0f} ms | {moved} |",
         flush=True,
     )
@@ -304,8 +315,11 @@ async def _fleets(conninfo: str, store: PostgresStore, *, workers: int, sessions
 async def main(conninfo: str, *, quick: bool) -> None:
     async with PostgresStore(conninfo, schema=_SCHEMA) as store:
         await _events(store, 50 if quick else 1_500, 1 if quick else 5)
-        print("| workers | sessions | reads/s | CPU/read ÷ a watch's | transactions/s | news p50, most | taken over |")
-        print("|---|---|---|---|---|---|---|")
+        print(
+            "| workers | sessions | reads/s | CPU/read ÷ a watch's | ÷ as many watches' | transactions/s "
+            "| news p50, most | taken over |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
         for sessions in (200,) if quick else (1_000, 100_000):
             for workers in (2,) if quick else (1, 2, 4):
                 await _fleets(conninfo, store, workers=workers, sessions=sessions, quick=quick)
@@ -317,11 +331,13 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="only see that it runs")
     parser.add_argument("--role", choices=("worker", "watcher"), help=argparse.SUPPRESS)
     parser.add_argument("--sessions", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--part", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     match options.role:
         case "worker":
             asyncio.run(_worker(options.conninfo, options.sessions))
         case "watcher":
-            asyncio.run(_watcher(options.conninfo, options.sessions))
+            asyncio.run(_watcher(options.conninfo, options.sessions, options.part, options.parts))
         case _:
             asyncio.run(main(options.conninfo, quick=options.quick))
