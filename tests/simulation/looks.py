@@ -211,14 +211,16 @@ def a_young_answer_is_used(record: Record, wait: WaitRecord) -> Iterator[str]:
     if wait.of.style == "await" or wait.since is not None or wait.of.timeout == 0.0 or not wait.yielded:
         return
     young = [request for request in may_share(record, wait) if landed_at(request) < wait.started_at - TINY]
-    before = [request for request in reads_of(record, wait) if young and landed_at(request) <= young[0].asked_at]
+    # An answer may take no time, so it would count as before itself.
+    others = [request for request in reads_of(record, wait) if young and request is not young[0]]
+    before = [request for request in others if landed_at(request) <= young[0].asked_at]
     if before and before[-1].served.kind != "reading":
         return  # a read is as old as the first of its attempts
     calls = [call for call in record.calls if call.session == wait.of.session]
     if not young or any(_is_since(call, young[0].asked_at) for call in calls):
         return
-    others = [other for other in record.waits_on(wait.of.session, wait.process) if other is not wait]
-    if not any(other.started_at <= young[0].asked_at and end_of(record, other) > wait.started_at for other in others):
+    waits = [other for other in record.waits_on(wait.of.session, wait.process) if other is not wait]
+    if not any(other.started_at <= young[0].asked_at and end_of(record, other) > wait.started_at for other in waits):
         return  # an answer is kept for as long as somebody waits
     if wait.yielded[0].at > wait.started_at + TINY:
         yield f"one of {wait.started_at - young[0].asked_at:.3f} s is not"
