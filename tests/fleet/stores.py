@@ -1,4 +1,4 @@
-"""Fixtures of all tests of the fleet: a PostgreSQL for each module, and a database of a test's own in either kind."""
+"""Fixtures for the tests of the fleet that run on a store of either kind."""
 
 from __future__ import annotations
 
